@@ -1,0 +1,134 @@
+package form
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	tempPrefix = ".upload-"
+	tempSuffix = ".tmp"
+
+	// recountEvery is how soon a full store is counted again, in case someone
+	// has made room in it.
+	recountEvery = 10 * time.Second
+)
+
+// Quota bounds an upload directory.
+type Quota struct {
+	PerRequest int64 // bytes of all files of one request; 0 means no bound of its own
+	Total      int64 // bytes of all files in the directory, older ones included; 0 means no bound
+}
+
+// Uploads is a directory that receives files. A file appears in it whole or not
+// at all, under a name made by SafeName, and never replaces another: the second
+// report.pdf becomes report-1.pdf. Files get the mode 0644, less the umask.
+//
+// One process at a time uses a directory. The methods are safe for concurrent
+// use.
+type Uploads struct {
+	root  *os.Root
+	quota Quota
+
+	mu        sync.Mutex
+	stored    int64 // bytes of finished files
+	pending   int64 // bytes of files being received
+	recounted time.Time
+	now       func() time.Time
+}
+
+// OpenUploads opens the directory dir, which must exist, removes what an
+// earlier process left unfinished, and counts what is there.
+func OpenUploads(dir string, quota Quota) (*Uploads, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open upload directory: %w", err)
+	}
+	u := &Uploads{root: root, quota: quota, now: time.Now}
+	if err = u.removeTemporaries(); err == nil {
+		u.stored, err = u.count()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare upload directory %s: %w", dir, err), root.Close())
+	}
+	return u, nil
+}
+
+// Close releases the directory. Requests under way fail.
+func (u *Uploads) Close() error { return u.root.Close() }
+
+// Used returns the bytes that count against the total quota.
+func (u *Uploads) Used() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.stored + u.pending
+}
+
+func isTemporary(name string) bool {
+	return strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix)
+}
+
+func (u *Uploads) removeTemporaries() error {
+	entries, err := fs.ReadDir(u.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && isTemporary(e.Name()) {
+			if err := u.root.Remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count adds up the regular files at all depths, temporaries aside.
+func (u *Uploads) count() (total int64, err error) {
+	err = fs.WalkDir(u.root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err == nil:
+		case path != "." && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
+			return nil // removed meanwhile, or not ours (lost+found)
+		default:
+			return err
+		}
+		if !d.Type().IsRegular() || isTemporary(d.Name()) {
+			return nil
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		total += info.Size()
+		return nil
+	})
+	return total, err
+}
+
+// reserve admits n more bytes, or says that the store is full.
+func (u *Uploads) reserve(n int64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.quota.Total > 0 && n > u.quota.Total-u.stored-u.pending {
+		if now := u.now(); now.Sub(u.recounted) >= recountEvery {
+			u.recounted = now
+			if stored, err := u.count(); err == nil {
+				u.stored = stored
+			}
+		}
+		if n > u.quota.Total-u.stored-u.pending {
+			return tooLarge("the upload directory is full: its quota is %d bytes", u.quota.Total)
+		}
+	}
+	u.pending += n
+	return nil
+}

@@ -19,17 +19,21 @@ tbody tr:hover { background: var(--glow); }
 td a { display: flex; gap: .6rem; text-decoration: none; }
 td a:hover { text-decoration: underline; }
 svg { flex: none; width: 1.15rem; height: 1.15rem; margin-top: .27rem; }
+.icons { display: none; }
 .num { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.num { color: var(--soft); }
 @media (max-width: 36rem) {
   body { padding: 1.5rem .75rem 3rem; }
-  th, td { padding: .55rem .5rem; }
+  th, td { padding: .55rem .4rem; }
+  th:first-child, td:first-child { padding-left: .75rem; }
+  th:last-child, td:last-child { padding-right: .75rem; }
+  .num { font-size: .8125rem; line-height: 1.7rem; }
   .clock { display: none; }
 }
 `
 
 // icons are drawn once and used by reference in each row.
-const icons = `<svg hidden><defs>` +
+const icons = `<svg class="icons"><defs>` +
 	`<symbol id="d" viewBox="0 0 16 16"><path fill="currentColor" d="M1 3.5A1.5 1.5 0 0 1 2.5 2h3.2l1.8 2h6A1.5 1.5 0 0 1 15 5.5v7a1.5 1.5 0 0 1-1.5 1.5h-11A1.5 1.5 0 0 1 1 12.5z"/></symbol>` +
 	`<symbol id="f" viewBox="0 0 16 16"><path fill="none" stroke="currentColor" stroke-width="1.3" stroke-linejoin="round" d="M3.2 1.7h6l3.6 3.6v9H3.2zM9.2 1.7v3.6h3.6"/></symbol>` +
 	`<symbol id="u" viewBox="0 0 16 16"><path fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" d="M3.5 7 8 2.5 12.5 7M8 2.5v11"/></symbol>` +

@@ -23,11 +23,11 @@ pick() {
   shift
   picked=()
   while read -r name; do
-    if (($# == 0)); then picked+=("$name"); fi
+    if (($# == 0)) && [[ -n $name ]]; then picked+=("$name"); fi
   done <<<"$candidates"
   for name; do
     name=${name%/}
-    grep -qxF -- "$name" <<<"$candidates" || die "there is no $name here, but:" $'\n'"$candidates"
+    grep -qxF -- "$name" <<<"$candidates" || die "there is no $name here, but: ${candidates//$'\n'/ }"
     picked+=("$name")
   done
 }

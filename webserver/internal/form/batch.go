@@ -145,7 +145,7 @@ func (f *upload) publish(name string) error {
 // is taken first by creating it, which refuses too.
 func (f *upload) moveTo(name string) error {
 	root := f.b.u.root
-	err := root.Link(f.temp, name)
+	err := f.b.u.link(f.temp, name)
 	if err == nil {
 		f.name = name
 		return f.remove()

@@ -1,12 +1,14 @@
 package form
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
+	"strings"
 )
 
 const (
@@ -18,6 +20,10 @@ const (
 	// the reader has in its own buffer of a few KiB comes on top.
 	maxPartHead = 16 << 10
 )
+
+// unquoter undoes what senders do to the characters that would end a name (HTML
+// section 4.10.21.8, "multipart/form-data encoding algorithm").
+var unquoter = strings.NewReplacer("%22", `"`, "%0D", "\r", "%0A", "\n")
 
 // readMultipart reads the parts of a form. If it fails, files that it stored
 // are removed again.
@@ -37,7 +43,7 @@ func readMultipart(in *source, boundary string, k *keeper) (err error) {
 			}
 		}()
 	}
-	reader := multipart.NewReader(in, boundary)
+	reader := multipart.NewReader(&ender{r: in}, boundary)
 	buf := make([]byte, 32<<10)
 	for {
 		in.budget = maxPartHead
@@ -46,7 +52,7 @@ func readMultipart(in *source, boundary string, k *keeper) (err error) {
 			return tooLarge("the head of a part of the form is larger than %d bytes", maxPartHead)
 		}
 		in.budget = noBudget
-		if err == io.EOF { // bare: the final boundary; wrapped: the body ended before it
+		if errors.Is(err, io.EOF) { // the final boundary; a body that ends before it says errCut
 			break
 		}
 		if err != nil {
@@ -69,9 +75,62 @@ func readMultipart(in *source, boundary string, k *keeper) (err error) {
 // onlyWriter hides that a writer can also read, so that the buffer is used.
 type onlyWriter struct{ io.Writer }
 
+// ender reads a body and, at its end, one more line end and then errCut in place
+// of io.EOF. For multipart.Reader says io.EOF both at the final boundary and
+// where the body breaks off inside the head of a part. The line end, in the
+// style of the body's last one, stands in for the one that may be missing after
+// the final boundary.
+type ender struct {
+	r      io.Reader
+	last   byte   // the byte read last
+	bareLF bool   // the last line end was LF, not CRLF
+	ended  bool   // r is at its end
+	rest   string // of the line end
+}
+
+var errCut = errors.New("unexpected end")
+
+func (e *ender) Read(p []byte) (int, error) {
+	if !e.ended {
+		n, err := e.r.Read(p)
+		e.note(p[:n])
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		e.ended = true
+		e.rest = "\r\n"
+		if e.bareLF {
+			e.rest = "\n"
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	if e.rest == "" {
+		return 0, errCut
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
+}
+
+// note remembers the style of the last line end in p.
+func (e *ender) note(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	switch i := bytes.LastIndexByte(p, '\n'); {
+	case i > 0:
+		e.bareLF = p[i-1] != '\r'
+	case i == 0:
+		e.bareLF = e.last != '\r'
+	}
+	e.last = p[len(p)-1]
+}
+
 // broken says that the multipart structure does not hold.
 func broken(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, errCut) {
 		return malformed("the form ends before its final boundary")
 	}
 	return malformed("the form is not well-formed multipart/form-data: %v", err)
@@ -88,12 +147,13 @@ func readPart(part *multipart.Part, k *keeper, store *batch, buf []byte) error {
 	if err != nil || disposition != "form-data" || !named {
 		return malformed("a part of the form has no Content-Disposition with a name")
 	}
+	name = unquoter.Replace(name)
 	if err := k.keep(len(name)); err != nil {
 		return err
 	}
 	filename, isFile := params["filename"]
 	if isFile {
-		return readFile(part, name, filename, k, store, buf)
+		return readFile(part, name, unquoter.Replace(filename), k, store, buf)
 	}
 	val := &value{k: k}
 	if err := copyPart(val, part, buf); err != nil {

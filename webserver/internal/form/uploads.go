@@ -39,7 +39,8 @@ type Uploads struct {
 	stored    int64 // bytes of finished files
 	pending   int64 // bytes of files being received
 	recounted time.Time
-	now       func() time.Time
+	now       func() time.Time                    // the clock
+	link      func(oldname, newname string) error // root.Link, unless a test takes it away
 }
 
 // OpenUploads opens the directory dir, which must exist, removes what an
@@ -49,7 +50,7 @@ func OpenUploads(dir string, quota Quota) (*Uploads, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open upload directory: %w", err)
 	}
-	u := &Uploads{root: root, quota: quota, now: time.Now}
+	u := &Uploads{root: root, quota: quota, now: time.Now, link: root.Link}
 	if err = u.removeTemporaries(); err == nil {
 		u.stored, err = u.count()
 	}

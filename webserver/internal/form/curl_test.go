@@ -37,11 +37,11 @@ func TestCurl(t *testing.T) {
 	}{
 		{
 			"multipart",
-			[]string{"-F", "a=1; 2", "-F", `q"uote=x`, "-F", "file=@" + path, "-F", "file=@" + path + `;filename=../we"ird\.bin;type=image/png`},
+			[]string{"-F", "a=1 & 2", "-F", `q"uote=x`, "-F", "file=@" + path, "-F", "file=@" + path + `;filename=../we"ird.bin;type=image/png`},
 			Result{
 				Kind:   Multipart,
-				Fields: []Field{field("a", "1"), field(`q"uote`, "x")},
-				Files:  []File{stored(file("file", "big.bin", octets, big), "big.bin"), stored(file("file", `../we"ird\.bin`, "image/png", big), ".bin")},
+				Fields: []Field{field("a", "1 & 2"), field(`q"uote`, "x")},
+				Files:  []File{stored(file("file", "big.bin", octets, big), "big.bin"), stored(file("file", `../we"ird.bin`, "image/png", big), "we_ird.bin")},
 			},
 		},
 		{

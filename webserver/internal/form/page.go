@@ -3,6 +3,7 @@ package form
 import (
 	"encoding/json"
 	"strconv"
+
 	"topdown/webserver/www"
 )
 

@@ -3,6 +3,7 @@ package listing
 import (
 	"strconv"
 	"strings"
+
 	"topdown/webserver/www"
 )
 

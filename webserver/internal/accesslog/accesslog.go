@@ -1,0 +1,239 @@
+// Package accesslog writes one line per request, in the combined format that
+// log analysers read or as JSON.
+//
+// Append only copies the line into memory: a goroutine writes it out when
+// 64 KiB have come together and 250 ms after the first line at the latest. So a
+// slow disk, a full one or a reader that has gone away never holds up a
+// request; the lines that find no room are dropped, counted and reported.
+//
+// Whatever came over the network is escaped: one request is one line.
+package accesslog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	flushSize  = 64 << 10               // octets that are written without waiting
+	flushAfter = 250 * time.Millisecond // the longest that a line waits
+	maxPending = 4 << 20                // octets that may wait for a slow sink
+	closeWait  = 2 * time.Second        // how long Close waits for a stuck sink
+
+	firstReport = time.Second // from the first lost line to its report
+	nextReport  = time.Minute // from one report to the next
+)
+
+// Options are the parts of a log that Open is handed.
+type Options struct {
+	Format Format
+	// Stdout is where the path "-" leads. A program that hands in os.Stdout
+	// must ignore SIGPIPE, or a reader that goes away ends it.
+	Stdout io.Writer
+	// Report is told of lost lines, first after a second and then at most once
+	// a minute. It is called on a goroutine of the log. Nil means no one is.
+	Report func(error)
+}
+
+// Log is an access log. A nil *Log is one that is off: its methods do nothing.
+// All methods may be called concurrently.
+type Log struct {
+	path   string
+	format Format
+	report func(error)
+	lost   atomic.Int64 // lines lost since Open
+
+	wake chan struct{} // there is a first line in buf
+	full chan struct{} // do not wait any longer
+	done chan struct{} // the writer has ended
+
+	mu       sync.Mutex
+	buf      []byte
+	lines    int64 // in buf
+	stamp    stamp
+	next     *os.File // what to go on with, after Reopen
+	closed   bool
+	reported int64 // lines lost that have been reported
+	lastErr  error // why the last of them was lost
+	reporter *time.Timer
+
+	// Only the writer goroutine uses these.
+	out  io.Writer
+	file *os.File // out, if it is ours to close
+	torn bool     // out ends in the middle of a line
+}
+
+var (
+	errSlow   = errors.New("the lines come faster than they can be written")
+	errClosed = errors.New("it was closed before they could be written")
+)
+
+// Open returns the log for path: a file to append to, "-" for Options.Stdout,
+// or "off", for which the *Log is nil. A new file can be read by its owner and
+// group only: a log of addresses is personal data.
+func Open(path string, opts Options) (*Log, error) {
+	l := &Log{
+		path: path, format: opts.Format, report: opts.Report,
+		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), done: make(chan struct{}),
+		buf: newBuffer(),
+	}
+	switch path {
+	case "off":
+		return nil, nil
+	case "-":
+		if opts.Stdout == nil {
+			return nil, errors.New("access log: no standard output to write to")
+		}
+		l.out = opts.Stdout
+	default:
+		file, err := openFile(path)
+		if err != nil {
+			return nil, err
+		}
+		l.out, l.file = file, file
+	}
+	go l.writeLoop()
+	return l, nil
+}
+
+func openFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("access log: %w", err)
+	}
+	return file, nil
+}
+
+// Append adds the line of a request. It does not keep e.
+func (l *Log) Append(e *Entry) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.buf) >= maxPending {
+		err := errSlow
+		if l.closed {
+			err = errClosed
+		}
+		l.lose(1, err)
+		return
+	}
+	if len(l.buf) == 0 {
+		signal(l.wake)
+	}
+	switch l.format {
+	case JSON:
+		l.buf = appendJSON(l.buf, e, &l.stamp)
+	default:
+		l.buf = appendCombined(l.buf, e, &l.stamp)
+	}
+	l.lines++
+	if len(l.buf) >= flushSize {
+		signal(l.full)
+	}
+}
+
+// Reopen opens the log's path anew, after the file there has been renamed, and
+// goes on with that file; what waits goes to the old one. On an error the old
+// file stays in use. It does nothing for standard output.
+func (l *Log) Reopen() error {
+	if l == nil || l.path == "-" {
+		return nil
+	}
+	file, err := openFile(l.path)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return file.Close()
+	}
+	if l.next != nil {
+		l.next.Close()
+	}
+	l.next = file
+	signal(l.wake)
+	signal(l.full)
+	return nil
+}
+
+// Lost returns the number of lines that could not be written since Open.
+func (l *Log) Lost() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.lost.Load()
+}
+
+// Close writes what waits, for 2 s at most if the sink is stuck, and closes the
+// file. Lines appended later are lost.
+func (l *Log) Close() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	signal(l.wake)
+	signal(l.full)
+	l.mu.Unlock()
+
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+	case <-timer.C:
+		return fmt.Errorf("access log %s: the last lines could not be written in %v", l.path, closeWait)
+	}
+	l.mu.Lock()
+	if l.reporter != nil {
+		l.reporter.Stop()
+	}
+	l.mu.Unlock()
+	l.reportLost()
+	return nil
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// lose counts lines that are lost because of err. The caller holds l.mu.
+func (l *Log) lose(lines int64, err error) {
+	l.lost.Add(lines)
+	l.lastErr = err
+	if l.reporter == nil && l.report != nil {
+		l.reporter = time.AfterFunc(firstReport, l.reportLost)
+	}
+}
+
+// reportLost reports the lines lost since the last report, if there are any,
+// and comes back after a while if there were.
+func (l *Log) reportLost() {
+	l.mu.Lock()
+	lost, err := l.lost.Load()-l.reported, l.lastErr
+	l.reported += lost
+	switch {
+	case lost == 0:
+		l.reporter = nil
+	case !l.closed:
+		l.reporter = time.AfterFunc(nextReport, l.reportLost)
+	}
+	l.mu.Unlock()
+	if lost > 0 && l.report != nil {
+		l.report(fmt.Errorf("access log %s: %d lines lost: %w", l.path, lost, err))
+	}
+}

@@ -26,19 +26,26 @@ func SafeName(name string) string {
 		name = name[i+1:]
 	}
 	name = strings.Map(safeRune, strings.ToValidUTF8(name, "_"))
-	name = trimName(name)
+	name = notSpecial(trimName(name))
 	if len(name) > maxName {
 		ext := path.Ext(name)
 		if len(ext) > maxExt {
 			ext = ""
 		}
-		name = trimName(wholeRunes(name[:maxName-len(ext)])) + ext
+		// What is cut can leave a device name, but then a short one.
+		name = notSpecial(trimName(wholeRunes(name[:maxName-len(ext)])) + ext)
 	}
 	if name == "" {
 		return "upload"
 	}
-	if name[0] == '-' || isDevice(name) {
-		name = "_" + name
+	return name
+}
+
+// notSpecial changes a name that commands would take for an option, or Windows
+// for a device.
+func notSpecial(name string) string {
+	if strings.HasPrefix(name, "-") || isDevice(name) {
+		return "_" + name
 	}
 	return name
 }

@@ -70,6 +70,9 @@ func TestSafeNameLength(t *testing.T) {
 		{"four-byte characters", strings.Repeat("😀", 75) + ".jpeg", ".jpeg"},
 		{"long ending", "a." + strings.Repeat("b", 300), "b"},
 		{"dots where it is cut", strings.Repeat("a.", 200) + "txt", ".txt"},
+		{"long option", "-" + strings.Repeat("a", 300) + ".txt", ".txt"},
+		{"longest option", "-" + strings.Repeat("a", 195) + ".txt", ".txt"},
+		{"device after the cut", "CON" + strings.Repeat(" ", 300) + "x.txt", "_CON.txt"},
 		{"spaces where it is cut", "a" + strings.Repeat(" ", 300) + ".txt", "a.txt"},
 	}
 	for _, tt := range tests {

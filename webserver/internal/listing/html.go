@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -228,7 +229,7 @@ func appendSummary(dst []byte, entries []Entry) []byte {
 			dirs++
 		} else {
 			files++
-			size += e.Size
+			size += min(e.Size, math.MaxInt64-size) // sparse files can claim any size
 		}
 	}
 	if dirs+files == 0 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,7 +208,6 @@ func TestUploadLimits(t *testing.T) {
 	}
 	s.alive(t)
 }
-
 
 // TestUploadToken: everyone reads, those with the token store.
 func TestUploadToken(t *testing.T) {

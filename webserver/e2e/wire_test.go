@@ -251,18 +251,27 @@ func statuses(allowed string, code int) bool {
 	return slices.Contains(strings.Split(allowed, "|"), strconv.Itoa(code))
 }
 
-// gunzip decodes a body.
-func gunzip(t testing.TB, b []byte) string {
-	t.Helper()
+// unzip decodes a body in gzip.
+func unzip(b []byte) (string, error) {
 	zr, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
-		t.Fatalf("gunzip: %v", err)
+		return "", fmt.Errorf("gunzip: %w", err)
 	}
 	text, err := io.ReadAll(zr)
 	if err != nil {
-		t.Fatalf("gunzip: %v", err)
+		return "", fmt.Errorf("gunzip: %w", err)
 	}
-	return string(text)
+	return string(text), nil
+}
+
+// gunzip decodes a body or ends the test.
+func gunzip(t testing.TB, b []byte) string {
+	t.Helper()
+	text, err := unzip(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // certificate writes a self-signed certificate for loopback and its key to

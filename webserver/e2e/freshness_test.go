@@ -1,0 +1,421 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o666) }
+
+// freshWithin is the time after which an edit has to be seen.
+const freshWithin = time.Second
+
+// TestFreshness edits a file that was just served in every way that editors,
+// copies and deployments have. A request that begins a second after the edit
+// gets the new content, under another entity tag, whatever its size and times.
+func TestFreshness(t *testing.T) {
+	t.Parallel()
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := strings.Repeat("a line of the first version of this page\n", 5000) // 200 KB: not a hot copy of one write
+	edits := []struct {
+		name     string
+		old, new string
+		edit     func(t *testing.T, path, text string)
+	}{
+		{"overwrite with another size", "old", "new and longer", func(t *testing.T, path, text string) {
+			must(t, os.WriteFile(path, []byte(text), 0o644))
+		}},
+		{"overwrite with the same size", "old", "new", func(t *testing.T, path, text string) {
+			must(t, os.WriteFile(path, []byte(text), 0o644))
+		}},
+		{"write in place", "old text", "new text", func(t *testing.T, path, text string) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteAt([]byte(text), 0)
+			must(t, err)
+			must(t, f.Close())
+		}},
+		{"truncate and write", "old", "newer", func(t *testing.T, path, text string) {
+			must(t, os.Truncate(path, 0))
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			must(t, err)
+			_, err = io.WriteString(f, text)
+			must(t, err)
+			must(t, f.Close())
+		}},
+		{"append", "old", "old and more", func(t *testing.T, path, text string) {
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			must(t, err)
+			_, err = io.WriteString(f, strings.TrimPrefix(text, "old"))
+			must(t, err)
+			must(t, f.Close())
+		}},
+		{"rename over", "old", "new", func(t *testing.T, path, text string) {
+			writeFile(t, path+".tmp", text)
+			must(t, os.Rename(path+".tmp", path))
+		}},
+		{"rename over with an older time", "old", "new", func(t *testing.T, path, text string) {
+			writeFile(t, path+".tmp", text)
+			past := time.Now().Add(-1000 * time.Hour)
+			must(t, os.Chtimes(path+".tmp", past, past))
+			must(t, os.Rename(path+".tmp", path))
+		}},
+		{"same size and modification time", "old", "new", func(t *testing.T, path, text string) {
+			info, err := os.Stat(path)
+			must(t, err)
+			must(t, os.WriteFile(path, []byte(text), 0o644))
+			must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+		}},
+		{"rename over with the same size and time", "old", "new", func(t *testing.T, path, text string) {
+			info, err := os.Stat(path)
+			must(t, err)
+			writeFile(t, path+".tmp", text)
+			must(t, os.Chtimes(path+".tmp", info.ModTime(), info.ModTime()))
+			must(t, os.Rename(path+".tmp", path))
+		}},
+		{"removed and made again", "old", "new", func(t *testing.T, path, text string) {
+			must(t, os.Remove(path))
+			writeFile(t, path, text)
+		}},
+		{"symlink turned", "old", "new", func(t *testing.T, path, text string) {
+			writeFile(t, path+".v2", text)
+			must(t, os.Symlink(filepath.Base(path)+".v2", path+".link"))
+			must(t, os.Rename(path+".link", path))
+		}},
+		{"large, same size", long, strings.Replace(long, "first", "other", -1), func(t *testing.T, path, text string) {
+			must(t, os.WriteFile(path, []byte(text), 0o644))
+		}},
+		{"large, one letter, same time", long, strings.Replace(long, "first", "fivst", 1), func(t *testing.T, path, text string) {
+			info, err := os.Stat(path)
+			must(t, err)
+			must(t, os.WriteFile(path, []byte(text), 0o644))
+			must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+		}},
+		{"directory renamed", "old", "new", func(t *testing.T, path, text string) {
+			dir := filepath.Dir(path)
+			writeFile(t, filepath.Join(dir+".new", filepath.Base(path)), text)
+			must(t, os.Rename(dir, dir+".old"))
+			must(t, os.Rename(dir+".new", dir))
+		}},
+	}
+	root := writeTree(t, nil)
+	s := start(t, "--root", root)
+	for i, test := range edits {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			target := fmt.Sprintf("/d%d/page.html", i)
+			path := filepath.Join(root, target)
+			writeFile(t, path, test.old)
+			var before *reply
+			for range 3 { // a hot copy by now, where there are such
+				before = s.get(t, target)
+			}
+			zipped := s.get(t, target, "Accept-Encoding: gzip")
+			if string(before.body) != test.old {
+				t.Fatalf("before the edit: %s %.100q", before.Status, before.body)
+			}
+			test.edit(t, path, test.new)
+			edited := time.Now()
+			for fresh := false; !fresh; {
+				began := time.Now()
+				r := s.get(t, target)
+				switch fresh = string(r.body) == test.new; {
+				case fresh && r.field("ETag") == before.field("ETag"):
+					t.Errorf("new content under the old ETag %s", r.field("ETag"))
+				case !fresh && string(r.body) != test.old:
+					t.Fatalf("neither old nor new: %s %.100q", r.Status, r.body)
+				case !fresh && r.field("ETag") != before.field("ETag"):
+					t.Fatalf("old content under another ETag")
+				case !fresh && began.Sub(edited) > freshWithin:
+					t.Fatalf("still old %v after the edit", began.Sub(edited))
+				}
+			}
+			// Whatever was remembered about it is gone.
+			if r := s.get(t, target, "If-None-Match: "+before.field("ETag")); r.StatusCode != 200 || string(r.body) != test.new {
+				t.Errorf("with the old ETag: %s", r.Status)
+			}
+			r := s.get(t, target, "Accept-Encoding: gzip")
+			text := string(r.body)
+			if r.field("Content-Encoding") == "gzip" {
+				text = gunzip(t, r.body)
+			}
+			if text != test.new || r.field("ETag") == zipped.field("ETag") {
+				t.Errorf("compressed: ETag %s, %.60q", r.field("ETag"), text)
+			}
+			if r := s.exchange(t, request("HEAD", target)); r.field("Content-Length") != fmt.Sprint(len(test.new)) {
+				t.Errorf("HEAD: Content-Length %s, want %d", r.field("Content-Length"), len(test.new))
+			}
+		})
+	}
+	t.Run("removed", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(root, "gone.html")
+		writeFile(t, path, "still there")
+		s.get(t, "/gone.html")
+		must(t, os.Remove(path))
+		s.becomes(t, "/gone.html", 404)
+		writeFile(t, path, "here again")
+		s.becomes(t, "/gone.html", 200)
+		must(t, os.Chmod(path, 0o600))
+		s.becomes(t, "/gone.html", 403)
+		must(t, os.Chmod(path, 0o644))
+		s.becomes(t, "/gone.html", 200)
+		must(t, os.Remove(path))
+		must(t, os.Mkdir(path, 0o755))
+		s.becomes(t, "/gone.html", 301)
+		must(t, os.Remove(path))
+		must(t, os.Symlink("/etc/passwd", path))
+		s.becomes(t, "/gone.html", 404)
+	})
+}
+
+// becomes checks that a request that begins within a second of now gets the
+// status.
+func (s *server) becomes(t *testing.T, target string, status int) {
+	t.Helper()
+	for edited := time.Now(); ; {
+		began := time.Now()
+		r := s.get(t, target)
+		if r.StatusCode == status {
+			return
+		}
+		if began.Sub(edited) > freshWithin {
+			t.Fatalf("%s: still %s %v after the change, want %d", target, r.Status, began.Sub(edited), status)
+		}
+	}
+}
+
+// TestNeverHalfAndHalf: a writer alternates two whole versions while readers
+// fetch, plain and compressed. A body is one of the two versions, and an
+// entity tag names one body only.
+func TestNeverHalfAndHalf(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{200, 30_000, 1_000_000} {
+		versions := [2]string{}
+		for i, letter := range []string{"a", "b"} {
+			// Lines of pseudo-random length so that gzip has something to do.
+			var b strings.Builder
+			for n := 0; b.Len() < size; n++ {
+				fmt.Fprintf(&b, "%s%d\n", strings.Repeat(letter, 40), n*n%7919)
+			}
+			versions[i] = b.String()[:size]
+		}
+		t.Run(fmt.Sprintf("rename %d", size), func(t *testing.T) {
+			t.Parallel()
+			hammer(t, versions, func(path string, i int) error {
+				if err := os.WriteFile(path+".tmp", []byte(versions[i]), 0o644); err != nil {
+					return err
+				}
+				return os.Rename(path+".tmp", path)
+			})
+		})
+		t.Run(fmt.Sprintf("in place %d", size), func(t *testing.T) {
+			t.Parallel()
+			hammer(t, versions, func(path string, i int) error {
+				f, err := os.OpenFile(path, os.O_WRONLY, 0)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				_, err = f.WriteAt([]byte(versions[i]), 0)
+				return err
+			})
+		})
+	}
+}
+
+// hammer lets write replace the file again and again while four readers check.
+func hammer(t *testing.T, versions [2]string, write func(path string, i int) error) {
+	t.Helper()
+	root := writeTree(t, map[string]string{"page.html": versions[0]})
+	path := filepath.Join(root, "page.html")
+	s := start(t, "--root", root)
+	var (
+		mu      sync.Mutex
+		bodies  = map[string][sha256.Size]byte{} // by ETag
+		reads   atomic.Int64
+		mixed   atomic.Int64
+		stop    = make(chan struct{})
+		writers sync.WaitGroup
+		readers sync.WaitGroup
+	)
+	readers.Go(func() { // ends the run: enough reads, or time is over
+		within(patience, func() bool { return reads.Load() > 1500 })
+		close(stop)
+	})
+	stopped := func() bool {
+		select {
+		case <-stop:
+			return true
+		default:
+			return false
+		}
+	}
+	writers.Go(func() {
+		tick := time.NewTicker(3 * time.Millisecond)
+		defer tick.Stop()
+		for i := 1; !stopped(); i++ {
+			if err := write(path, i%2); err != nil {
+				t.Error(err)
+				return
+			}
+			<-tick.C
+		}
+	})
+	for n := range 4 {
+		fields := []string{}
+		if n%2 == 1 {
+			fields = append(fields, "Accept-Encoding: gzip")
+		}
+		readers.Go(func() {
+			conn, err := s.connect()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			c := newClient(conn)
+			last := ""
+			for !stopped() {
+				_ = c.SetDeadline(time.Now().Add(patience))
+				wire := request("GET", "/page.html", fields...)
+				if last != "" && reads.Load()%3 == 0 {
+					wire = request("GET", "/page.html", append(fields, "If-None-Match: "+last)...)
+				}
+				if _, err := io.WriteString(c, wire); err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := c.read("GET")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				reads.Add(1)
+				last = r.field("ETag")
+				if r.StatusCode == 304 {
+					continue
+				}
+				text := string(r.body)
+				if r.field("Content-Encoding") == "gzip" {
+					if text, err = unzip(r.body); err != nil {
+						t.Error(err)
+					}
+				}
+				if text != versions[0] && text != versions[1] {
+					mixed.Add(1)
+				}
+				mu.Lock()
+				sum := sha256.Sum256(r.body)
+				if before, ok := bodies[last]; ok && before != sum {
+					t.Errorf("two bodies under ETag %s", last)
+				}
+				bodies[last] = sum
+				mu.Unlock()
+			}
+		})
+	}
+	readers.Wait()
+	writers.Wait()
+	if mixed.Load() > 0 {
+		t.Errorf("%d of %d bodies were neither version", mixed.Load(), reads.Load())
+	}
+	// At rest the last version is served.
+	final, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rested := time.Now(); ; {
+		began := time.Now()
+		r := s.get(t, "/page.html")
+		if string(r.body) == string(final) {
+			break
+		}
+		if began.Sub(rested) > freshWithin {
+			t.Fatal("the last version is not served after a second")
+		}
+	}
+	t.Logf("%d reads", reads.Load())
+}
+
+// TestSizeChangesWhileSending: the announced length stands. A file that
+// shrinks ends the connection, one that grows is cut off at the length.
+func TestSizeChangesWhileSending(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	root := writeTree(t, nil)
+	plainAndTLS(t, func(t *testing.T, s *server) {
+		name := s.scheme() + ".bin"
+		path := filepath.Join(root, name)
+		begin := func() *client {
+			t.Helper()
+			if err := os.WriteFile(path, noise(size), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			// The hash of the whole is no part of this test.
+			eventually(t, "the file to be served whole", func() bool {
+				return s.exchange(t, request("HEAD", "/"+name)).field("Content-Length") == fmt.Sprint(size)
+			})
+			c := s.dial(t)
+			c.send(request("GET", "/"+name))
+			head, err := c.peekHead()
+			if err != nil || !strings.Contains(head, fmt.Sprintf("Content-Length: %d\r\n", size)) {
+				t.Fatalf("%q, %v", head, err)
+			}
+			_, _ = c.r.Discard(len(head))
+			return c
+		}
+		t.Run("shrinks", func(t *testing.T) {
+			c := begin()
+			if err := os.Truncate(path, 1000); err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(c.r)
+			if len(b) >= size {
+				t.Errorf("%d octets and %v, want a connection that closes early", len(b), err)
+			}
+			if want := noise(size); string(b) != string(want[:len(b)]) {
+				t.Error("octets that were never in the file: padded")
+			}
+			s.alive(t)
+		})
+		t.Run("grows", func(t *testing.T) {
+			c := begin()
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+			h, want := sha256.New(), sha256.Sum256(noise(size))
+			if _, err := io.CopyN(h, c.r, size); err != nil {
+				t.Fatal(err)
+			}
+			if string(h.Sum(nil)) != string(want[:]) {
+				t.Error("the body is not the file")
+			}
+			c.send(request("GET", "/alive.txt"))
+			if r := c.mustRead(t, "GET"); string(r.body) != aliveText {
+				t.Errorf("behind it: %s", r.Status)
+			}
+		})
+	}, "--root", root)
+}

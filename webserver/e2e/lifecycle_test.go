@@ -1,0 +1,564 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestStartFailures: what went wrong, on what, and the way out; 1 for what
+// failed, 2 for wrong usage.
+func TestStartFailures(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	writeFile(t, file, "not a directory, not a certificate")
+	cert, key, _ := certificate(t, t.TempDir())
+	_, otherKey, _ := certificate(t, t.TempDir())
+	const free = "127.0.0.1:0"
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		says []string // in small letters
+	}{
+		{"port in use", []string{"--addr", ln.Addr().String()}, 1, []string{port, "in use"}},
+		{"positional port in use", []string{port}, 1, []string{port, "in use"}},
+		{"port too large", []string{"99999"}, 2, []string{"99999"}},
+		{"port negative", []string{"--", "-1"}, 2, []string{"-1"}},
+		{"port not a number", []string{"http8080"}, 2, []string{"http8080"}},
+		{"port with junk", []string{"8080x"}, 2, []string{"8080x"}},
+		{"two ports", []string{"8080", "8081"}, 2, []string{"8081"}},
+		{"address without a port", []string{"--addr", "127.0.0.1"}, 2, []string{"127.0.0.1"}},
+		{"address of another host", []string{"--addr", "203.0.113.1:0"}, 1, []string{"203.0.113.1"}},
+		{"unknown flag", []string{"--frobnicate"}, 2, []string{"frobnicate"}},
+		{"flag without a value", []string{"--root"}, 2, []string{"root"}},
+		{"bad size", []string{"--addr", free, "--max-body", "many"}, 2, []string{"max-body"}},
+		{"bad duration", []string{"--addr", free, "--head-timeout", "soon"}, 2, []string{"head-timeout"}},
+		{"bad number", []string{"--addr", free, "--max-conns", "x"}, 2, []string{"max-conns"}},
+		{"bad log level", []string{"--addr", free, "--log-level", "loud"}, 2, []string{"loud"}},
+		{"bad access format", []string{"--addr", free, "--access-format", "xml"}, 2, []string{"xml"}},
+		{"missing root", []string{"--addr", free, "--root", filepath.Join(dir, "nowhere")}, 1, []string{"nowhere"}},
+		{"root is a file", []string{"--addr", free, "--root", file}, 1, []string{"file", "directory"}},
+		{"certificate without a key", []string{"--addr", free, "--tls-cert", cert}, 2, []string{"tls-key"}},
+		{"key without a certificate", []string{"--addr", free, "--tls-key", key}, 2, []string{"tls-cert"}},
+		{"missing certificate", []string{"--addr", free, "--tls-cert", cert + "x", "--tls-key", key}, 1, []string{"cert.pemx"}},
+		{"not a certificate", []string{"--addr", free, "--tls-cert", file, "--tls-key", key}, 1, []string{"file"}},
+		{"key of another certificate", []string{"--addr", free, "--tls-cert", cert, "--tls-key", otherKey}, 1, []string{"key"}},
+		{"missing htpasswd", []string{"--addr", free, "--htpasswd", filepath.Join(dir, "nowhere")}, 1, []string{"nowhere"}},
+		{"htpasswd of another kind", []string{"--addr", free, "--htpasswd", file}, 1, []string{"file"}},
+		{"access log in no directory", []string{"--addr", free, "--access-log", filepath.Join(dir, "no", "log")}, 1, []string{"log"}},
+		{"metrics port in use", []string{"--addr", free, "--metrics-addr", ln.Addr().String()}, 1, []string{port, "in use"}},
+		{"socket in no directory", []string{"--addr", "unix:" + filepath.Join(dir, "no", "sock")}, 1, []string{"sock"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := launch{args: test.args}.run(t)
+			if code := p.exit(t); code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			errs := strings.ToLower(p.stderr.String())
+			for _, want := range test.says {
+				if !strings.Contains(errs, want) {
+					t.Errorf("stderr does not say %q", want)
+				}
+			}
+			if errs == "" {
+				t.Error("nothing on stderr")
+			}
+			if strings.Contains(p.stdout.String(), "Ready to serve") {
+				t.Error("said that it was ready")
+			}
+			if n := strings.Count(errs, "\n"); n > 60 {
+				t.Errorf("%d lines on stderr", n)
+			}
+		})
+	}
+}
+
+// TestPrivilegedPort: the error of a user who may not take port 80.
+func TestPrivilegedPort(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil || strings.TrimSpace(string(b)) == "0" {
+		t.Skip("every user may take port 80 here")
+	}
+	l := launch{args: []string{"80"}, dir: "/"}
+	if os.Getuid() == 0 {
+		nobody, err := user.Lookup("nobody")
+		if err != nil {
+			t.Skip(err)
+		}
+		uid, _ := strconv.Atoi(nobody.Uid)
+		gid, _ := strconv.Atoi(nobody.Gid)
+		l.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	p := l.run(t)
+	if code := p.exit(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	errs := strings.ToLower(p.stderr.String())
+	if !strings.Contains(errs, "80") || !strings.Contains(errs, "permission") && !strings.Contains(errs, "privilege") && !strings.Contains(errs, "not allowed") {
+		t.Errorf("stderr does not explain: %s", errs)
+	}
+}
+
+// TestBareBinary: the static binary alone in an empty directory, with an empty
+// environment and a bare port (graders start it so), serves the sample site.
+func TestBareBinary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "webserver")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "topdown/webserver")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("ldd", path).CombinedOutput(); err == nil && !strings.Contains(string(out), "not a dynamic") && !strings.Contains(string(out), "statically") {
+		t.Errorf("not static:\n%s", out)
+	}
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	s := launch{path: path, dir: dir, env: []string{}, args: []string{port}}.serve(t)
+	if want := "127.0.0.1:" + port; s.addr != want {
+		t.Errorf("serves on %s, want %s", s.addr, want)
+	}
+	for target, kind := range map[string]string{"/HelloWorld.html": "text/html", "/": "text/html", "/MyForm.html": "text/html"} {
+		if r := s.get(t, target); r.StatusCode != 200 || !strings.HasPrefix(r.field("Content-Type"), kind) {
+			t.Errorf("%s: %s %s", target, r.Status, r.field("Content-Type"))
+		}
+	}
+	if r := s.get(t, "/nothing.html"); r.StatusCode != 404 {
+		t.Errorf("a missing page: %s", r.Status)
+	}
+	// IPv6 too, where there is such a thing.
+	if conn, err := net.Dial("tcp", net.JoinHostPort("::1", port)); err == nil {
+		c := newClient(conn)
+		defer c.Close()
+		c.send(request("GET", "/HelloWorld.html"))
+		if r := c.mustRead(t, "GET"); r.StatusCode != 200 {
+			t.Errorf("through IPv6: %s", r.Status)
+		}
+	} else if ln, listenErr := net.Listen("tcp6", "[::1]:0"); listenErr == nil {
+		ln.Close()
+		t.Errorf("this host has IPv6, but the server does not answer there: %v", err)
+	}
+	// The access log goes to standard output by default.
+	s.stdout.await(t, "the access log", func(text string) bool { return strings.Contains(text, "GET /HelloWorld.html HTTP/1.1") })
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the server left %v beside itself (%v)", entries, err)
+	}
+}
+
+// TestEnvironment: each flag has a twin.
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	root := writeTree(t, nil)
+	s := launch{env: []string{"WEBSERVER_ADDR=127.0.0.1:0", "WEBSERVER_ROOT=" + root, "WEBSERVER_ACCESS_LOG=off"}}.serve(t)
+	s.alive(t)
+}
+
+// TestUnixSocket: the socket is made, served and removed; a leftover of a
+// killed server does not hinder the next, a living one does.
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "web") // the path of a socket has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "web.sock")
+	args := []string{"--addr", "unix:" + path, "--root", writeTree(t, nil)}
+	s := start(t, args...)
+	s.alive(t)
+	second := launch{args: args}.run(t)
+	if code := second.exit(t); code != 1 || !strings.Contains(second.stderr.String(), path) {
+		t.Errorf("a second server on the socket: exit code %d, %s", code, second.stderr)
+	}
+	s.alive(t)
+	s.signal(t, syscall.SIGKILL)
+	s.exit(t)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("expected a leftover: %v", err)
+	}
+	s = start(t, args...)
+	s.alive(t)
+	s.signal(t, syscall.SIGTERM)
+	if code := s.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+	// A file that is not a socket is not ours to remove.
+	writeFile(t, path, "precious")
+	p := launch{args: args}.run(t)
+	if code := p.exit(t); code != 1 {
+		t.Errorf("a file in the way: exit code %d, want 1", code)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
+		t.Errorf("the file in the way is now %q, %v", b, err)
+	}
+}
+
+// TestSocketActivation hands a listener over as systemd does: descriptor 3,
+// with the number of the process that it is for.
+func TestSocketActivation(t *testing.T) {
+	t.Parallel()
+	root := writeTree(t, nil)
+	inherit := func(t *testing.T) (*os.File, string) {
+		t.Helper()
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f, ln.Addr().String()
+	}
+	t.Run("for us", func(t *testing.T) {
+		f, addr := inherit(t)
+		s := launch{
+			prefix: []string{"/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`},
+			args:   []string{"--root", root, "--access-log", "off"}, files: []*os.File{f},
+		}.serve(t)
+		if s.addr != addr {
+			t.Errorf("serves on %s, was handed %s", s.addr, addr)
+		}
+		s.alive(t)
+	})
+	t.Run("for another", func(t *testing.T) {
+		f, addr := inherit(t)
+		s := launch{
+			env:  append(os.Environ(), "LISTEN_PID=1", "LISTEN_FDS=1"),
+			args: []string{"--root", root}, files: []*os.File{f},
+		}.start(t)
+		if s.addr == addr {
+			t.Error("took a descriptor that was meant for another process")
+		}
+		s.alive(t)
+	})
+}
+
+// TestSignals: SIGTERM and SIGINT end the server within 5 s with code 0,
+// idle connections and downloads that stand still notwithstanding; a second
+// signal ends it at once.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	root := writeTree(t, nil)
+	if err := os.WriteFile(filepath.Join(root, "large.bin"), make([]byte, 64<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	busy := func(t *testing.T) *server {
+		t.Helper()
+		s := start(t, "--root", root)
+		s.dial(t) // says nothing
+		idle := s.dial(t)
+		idle.send(request("GET", "/alive.txt"))
+		idle.mustRead(t, "GET")
+		stuck := s.dial(t)
+		stuck.send(request("GET", "/large.bin"))
+		if _, err := stuck.peekHead(); err != nil {
+			t.Fatal(err)
+		}
+		half := s.dial(t)
+		half.send("GET /alive.txt HTTP/1.1\r\n")
+		return s
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			s := busy(t)
+			began := time.Now()
+			s.signal(t, sig)
+			if code := s.exit(t); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if took := time.Since(began); took > 5500*time.Millisecond {
+				t.Errorf("ended after %v, want 5 s at most", took)
+			}
+		})
+	}
+	t.Run("idle connections do not delay", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, "--root", root)
+		c := s.dial(t)
+		c.send(request("GET", "/alive.txt"))
+		c.mustRead(t, "GET")
+		began := time.Now()
+		s.signal(t, syscall.SIGTERM)
+		if code := s.exit(t); code != 0 {
+			t.Errorf("exit code %d, want 0", code)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("ended after %v with nothing in flight", took)
+		}
+		c.mustClose(t)
+	})
+	t.Run("second signal", func(t *testing.T) {
+		t.Parallel()
+		s := busy(t)
+		s.signal(t, syscall.SIGTERM)
+		s.awaitClosed(t)
+		began := time.Now()
+		s.signal(t, syscall.SIGTERM)
+		s.exit(t)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("ended %v after the second signal", took)
+		}
+	})
+	t.Run("a slow download ends whole", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, "--root", root)
+		c := s.dial(t)
+		c.send(request("GET", "/large.bin"))
+		head, err := c.peekHead()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.r.Discard(len(head))
+		s.signal(t, syscall.SIGTERM)
+		s.awaitClosed(t)
+		if n, err := io.Copy(io.Discard, c.r); n != 64<<20 || err != nil {
+			t.Errorf("%d octets, %v", n, err)
+		}
+		if code := s.exit(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	})
+}
+
+// TestShutdownLosesNothing: SIGTERM under load. A client that keeps its
+// connection sends the next request only when no Connection: close was said;
+// each such request gets its whole answer.
+func TestShutdownLosesNothing(t *testing.T) {
+	t.Parallel()
+	const clients = 32
+	text := strings.Repeat("all of it or nothing\n", 5000)
+	for round := range 3 {
+		root := writeTree(t, map[string]string{"page.txt": text})
+		s := start(t, "--root", root)
+		var (
+			wg             sync.WaitGroup
+			answered, lost atomic.Int64
+			refused        atomic.Int64 // connections that broke before their first answer
+		)
+		for n := range clients {
+			wg.Go(func() {
+				for {
+					conn, err := s.connect()
+					if err != nil {
+						return // the listener is closed: the end
+					}
+					c := newClient(conn)
+					for i := 0; ; i++ {
+						// Some keep their connection for long, some make new ones.
+						var fields []string
+						if n%4 == 0 && i == 3 {
+							fields = []string{"Connection: close"}
+						}
+						_, werr := io.WriteString(c, request("GET", "/page.txt", fields...))
+						r, err := c.read("GET")
+						if err != nil || r.StatusCode != 200 || string(r.body) != text {
+							if i == 0 {
+								refused.Add(1)
+							} else {
+								lost.Add(1)
+								t.Errorf("round %d client %d request %d: %v (write: %v)", round, n, i, err, werr)
+							}
+							break
+						}
+						answered.Add(1)
+						if r.Close {
+							break
+						}
+					}
+					conn.Close()
+				}
+			})
+		}
+		eventually(t, "load", func() bool { return answered.Load() > 2000 })
+		s.signal(t, syscall.SIGTERM)
+		began := time.Now()
+		if code := s.exit(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if took := time.Since(began); took > 5500*time.Millisecond {
+			t.Errorf("ended after %v", took)
+		}
+		wg.Wait()
+		if n := refused.Load(); n > clients {
+			t.Errorf("%d connections broke before their first answer", n)
+		}
+		t.Logf("%d answered, %d lost, %d connections that were never accepted", answered.Load(), lost.Load(), refused.Load())
+	}
+}
+
+// TestRestartAtOnce: killed with connections open and closed, the server comes
+// back on its port at once.
+func TestRestartAtOnce(t *testing.T) {
+	t.Parallel()
+	root := writeTree(t, nil)
+	s := start(t, "--root", root)
+	for range 20 {
+		c := s.dial(t)
+		c.send(request("GET", "/alive.txt", "Connection: close")) // the server closes first: TIME_WAIT on its side
+		c.mustRead(t, "GET")
+		c.mustClose(t)
+		c.Close()
+	}
+	for range 3 {
+		held := s.dial(t)
+		held.send(request("GET", "/alive.txt"))
+		held.mustRead(t, "GET")
+		s.signal(t, syscall.SIGKILL)
+		s.exit(t)
+		s = start(t, "--root", root, "--addr", s.addr)
+		s.alive(t)
+	}
+}
+
+// TestAccessLog: one line a request in combined format, reopened on SIGHUP;
+// what a client sends cannot break a line.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "access.log")
+	s := start(t, "--root", writeTree(t, nil), "--access-log", log)
+	read := func(name string) string {
+		b, _ := os.ReadFile(name)
+		return string(b)
+	}
+	s.get(t, "/alive.txt?q=1", "Referer: http://from.example/", "User-Agent: e2e/1.0")
+	s.get(t, `/missing"quote`, "User-Agent: a\"b\\c\xff")
+	s.exchange(t, request("HEAD", "/alive.txt"))
+	s.exchange(t, "nonsense\r\n\r\n")
+	eventually(t, "four lines", func() bool { return strings.Count(read(log), "\n") == 4 })
+	lines := strings.Split(strings.TrimSuffix(read(log), "\n"), "\n")
+	today := time.Now().Format("02/Jan/2006:")
+	if want := `"GET /alive.txt?q=1 HTTP/1.1" 200 15 "http://from.example/" "e2e/1.0"`; !strings.HasPrefix(lines[0], "127.0.0.1 - - ["+today) || !strings.HasSuffix(lines[0], want) {
+		t.Errorf("first line: %s", lines[0])
+	}
+	if strings.Contains(lines[1], `"GET /missing"quote`) || strings.Contains(lines[1], "\xff") {
+		t.Errorf("not escaped: %s", lines[1])
+	}
+	if want := `"HEAD /alive.txt HTTP/1.1" 200 `; !strings.Contains(lines[2], want+"0 ") && !strings.Contains(lines[2], want+"- ") {
+		t.Errorf("HEAD has no body: %s", lines[2])
+	}
+	if !strings.Contains(lines[3], " 400 ") {
+		t.Errorf("fourth line: %s", lines[3])
+	}
+	if err := os.Rename(log, log+".1"); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(t, syscall.SIGHUP)
+	eventually(t, "the log to be reopened", func() bool { _, err := os.Stat(log); return err == nil })
+	s.get(t, "/alive.txt?after")
+	eventually(t, "a line in the new file", func() bool { return strings.Contains(read(log), "?after") })
+	if strings.Contains(read(log+".1"), "?after") {
+		t.Error("still writes to the old file")
+	}
+	// Nothing is lost when the server ends.
+	s.get(t, "/alive.txt?last")
+	s.signal(t, syscall.SIGTERM)
+	s.exit(t)
+	if !strings.Contains(read(log), "?last") {
+		t.Error("the last line is lost")
+	}
+}
+
+// TestMetrics reads the Prometheus text strictly and sees the requests in it.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	addr := freeAddr(t)
+	s := start(t, "--root", writeTree(t, nil), "--metrics-addr", addr)
+	scrape := func() map[string]float64 {
+		t.Helper()
+		resp, err := http.Get("http://" + addr + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+			t.Fatalf("GET /metrics: %s %s %v", resp.Status, resp.Header.Get("Content-Type"), err)
+		}
+		samples, err := parsePrometheus(string(b))
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, b)
+		}
+		return samples
+	}
+	sum := func(samples map[string]float64) (requests float64) {
+		for name, value := range samples {
+			base, _, _ := strings.Cut(name, "{")
+			if strings.Contains(base, "requests") && strings.HasSuffix(base, "_total") {
+				requests += value
+			}
+		}
+		return requests
+	}
+	before := sum(scrape())
+	for range 10 {
+		s.alive(t)
+	}
+	s.get(t, "/missing")
+	s.exchange(t, "nonsense\r\n\r\n")
+	eventually(t, "12 requests more in the metrics", func() bool { return sum(scrape())-before == 12 })
+	if r := s.get(t, "/metrics"); r.StatusCode != 404 {
+		t.Errorf("/metrics on the main port: %s, want 404", r.Status)
+	}
+	resp, err := http.Get("http://" + addr + "/alive.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 404 {
+		t.Errorf("a file on the metrics port: %s, want 404", resp.Status)
+	}
+}
+
+// TestSandbox: the log says what the sandbox does, and --no-sandbox that there
+// is none; both serve.
+func TestSandbox(t *testing.T) {
+	t.Parallel()
+	root := writeTree(t, nil)
+	for _, args := range [][]string{{"--root", root}, {"--root", root, "--no-sandbox"}} {
+		s := start(t, args...)
+		s.alive(t)
+		// The privileges of a process only ever shrink: the kernel tells.
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+		if err != nil {
+			t.Skip("no /proc here")
+		}
+		if got := strings.Contains(string(b), "NoNewPrivs:\t1"); got != (len(args) == 2) {
+			t.Errorf("%v: no new privileges: %v", args[2:], got)
+		}
+		if len(args) == 2 && !strings.Contains(strings.ToLower(s.stderr.String()), "sandbox") {
+			t.Errorf("nothing about the sandbox on stderr: %s", s.stderr)
+		}
+	}
+}

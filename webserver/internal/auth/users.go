@@ -1,0 +1,177 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	checkEvery = time.Second // how often a change of the file is looked for
+	// settled is how old a file must be for its modification time to tell one
+	// version from the next.
+	settled = 2 * time.Second
+	// maxRemembered bounds the credentials that need no bcrypt any more.
+	maxRemembered = 1024
+)
+
+// Users are the users of an htpasswd file. The methods may be called
+// concurrently.
+type Users struct {
+	path   string
+	report func(error)
+	now    func() time.Time
+	key    [sha256.Size]byte // of the process: what is remembered is of no use elsewhere
+	slots  chan struct{}     // one for each bcrypt that may run at a time
+
+	mu         sync.Mutex
+	hashes     map[string][]byte
+	decoy      []byte // what unknown users are compared with
+	remembered map[[sha256.Size]byte]string
+	loaded     version // of the file, good or bad
+	loadedAt   time.Time
+	checkedAt  time.Time
+	lastErr    string // reported about this version
+}
+
+// Open reads the users of an htpasswd file, which must all have bcrypt hashes.
+// When the file changes, it is read again; if the new one cannot be used, the
+// old users stay and report, which may be nil, is told why, once.
+func Open(path string, report func(error)) (*Users, error) {
+	u := &Users{
+		path: path, report: report, now: time.Now,
+		// A flood of wrong passwords leaves half of the machine to others.
+		slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
+	rand.Read(u.key[:])
+	now := u.now()
+	if err := u.load(stat(path), now); err != nil {
+		return nil, err
+	}
+	u.checkedAt = now
+	return u, nil
+}
+
+// Check returns the user that an Authorization value proves, and whether it
+// does. It takes one bcrypt the first time that it sees a password, for unknown
+// users as well as for known ones, and waits for its turn when many come at a
+// time, until ctx is done; credentials that were right are remembered until the
+// file changes.
+func (u *Users) Check(ctx context.Context, authorization string) (user string, ok bool) {
+	user, password, ok := parseBasic(authorization)
+	if !ok {
+		return "", false
+	}
+	credentials := keyed(u.key, user+":"+password)
+
+	u.mu.Lock()
+	fault := u.refresh()
+	_, known := u.remembered[credentials]
+	remembered := u.remembered
+	hash, exists := u.hashes[user]
+	if !exists {
+		hash = u.decoy
+	}
+	u.mu.Unlock()
+	if fault != nil && u.report != nil {
+		u.report(fault)
+	}
+	if known {
+		return user, true
+	}
+
+	select {
+	case u.slots <- struct{}{}:
+	case <-ctx.Done():
+		return "", false
+	}
+	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
+	<-u.slots
+	if err != nil || !exists {
+		return "", false
+	}
+
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(remembered) >= maxRemembered {
+		for old := range remembered {
+			delete(remembered, old)
+			break
+		}
+	}
+	// If the file was read anew in the meantime, this map is no longer used.
+	remembered[credentials] = user
+	return user, true
+}
+
+// refresh reads the file again if it has changed. The caller holds u.mu. The
+// error is new: it is not returned twice.
+func (u *Users) refresh() error {
+	now := u.now()
+	if since := now.Sub(u.checkedAt); since >= 0 && since < checkEvery {
+		return nil
+	}
+	u.checkedAt = now
+	current := stat(u.path)
+	if current.same(u.loaded) && (current.info == nil || u.loadedAt.Sub(current.info.ModTime()) > settled) {
+		return nil
+	}
+	err := u.load(current, now)
+	if err == nil {
+		u.lastErr = ""
+		return nil
+	}
+	if err.Error() == u.lastErr {
+		return nil
+	}
+	u.lastErr = err.Error()
+	return fmt.Errorf("%w; the users read before stay", err)
+}
+
+// load reads the file, of which current is the state before.
+func (u *Users) load(current version, now time.Time) error {
+	u.loaded, u.loadedAt = current, now
+	hashes, err := readFile(u.path)
+	if err != nil {
+		return err
+	}
+	u.hashes, u.remembered = hashes, map[[sha256.Size]byte]string{}
+	cost := bcrypt.MinCost
+	for _, hash := range hashes {
+		if c, err := bcrypt.Cost(hash); err == nil {
+			cost = max(cost, c)
+		}
+	}
+	// Any salt and hash will do: nobody is let in by it.
+	u.decoy = fmt.Appendf(nil, "$2b$%02d$%.53s", cost, "topdownwebserverdecoy.topdownwebserverdecoy.topdownwebserver")
+	return nil
+}
+
+func readFile(path string) (map[string][]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("user file: %w", err)
+	}
+	defer file.Close()
+	users, err := parse(file)
+	if err != nil {
+		return nil, fmt.Errorf("user file %s: %w", path, err)
+	}
+	return users, nil
+}
+
+// keyed returns a hash that only this process can make.
+func keyed(key [sha256.Size]byte, text string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(text))
+	mac.Sum(sum[:0])
+	return sum
+}

@@ -1,0 +1,238 @@
+// Package certs keeps the certificate of a TLS server and takes a renewed one
+// into use while the server runs.
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	checkEvery = time.Second // how often a change of the files is looked for
+	// settled is how old a file must be for its modification time to tell one
+	// version from the next.
+	settled = 2 * time.Second
+	// expiryEvery is how often an expired certificate is reported.
+	expiryEvery = 24 * time.Hour
+	// maxFile is more than any chain of certificates has.
+	maxFile = 4 << 20
+)
+
+// Source is a certificate with its key, read from two PEM files and read again
+// when they change. The methods may be called concurrently.
+type Source struct {
+	certFile, keyFile string
+	report            func(error)
+	now               func() time.Time
+
+	mu        sync.Mutex
+	cert      *tls.Certificate
+	loaded    [2]version // of the files, good or bad
+	loadedAt  time.Time
+	checkedAt time.Time
+	warnedAt  time.Time // of the expiry
+	lastErr   string    // reported about this version
+}
+
+// New reads a certificate, followed in its file by those that signed it, and
+// its key. When the files change, they are read again; if the new pair cannot
+// be used, perhaps because only one is there yet, the old one stays. Report,
+// which may be nil, is told of that, and of a certificate that has expired or
+// is not valid yet, which is no error.
+func New(certFile, keyFile string, report func(error)) (*Source, error) {
+	if report == nil {
+		report = func(error) {}
+	}
+	s := &Source{certFile: certFile, keyFile: keyFile, report: report, now: time.Now}
+	now := s.now()
+	if err := s.load(s.stat(), now); err != nil {
+		return nil, err
+	}
+	s.checkedAt = now
+	if err := s.validity(now); err != nil {
+		report(err)
+	}
+	return s, nil
+}
+
+// Config returns a configuration that serves the certificate: TLS 1.2 and
+// later, HTTP/1.1 only.
+func (s *Source) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.certificate(), nil
+		},
+	}
+}
+
+// certificate returns the certificate to use now.
+func (s *Source) certificate() *tls.Certificate {
+	s.mu.Lock()
+	faults := s.refresh()
+	cert := s.cert
+	s.mu.Unlock()
+	for _, err := range faults {
+		s.report(err)
+	}
+	return cert
+}
+
+// refresh reads the files again if they have changed, and returns what is new
+// to report. The caller holds s.mu.
+func (s *Source) refresh() (faults []error) {
+	now := s.now()
+	if since := now.Sub(s.checkedAt); since >= 0 && since < checkEvery {
+		return nil
+	}
+	s.checkedAt = now
+	current := s.stat()
+	if !s.unchanged(current) {
+		err := s.load(current, now)
+		switch {
+		case err == nil:
+			s.lastErr = ""
+		case err.Error() != s.lastErr:
+			s.lastErr = err.Error()
+			faults = append(faults, fmt.Errorf("%w; the certificate read before stays", err))
+		}
+	}
+	if err := s.validity(now); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
+}
+
+// load reads the files, of which current is the state before.
+func (s *Source) load(current [2]version, now time.Time) error {
+	s.loaded, s.loadedAt = current, now
+	cert, err := readPair(s.certFile, s.keyFile)
+	if err != nil {
+		return err
+	}
+	s.cert, s.warnedAt = cert, time.Time{}
+	return nil
+}
+
+// validity returns an error if the certificate is not valid at the time now and
+// that has not been said for a day.
+func (s *Source) validity(now time.Time) error {
+	const day = "2006-01-02 15:04 MST"
+	leaf := s.cert.Leaf
+	var err error
+	switch {
+	case now.After(leaf.NotAfter):
+		err = fmt.Errorf("the certificate %s expired on %s: browsers will refuse it; renew it", s.certFile, leaf.NotAfter.Format(day))
+	case now.Before(leaf.NotBefore):
+		err = fmt.Errorf("the certificate %s is not valid before %s: look at the machine's clock", s.certFile, leaf.NotBefore.Format(day))
+	}
+	if err == nil || !s.warnedAt.IsZero() && now.Sub(s.warnedAt) < expiryEvery {
+		return nil
+	}
+	s.warnedAt = now
+	return err
+}
+
+func (s *Source) stat() [2]version {
+	return [2]version{stat(s.certFile), stat(s.keyFile)}
+}
+
+func (s *Source) unchanged(current [2]version) bool {
+	for i, v := range current {
+		if !v.same(s.loaded[i]) || v.info != nil && s.loadedAt.Sub(v.info.ModTime()) <= settled {
+			return false
+		}
+	}
+	return true
+}
+
+// readPair reads a certificate and its key and checks that they belong
+// together.
+func readPair(certFile, keyFile string) (*tls.Certificate, error) {
+	certPEM, err := readFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	keyPEM, err := readFile(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key of the certificate: %w", err)
+	}
+	certs, keys := blocks(certPEM), blocks(keyPEM)
+	switch {
+	case !certs["CERTIFICATE"] && keys["CERTIFICATE"]:
+		return nil, fmt.Errorf("certificate %s: there is no certificate in it, but there is one in %s: are the two files swapped?", certFile, keyFile)
+	case !certs["CERTIFICATE"]:
+		return nil, fmt.Errorf("certificate %s: there is no PEM certificate in it", certFile)
+	case keys["ENCRYPTED PRIVATE KEY"]:
+		return nil, fmt.Errorf("key %s: it is encrypted; decrypt it with: openssl pkey -in %s -out plain.key", keyFile, keyFile)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", certFile, keyFile, err)
+	}
+	if cert.Leaf == nil {
+		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("certificate %s: %w", certFile, err)
+		}
+	}
+	return &cert, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: it is not a file", path)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: it is too large for PEM", path)
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%w: this user may not read it", err)
+	}
+	return data, err
+}
+
+// blocks returns the types of the PEM blocks in data.
+func blocks(data []byte) map[string]bool {
+	types := map[string]bool{}
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return types
+		}
+		types[block.Type] = true
+		data = rest
+	}
+}
+
+// version tells one state of a file from another.
+type version struct {
+	info os.FileInfo
+	err  string
+}
+
+func stat(path string) version {
+	info, err := os.Stat(path)
+	if err != nil {
+		return version{err: err.Error()}
+	}
+	return version{info: info}
+}
+
+func (v version) same(w version) bool {
+	if v.info == nil || w.info == nil {
+		return v.info == w.info && v.err == w.err
+	}
+	return os.SameFile(v.info, w.info) && v.info.Size() == w.info.Size() && v.info.ModTime().Equal(w.info.ModTime())
+}

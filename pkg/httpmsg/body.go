@@ -68,6 +68,9 @@ func (b *Body) Reset(src Source, framing Framing, limits BodyLimits) {
 	}
 }
 
+// Size returns how many octets of content have been read.
+func (b *Body) Size() int64 { return b.total }
+
 // Done reports whether the body has been read to its end.
 func (b *Body) Done() bool { return errors.Is(b.err, io.EOF) }
 

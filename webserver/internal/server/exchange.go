@@ -1,0 +1,241 @@
+package server
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/webserver/internal/accesslog"
+)
+
+// exchange is one request and what became of it.
+type exchange struct {
+	start   time.Time // the head was there
+	refused bool      // the head could not be understood
+
+	conditions     conditions
+	acceptEncoding string
+	hasEncoding    bool
+	rangeField     string // Range; "" for none
+	authorization  string
+	referer        string
+	userAgent      string
+	expect         bool // the client waits for 100 before it sends the body
+	badExpect      bool // or for something that nobody knows
+	continued      bool // 100 has been sent
+
+	path   string // clean, decoded; set once found to be good
+	query  string
+	user   string // who authenticated
+	status int    // of the final response
+	sent   int64  // octets of content
+}
+
+// scan picks out the fields that matter here, in one pass.
+func (x *exchange) scan(req *httpmsg.Request) {
+	for i := range req.Fields {
+		field := &req.Fields[i]
+		switch len(field.Name) {
+		case len("Range"):
+			if is(field.Name, "Range") && x.rangeField == "" {
+				x.rangeField = field.Value
+			}
+		case len("Expect"):
+			if is(field.Name, "Expect") {
+				if is(field.Value, "100-continue") && req.Minor >= 1 {
+					x.expect = req.Framing != 0
+				} else if req.Minor >= 1 {
+					x.badExpect = true
+				}
+			}
+		case len("Referer"):
+			if is(field.Name, "Referer") {
+				x.referer = field.Value
+			}
+		case len("If-Match"):
+			switch {
+			case is(field.Name, "If-Match"):
+				x.conditions.hasMatch, x.conditions.isAny = true, true
+				x.conditions.ifMatch = joinLines(x.conditions.ifMatch, field.Value)
+			case is(field.Name, "If-Range"):
+				x.conditions.hasRange = true
+				x.conditions.ifRange = field.Value
+			}
+		case len("User-Agent"):
+			if is(field.Name, "User-Agent") {
+				x.userAgent = field.Value
+			}
+		case len("If-None-Match"):
+			switch {
+			case is(field.Name, "If-None-Match"):
+				x.conditions.hasNoneMatch, x.conditions.isAny = true, true
+				x.conditions.ifNoneMatch = joinLines(x.conditions.ifNoneMatch, field.Value)
+			case is(field.Name, "Authorization"):
+				x.authorization = field.Value
+			}
+		case len("Accept-Encoding"):
+			if is(field.Name, "Accept-Encoding") {
+				x.acceptEncoding = joinLines(x.acceptEncoding, field.Value)
+				x.hasEncoding = true
+			}
+		case len("If-Modified-Since"):
+			if is(field.Name, "If-Modified-Since") {
+				x.conditions.isAny = true
+				x.conditions.ifModifiedSince = field.Value
+			}
+		case len("If-Unmodified-Since"):
+			if is(field.Name, "If-Unmodified-Since") {
+				x.conditions.isAny = true
+				x.conditions.ifUnmodifiedSince = field.Value
+			}
+		}
+	}
+}
+
+// is compares names of the same length without regard to case: of letters, and
+// "-", which has no other case.
+func is(a, b string) bool {
+	if a == b {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i]|0x20 != b[i]|0x20 {
+			return false
+		}
+	}
+	return true
+}
+
+// joinLines makes one value of several lines of a list-based field.
+func joinLines(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + ", " + b
+}
+
+// account writes down what became of an exchange.
+func (c *conn) account(x *exchange) {
+	now := time.Now()
+	method := c.work.req.Method
+	if x.refused {
+		method = ""
+	}
+	c.s.Metrics.Request(method, x.status, x.sent, c.work.body.Size(), now.Sub(x.start))
+	if c.s.Access == nil {
+		return
+	}
+	if c.remote == "" {
+		c.remote = "unix"
+		if c.addr.IsValid() {
+			c.remote = c.addr.String()
+		}
+	}
+	e := accesslog.Entry{
+		Remote: c.remote, User: x.user, Time: now, Status: x.status, Bytes: x.sent,
+		Referer: x.referer, UserAgent: x.userAgent, Duration: now.Sub(x.start),
+	}
+	if !x.refused {
+		req := &c.work.req
+		e.Method, e.Target, e.Minor = req.Method, req.Target, req.Minor
+	}
+	c.s.Access.Append(&e)
+}
+
+// dateLine is the Date field, rendered once a second (RFC 9110, section 6.6.1).
+type dateLine struct {
+	coarse atomic.Int64 // the watch's clock, ns since 1970
+	line   atomic.Pointer[renderedDate]
+}
+
+type renderedDate struct {
+	second int64
+	text   []byte
+}
+
+func (d *dateLine) append(dst []byte, now time.Time) []byte {
+	second := now.Unix()
+	line := d.line.Load()
+	if line == nil || line.second != second {
+		text := append(httpmsg.AppendDate([]byte("Date: "), now), "\r\n"...)
+		line = &renderedDate{second, text}
+		d.line.Store(line)
+	}
+	return append(dst, line.text...)
+}
+
+// statusLine returns a status code with its reason phrase.
+func statusLine(status int) string {
+	switch status {
+	case 200:
+		return "200 OK"
+	case 204:
+		return "204 No Content"
+	case 206:
+		return "206 Partial Content"
+	case 301:
+		return "301 Moved Permanently"
+	case 304:
+		return "304 Not Modified"
+	case 308:
+		return "308 Permanent Redirect"
+	case 400:
+		return "400 Bad Request"
+	case 401:
+		return "401 Unauthorized"
+	case 403:
+		return "403 Forbidden"
+	case 404:
+		return "404 Not Found"
+	case 405:
+		return "405 Method Not Allowed"
+	case 406:
+		return "406 Not Acceptable"
+	case 408:
+		return "408 Request Timeout"
+	case 412:
+		return "412 Precondition Failed"
+	case 413:
+		return "413 Content Too Large"
+	case 414:
+		return "414 URI Too Long"
+	case 416:
+		return "416 Range Not Satisfiable"
+	case 417:
+		return "417 Expectation Failed"
+	case 429:
+		return "429 Too Many Requests"
+	case 431:
+		return "431 Request Header Fields Too Large"
+	case 500:
+		return "500 Internal Server Error"
+	case 501:
+		return "501 Not Implemented"
+	case 503:
+		return "503 Service Unavailable"
+	case 505:
+		return "505 HTTP Version Not Supported"
+	}
+	return strconv.Itoa(status)
+}
+
+// sectionOf returns the section of RFC 9110 on a status code, for the trace.
+func sectionOf(status int) string {
+	switch status {
+	case 413:
+		return "9110, 15.5.14"
+	case 414:
+		return "9110, 15.5.15"
+	case 431:
+		return "6585, 5"
+	case 501:
+		return "9110, 15.6.2"
+	case 505:
+		return "9110, 15.6.6"
+	}
+	return "9110, 15.5.1"
+}

@@ -1,0 +1,226 @@
+package server
+
+import (
+	"net"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"topdown/pkg/httpmsg"
+	"topdown/webserver/internal/auth"
+	"topdown/webserver/internal/listing"
+	"topdown/webserver/internal/site"
+)
+
+const allow = "GET, HEAD, OPTIONS, POST"
+
+// respond decides what to answer to a request whose head is good, and answers.
+func (c *conn) respond(x *exchange) {
+	w := c.work
+	req := &w.req
+	w.body.Reset(&c.in, req.Framing, httpmsg.BodyLimits{Size: c.s.bodyLimit(req)})
+	if x.badExpect {
+		c.say("9110, 10.1.1", "Expect asks for something unknown: 417")
+		c.sendError(x, 417, "The only expectation that can be met is 100-continue.")
+		return
+	}
+	switch req.Method {
+	case "GET", "HEAD", "POST", "OPTIONS":
+	case "PUT", "DELETE", "PATCH", "TRACE", "CONNECT":
+		c.sayf("9110, 15.5.6", "%s is known and not allowed here: 405 with Allow", req.Method)
+		c.sendError(x, 405, "This method is not allowed here.", httpmsg.Field{Name: "Allow", Value: allow})
+		return
+	default:
+		c.say("9110, 15.6.2", "the method is unknown: 501")
+		c.sendError(x, 501, "This method is not implemented.")
+		return
+	}
+	target, err := httpmsg.ParseTarget(req.Method, req.Target)
+	if err == nil && target.Form == httpmsg.AbsoluteForm && target.Scheme != "http" && target.Scheme != "https" {
+		err = &httpmsg.Error{Status: 400, Reason: "only http and https are served here"}
+	}
+	if err == nil && target.Form != httpmsg.AsteriskForm {
+		if target.Path == "" {
+			target.Path = "/"
+		}
+		x.path, err = site.CleanPath(target.Path)
+	}
+	if err != nil {
+		c.say("9112, 3.2", "the request target cannot be understood: 400")
+		c.sendError(x, 400, "The address in the request cannot be understood.")
+		return
+	}
+	x.query = target.Query
+	if c.s.RedirectTo != "" {
+		c.redirectToTLS(x, target)
+		return
+	}
+	if c.s.Users != nil && !c.authenticated(x) {
+		return
+	}
+	if req.Method == "OPTIONS" && target.Form == httpmsg.AsteriskForm {
+		c.say("9110, 9.3.7", "OPTIONS * asks about the server as a whole")
+		c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
+		return
+	}
+	c.serveFile(x)
+}
+
+// serveFile is step 7: it finds the file that the request names.
+func (c *conn) serveFile(x *exchange) {
+	req := &c.work.req
+	// Step 7: open. Small files are usually in memory already.
+	found := c.s.Site.Find(x.path, x.start)
+	c.traceFound(x, found)
+	switch found.Kind {
+	case site.Moved:
+		status := 301
+		if req.Method == "POST" {
+			status = 308 // 301 would let the client turn it into a GET
+		}
+		location := site.EscapePath(found.Path)
+		if x.query != "" {
+			location += "?" + x.query
+		}
+		c.sendError(x, status, "This directory's address ends with a slash.", httpmsg.Field{Name: "Location", Value: location})
+	case site.Forbidden:
+		c.sendErrorPage(x, 403, "Others may not read this file.")
+	case site.NotFound:
+		c.sendErrorPage(x, 404, "There is nothing at this address.")
+	case site.Directory:
+		if c.s.Listing && req.Method != "POST" {
+			c.list(x)
+			return
+		}
+		c.sendErrorPage(x, 403, "This directory has no page and its contents are not listed.")
+	case site.Failed:
+		c.s.Log.Error("cannot open a file", zap.String("path", x.path), zap.Error(found.Err))
+		c.sendError(x, 503, "The file cannot be opened at the moment.", httpmsg.Field{Name: "Retry-After", Value: "5"})
+	case site.File:
+		switch req.Method {
+		case "OPTIONS":
+			c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
+		case "POST":
+			c.post(x, found.Resource)
+		default:
+			c.sendResource(x, found.Resource)
+		}
+	}
+}
+
+// sendResource is step 8 for GET and HEAD: it chooses an encoding, decides the
+// preconditions and ranges, and sends what is asked for.
+func (c *conn) sendResource(x *exchange, r *site.Resource) {
+	rep := r.Select(x.acceptEncoding, x.hasEncoding)
+	if rep == nil {
+		c.say("9110, 12.5.3", "Accept-Encoding refuses every encoding, identity too: 406")
+		c.sendError(x, 406, "Every encoding that this file could be sent in is refused by Accept-Encoding.")
+		return
+	}
+	if c.trace != nil {
+		c.traceChoice(x, r, rep)
+	}
+	v := validators{rep.ETag, rep.ModTime}
+	decided := x.conditions.evaluate(true, v, x.start)
+	if decided.reason != "" {
+		c.say(decided.section, decided.reason)
+	}
+	switch decided.status {
+	case 304:
+		c.begin(x, 304, rep.NotModified)
+		c.end(x)
+		return
+	case 412:
+		c.sendError(x, 412, "The file is not in the state that the request asks for.")
+		return
+	}
+	if x.rangeField != "" && c.work.req.Method == "GET" && c.sendRanges(x, rep, v) {
+		return
+	}
+	c.sendWhole(x, rep)
+}
+
+// authenticated reports whether the request names a user with a right password
+// (RFC 7617); if not it has been answered.
+func (c *conn) authenticated(x *exchange) bool {
+	user, ok := c.s.Users.Check(c.s.ctx, x.authorization)
+	if !ok {
+		c.say("9110, 11.6.1", "no valid user and password: 401 with WWW-Authenticate")
+		c.sendError(x, 401, "This site asks for a user name and a password.",
+			httpmsg.Field{Name: "WWW-Authenticate", Value: challenge})
+		return false
+	}
+	x.user = user
+	c.say("9110, 11.6.2", "the user and password are right")
+	return true
+}
+
+// challenge asks for a user name and a password.
+var challenge = auth.Challenge("webserver")
+
+// redirectToTLS answers with the same address under https.
+func (c *conn) redirectToTLS(x *exchange, target httpmsg.Target) {
+	host := target.Host
+	if host == "" {
+		host = c.work.req.Fields.Get("Host")
+	}
+	if host == "" || target.Form == httpmsg.AsteriskForm {
+		c.sendError(x, 400, "The request does not say which host it is for.")
+		return
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+		if strings.Contains(name, ":") {
+			host = "[" + name + "]"
+		}
+	}
+	if c.s.RedirectTo != "443" {
+		host += ":" + c.s.RedirectTo
+	}
+	location := "https://" + host + site.EscapePath(x.path)
+	if target.HasQuery {
+		location += "?" + target.Query
+	}
+	c.say("9110, 15.4.9", "this address only leads to the one with https: 308")
+	c.sendError(x, 308, "This site is served over https.", httpmsg.Field{Name: "Location", Value: location})
+}
+
+// list answers with the contents of a directory.
+func (c *conn) list(x *exchange) {
+	req := &c.work.req
+	if req.Method == "OPTIONS" {
+		c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
+		return
+	}
+	entries, err := c.s.Site.Entries(x.path)
+	if err != nil {
+		c.s.Log.Warn("cannot list a directory", zap.String("path", x.path), zap.Error(err))
+		c.sendErrorPage(x, 403, "This directory cannot be listed.")
+		return
+	}
+	page := listing.Page{Path: x.path, Entries: entries}
+	if len(entries) >= site.MaxEntries {
+		page.Note = "The directory holds more than is shown."
+	}
+	page.Sort, page.Desc = listing.ParseQuery(x.query)
+	fields := []httpmsg.Field{{Name: "Vary", Value: "Accept"}, {Name: "Cache-Control", Value: "no-cache"}}
+	if c.wantsJSON() {
+		c.sendContent(x, 200, "application/json", listing.AppendJSON(nil, page), fields...)
+		return
+	}
+	c.sendContent(x, 200, "text/html; charset=utf-8", listing.AppendHTML(nil, page), fields...)
+}
+
+// wantsJSON reports whether Accept names JSON and not, before it, HTML.
+func (c *conn) wantsJSON() bool {
+	for member := range c.work.req.Fields.List("Accept") {
+		media, _, _ := strings.Cut(member, ";")
+		switch strings.ToLower(httpmsg.TrimOWS(media)) {
+		case "application/json":
+			return true
+		case "text/html":
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,303 @@
+package server
+
+import (
+	"crypto/rand"
+	"io"
+	"net"
+	"os"
+	"strconv"
+
+	"go.uber.org/zap"
+
+	"topdown/pkg/httpmsg"
+	"topdown/webserver/internal/site"
+	"topdown/webserver/www"
+)
+
+// Heads are collected in c.work.out and leave with the content that follows
+// them, in one write.
+
+// begin starts a head with prepared lines, the status line first.
+func (c *conn) begin(x *exchange, status int, lines []byte) {
+	x.status = status
+	c.work.out = append(c.work.out, lines...)
+}
+
+// line adds a field. Its value comes from this program or has passed
+// site.EscapePath; one that would break the head is left out.
+func (c *conn) line(name, value string) {
+	out, err := httpmsg.AppendField(c.work.out, name, value)
+	if err != nil {
+		c.s.Log.Error("a field cannot be sent", zap.String("name", name), zap.Error(err))
+		return
+	}
+	c.work.out = out
+}
+
+// end ends a head with the fields that belong to the connection.
+func (c *conn) end(x *exchange) {
+	w := c.work
+	w.out = c.s.date.append(w.out, x.start)
+	switch {
+	case c.closing || x.expect && !x.continued:
+		c.closing = true
+		w.out = append(w.out, "Connection: close\r\n"...)
+	case w.req.Minor == 0:
+		w.out = append(w.out, "Connection: keep-alive\r\n"...)
+	}
+	w.out = append(w.out, "\r\n"...)
+	if c.trace != nil {
+		c.trace.sent(w.out)
+	}
+}
+
+// status starts a head from nothing but a status code.
+func (c *conn) status(x *exchange, status int, fields []httpmsg.Field) {
+	x.status = status
+	w := c.work
+	w.out = append(append(append(w.out, "HTTP/1.1 "...), statusLine(status)...), "\r\n"...)
+	for _, field := range fields {
+		c.line(field.Name, field.Value)
+	}
+}
+
+// sendEmpty sends a response without content.
+func (c *conn) sendEmpty(x *exchange, status int, fields ...httpmsg.Field) {
+	c.status(x, status, fields)
+	c.end(x)
+}
+
+// sendContent sends a page made for this request.
+func (c *conn) sendContent(x *exchange, status int, media string, content []byte, fields ...httpmsg.Field) {
+	c.status(x, status, fields)
+	c.line("Content-Type", media)
+	c.line("X-Content-Type-Options", "nosniff")
+	c.line("Content-Length", strconv.Itoa(len(content)))
+	c.end(x)
+	c.content(x, content)
+}
+
+// content sends content that is in memory, or not, for HEAD.
+func (c *conn) content(x *exchange, p []byte) {
+	w := c.work
+	if w.req.Method == "HEAD" && !x.refused {
+		return
+	}
+	x.sent += int64(len(p))
+	c.trace.content(int64(len(p)))
+	if len(w.out)+len(p) <= maxOut {
+		w.out = append(w.out, p...)
+		return
+	}
+	// Too much to copy: head and content leave in one call all the same.
+	before, since := c.phase.Load(), c.since.Load()
+	c.enter(writing)
+	buffers := net.Buffers{w.out, p}
+	_, err := buffers.WriteTo(c.nc)
+	w.out = w.out[:0]
+	c.resume(before, since, err)
+}
+
+// sendError answers with a short page that says what is wrong. Redirects are
+// sent this way too.
+func (c *conn) sendError(x *exchange, status int, text string, fields ...httpmsg.Field) {
+	page := append(make([]byte, 0, 4<<10), "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>"...)
+	page = www.AppendName(page, statusLine(status))
+	page = append(page, "</title>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>"...)
+	page = append(page, www.Style...)
+	page = append(page, "</style>\n</head>\n<body>\n<h1>"...)
+	page = www.AppendName(page, statusLine(status))
+	page = append(page, "</h1>\n<p>"...)
+	page = www.AppendText(page, text)
+	page = append(page, "</p>\n</body>\n</html>\n"...)
+	c.sendContent(x, status, "text/html; charset=utf-8", page, fields...)
+}
+
+// sendErrorPage answers with the root's own page for that status code, if it
+// has one.
+func (c *conn) sendErrorPage(x *exchange, status int, text string) {
+	page := c.s.Site.ErrorPage(strconv.Itoa(status)+".html", x.start)
+	if page == nil || page.Plain().Body == nil {
+		c.sendError(x, status, text)
+		return
+	}
+	c.sendContent(x, status, page.Type, page.Plain().Body)
+}
+
+// sendWhole sends a representation as it is.
+func (c *conn) sendWhole(x *exchange, rep *site.Representation) {
+	if rep.Body != nil {
+		c.s.Metrics.HotHit()
+		c.begin(x, 200, rep.OK)
+		c.end(x)
+		c.content(x, rep.Body)
+		return
+	}
+	c.s.Metrics.HotMiss()
+	f := c.open(x, rep)
+	if f == nil {
+		return
+	}
+	defer f.Close()
+	c.begin(x, 200, rep.OK)
+	c.end(x)
+	c.file(x, rep, f, span{0, rep.Size}, true)
+}
+
+// open opens the file of a large representation; if it cannot, the request has
+// been answered.
+func (c *conn) open(x *exchange, rep *site.Representation) *os.File {
+	f, err := c.s.Site.Open(rep)
+	if f == nil {
+		// It changed this very moment: whoever asks again gets the new one.
+		c.s.Site.Forget(x.path)
+		c.s.Log.Warn("a file changed while it was being opened", zap.String("path", x.path), zap.Error(err))
+		c.sendError(x, 503, "The file is being changed at the moment.", httpmsg.Field{Name: "Retry-After", Value: "1"})
+	}
+	return f
+}
+
+// sendRanges answers a request for parts of a representation (RFC 9110, section
+// 14). It returns false if the whole is to be sent instead.
+func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) bool {
+	if !x.conditions.rangeHolds(v, x.start) {
+		c.say("9110, 13.1.5", "If-Range is of another representation: the whole is sent")
+		return false
+	}
+	spans, ok := parseRange(x.rangeField, rep.Size)
+	if !ok {
+		c.say("9110, 14.2", "the Range cannot be understood or is too much: it is ignored")
+		return false
+	}
+	size := strconv.FormatInt(rep.Size, 10)
+	if len(spans) == 0 {
+		c.sayf("9110, 15.5.17", "no range lies within the %s octets there are: 416", size)
+		c.sendError(x, 416, "None of the ranges asked for lies within the file.",
+			httpmsg.Field{Name: "Content-Range", Value: "bytes */" + size})
+		return true
+	}
+	var f *os.File
+	if rep.Body == nil {
+		if f = c.open(x, rep); f == nil {
+			return true
+		}
+		defer f.Close()
+	}
+	c.sayf("9110, 15.3.7", "%d range(s) of %s octets: 206", len(spans), size)
+	c.status(x, 206, nil)
+	c.work.out = append(c.work.out, rep.Fields...)
+	if len(spans) == 1 {
+		c.line("Content-Type", rep.Type)
+		c.line("Content-Range", contentRange(spans[0], size))
+		c.line("Content-Length", strconv.FormatInt(spans[0].length, 10))
+		c.end(x)
+		c.part(x, rep, f, spans[0], true)
+		return true
+	}
+	boundary := rand.Text()
+	var heads [][]byte
+	tail := []byte("\r\n--" + boundary + "--\r\n")
+	total := int64(len(tail))
+	for _, s := range spans {
+		h := []byte("\r\n--" + boundary + "\r\nContent-Type: " + rep.Type +
+			"\r\nContent-Range: " + contentRange(s, size) + "\r\n\r\n")
+		heads = append(heads, h)
+		total += int64(len(h)) + s.length
+	}
+	c.line("Content-Type", "multipart/byteranges; boundary="+boundary)
+	c.line("Content-Length", strconv.FormatInt(total, 10))
+	c.end(x)
+	for i, s := range spans {
+		c.content(x, heads[i])
+		c.part(x, rep, f, s, i == len(spans)-1)
+		if c.closing && c.failed {
+			return true
+		}
+	}
+	c.content(x, tail)
+	return true
+}
+
+// contentRange is the value of Content-Range (RFC 9110, section 14.4).
+func contentRange(s span, size string) string {
+	return "bytes " + strconv.FormatInt(s.start, 10) + "-" + strconv.FormatInt(s.start+s.length-1, 10) + "/" + size
+}
+
+// part sends a part of a representation.
+func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s span, last bool) {
+	if f == nil {
+		c.content(x, rep.Body[s.start:s.start+s.length])
+		return
+	}
+	c.file(x, rep, f, s, last)
+}
+
+const (
+	// pieceSize is how much of a file is handed to the kernel at a time.
+	pieceSize = 4 << 20
+	// lastPiece is held back until the file has been looked at once more.
+	lastPiece = 32 << 10
+)
+
+// file sends a part of a file, from the page cache to the socket where the
+// kernel can (sendfile). Before the last octets leave, the file must still be
+// what the head said; otherwise the connection is closed, so that the client
+// sees a broken transfer and not a mixture of two versions.
+func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, last bool) {
+	if c.work.req.Method == "HEAD" {
+		return
+	}
+	c.trace.content(s.length)
+	if c.flush() != nil {
+		return
+	}
+	err := c.copyFile(x, rep, f, s, last)
+	if err != nil {
+		c.abort()
+		c.s.Log.Debug("a transfer was broken off", zap.String("path", x.path), zap.Error(err))
+	}
+}
+
+func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s span, last bool) error {
+	if _, err := f.Seek(s.start, io.SeekStart); err != nil {
+		return err
+	}
+	before, since := c.phase.Load(), c.since.Load()
+	defer func() { c.resume(before, since, nil) }()
+	for s.length > 0 {
+		n := min(s.length, pieceSize)
+		if last && s.length > lastPiece {
+			n = min(n, s.length-lastPiece)
+		}
+		if last && n == s.length && !rep.Unchanged(f) {
+			return errChanged
+		}
+		c.enter(writing)
+		// A LimitedReader with an exact count is what lets the net package use
+		// sendfile, and end as soon as the count is reached.
+		sent, err := io.Copy(c.nc, &io.LimitedReader{R: f, N: n})
+		x.sent += sent
+		s.length -= sent
+		if err != nil {
+			return err
+		}
+		if sent < n {
+			return errShrunk
+		}
+	}
+	return nil
+}
+
+// abort gives the connection up in the middle of a response.
+func (c *conn) abort() {
+	c.closing, c.more, c.failed = true, false, true
+	c.work.out = c.work.out[:0]
+}
+
+// bodyLimit is how large the body of a request may be.
+func (s *Server) bodyLimit(req *httpmsg.Request) int64 {
+	if s.Uploads != nil && req.Method == "POST" {
+		return max(s.MaxUpload, s.MaxBody)
+	}
+	return s.MaxBody
+}

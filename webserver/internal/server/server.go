@@ -1,0 +1,193 @@
+// Package server is the web server of the textbook: it accepts TCP connections,
+// receives requests, finds the files they name and responds (HTTP/1.1, RFC 9110
+// and RFC 9112). The steps are in server.go (accept) and conn.go (receive,
+// parse, open, respond, close), in the textbook's order.
+//
+// What it refuses: more connections than it was told to hold, peers that send
+// or read too slowly, and every message that two servers could read
+// differently. It never starts a goroutine per request: one connection is one
+// goroutine, which sleeps without a buffer while the client says nothing.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"topdown/webserver/internal/accesslog"
+	"topdown/webserver/internal/auth"
+	"topdown/webserver/internal/form"
+	"topdown/webserver/internal/metrics"
+	"topdown/webserver/internal/site"
+)
+
+// Server holds what every connection shares. Fields are set before Serve and
+// not changed after; the zero value of a limit means its default.
+type Server struct {
+	Site    *site.Site
+	Log     *zap.Logger      // life cycle and faults; required
+	Access  *accesslog.Log   // one entry a request; nil for none
+	Metrics *metrics.Metrics // nil for none
+
+	Listing bool // show what is in a directory without an index file
+
+	// Users, if not nil, must name whoever sends a request.
+	Users *auth.Users
+	// Uploads, if not nil, keeps the files of posted forms. UploadToken, if not
+	// nil, is asked for before.
+	Uploads     *form.Uploads
+	UploadToken *auth.Token
+
+	// TLS, if not nil, is spoken on every connection.
+	TLS *tls.Config
+	// RedirectTo, if not empty, makes this a server that answers every request
+	// with a redirect to https at that port (443: none).
+	RedirectTo string
+
+	// Trace, if not nil, is told what is received, decided and sent.
+	Trace *Tracer
+
+	MaxBody         int64         // octets of a request's body; default 10 MiB
+	MaxUpload       int64         // the same for a form whose files are kept; default MaxBody
+	MaxConns        int           // connections at a time; default 20,000
+	MaxConnsPerAddr int           // of one IPv4 address or IPv6 /64 network; 0 is no limit
+	CountLoopback   bool          // apply MaxConnsPerAddr to this host's own clients as well
+	HeadTimeout     time.Duration // from the first octet of a head to the last; default 10 s
+	IdleTimeout     time.Duration // between two requests; default 60 s
+	MinRate         int64         // octets a second, of a body and of reading; default 240
+	Grace           time.Duration // before MinRate counts; default 10 s
+
+	conns    connections
+	date     dateLine
+	ctx      context.Context // of Serve
+	draining atomic.Bool
+	wg       sync.WaitGroup
+}
+
+// drainTime is how long a connection that is silent when the server stops may
+// still send the request that was on its way.
+const drainTime = 500 * time.Millisecond
+
+// StopTime is how long after Serve's context has ended the last exchange may
+// take.
+const StopTime = 4 * time.Second
+
+// setDefaults fills in the limits that were left open.
+func (s *Server) setDefaults() {
+	setDefault(&s.MaxBody, 10<<20)
+	setDefault(&s.MaxUpload, s.MaxBody)
+	setDefault(&s.MaxConns, 20_000)
+	setDefault(&s.HeadTimeout, 10*time.Second)
+	setDefault(&s.IdleTimeout, 60*time.Second)
+	setDefault(&s.MinRate, 240)
+	setDefault(&s.Grace, 10*time.Second)
+}
+
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// Serve accepts connections from the listeners until ctx ends, then lets what
+// is in flight finish, for StopTime at most, and returns nil. Another error
+// means that a listener failed.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	s.setDefaults()
+	s.conns.init()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.ctx = ctx
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		s.watch(ctx)
+	}()
+	var accepting sync.WaitGroup
+	for _, ln := range listeners {
+		stop := context.AfterFunc(ctx, func() { ln.Close() })
+		defer stop()
+		accepting.Go(func() {
+			if err := s.accept(ctx, ln); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	accepting.Wait()
+	<-watching
+	s.wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// accept is step 4: it takes one connection after the other from the queue
+// that listen made, and gives each a goroutine of its own.
+func (s *Server) accept(ctx context.Context, ln net.Listener) error {
+	for {
+		// Step 4: accept.
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+			return nil
+		case temporary(err):
+			// Out of descriptors, or the client is gone already: there is
+			// nothing to do but to wait for connections to end.
+			s.Log.Warn("accept failed, trying again", zap.Error(err))
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		default:
+			return err
+		}
+		s.welcome(nc)
+	}
+}
+
+// welcome starts the conversation with a client, or refuses it.
+func (s *Server) welcome(nc net.Conn) {
+	addr := peer(nc)
+	if status := s.conns.admit(addr, s); status != 0 {
+		s.refuse(nc, status)
+		return
+	}
+	s.Metrics.ConnOpened()
+	c := newConn(s, nc, addr)
+	s.conns.add(c)
+	s.wg.Go(c.serve)
+}
+
+// refuse answers a connection that is one too many. The answer fits the empty
+// socket buffer, so this never waits.
+func (s *Server) refuse(nc net.Conn, status int) {
+	why := metrics.TooMany
+	if status == 429 {
+		why = metrics.TooManyAddr
+	}
+	s.Metrics.ConnRefused(why)
+	if s.TLS == nil {
+		// One that cannot be told needs no other treatment.
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = nc.Write([]byte("HTTP/1.1 " + statusLine(status) + "\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+	}
+	nc.Close()
+}
+
+// peer returns the address of the other end, invalid for a Unix socket.
+func peer(nc net.Conn) netip.Addr {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package server
+
+// waiter would wait without a buffer, which this system has no way to do.
+type waiter struct{}
+
+func newWaiter(*conn) *waiter { return nil }
+
+func (*waiter) wait() error { return nil }

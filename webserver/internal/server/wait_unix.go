@@ -1,0 +1,67 @@
+//go:build unix
+
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+)
+
+// waiter waits for the first octets of a request and takes a buffer only once
+// they are there. It does as the net package's Read does (read first, wait when
+// the kernel has nothing), so that no wake-up is lost.
+type waiter struct {
+	raw  syscall.RawConn
+	try  func(fd uintptr) bool
+	n    int
+	err  error
+	into *conn
+}
+
+func newWaiter(c *conn) *waiter {
+	sc, ok := c.nc.(syscall.Conn)
+	if !ok {
+		return nil // TLS
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	w := &waiter{raw: raw, into: c}
+	w.try = w.read
+	return w
+}
+
+// wait returns once the connection has its buffer with something in it.
+func (w *waiter) wait() error {
+	if err := w.raw.Read(w.try); err != nil {
+		return err
+	}
+	switch {
+	case w.err != nil:
+		return os.NewSyscallError("read", w.err)
+	case w.n == 0:
+		return io.EOF
+	}
+	w.into.in.w = w.n
+	return nil
+}
+
+// read tries to read; it reports whether there was an answer.
+func (w *waiter) read(fd uintptr) bool {
+	c := w.into
+	c.acquire()
+	for {
+		w.n, w.err = syscall.Read(int(fd), c.in.buf)
+		switch {
+		case errors.Is(w.err, syscall.EINTR):
+			continue
+		case errors.Is(w.err, syscall.EAGAIN):
+			c.release()
+			return false
+		}
+		return true
+	}
+}

@@ -1,0 +1,120 @@
+package site
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hot keeps resources by clean path, the contents of all of them together
+// within a budget. What has not been asked for lately goes first.
+type hot struct {
+	budget int64
+
+	mu      sync.RWMutex
+	entries map[string]*entry
+	size    int64 // octets, of all entries
+}
+
+// entry is the place of one path. mu is held while the files behind it are
+// looked at, so that no request is answered from a copy that another request
+// is just finding out to be old.
+type entry struct {
+	resource atomic.Pointer[Resource]
+	checked  atomic.Int64 // when the files were last looked at, ns since 1970
+	used     atomic.Bool  // asked for since the last eviction looked
+
+	mu      sync.Mutex
+	changed time.Time // when the files were first seen changed but unsettled
+
+	size int64 // guarded by hot.mu
+}
+
+// entryCost stands for what an entry takes besides the contents.
+const entryCost = 2048
+
+func (h *hot) init(budget int64) {
+	h.budget = budget
+	h.entries = make(map[string]*entry)
+}
+
+func (h *hot) get(p string) *entry {
+	h.mu.RLock()
+	e := h.entries[p]
+	h.mu.RUnlock()
+	return e
+}
+
+// fresh returns the entry's resource if its files have been looked at lately.
+func (e *entry) fresh(now time.Time) *Resource {
+	if since := now.UnixNano() - e.checked.Load(); since < 0 || since >= int64(checkEvery) {
+		return nil
+	}
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	return e.resource.Load()
+}
+
+func (h *hot) getOrAdd(p string) *entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entries[p]
+	if e == nil {
+		e = &entry{size: entryCost}
+		h.entries[p] = e
+		h.size += e.size
+		h.evict(e)
+	}
+	return e
+}
+
+// put makes r the resource of entry e of path p.
+func (h *hot) put(p string, e *entry, r *Resource) {
+	e.resource.Store(r)
+	h.resize(p, e, r.memory())
+}
+
+// resize counts an entry's contents anew.
+func (h *hot) resize(p string, e *entry, size int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.entries[p] != e {
+		return // evicted in the meantime
+	}
+	h.size += entryCost + size - e.size
+	e.size = entryCost + size
+	h.evict(e)
+}
+
+func (h *hot) remove(p string) {
+	h.mu.RLock()
+	_, ok := h.entries[p]
+	h.mu.RUnlock()
+	if !ok {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.entries[p]; e != nil {
+		h.size -= e.size
+		delete(h.entries, p)
+	}
+}
+
+// evict brings the size below the budget without removing keep. An entry that
+// was used since the last time is spared once.
+func (h *hot) evict(keep *entry) {
+	for pass := 0; pass < 2 && h.size > h.budget; pass++ {
+		for p, e := range h.entries {
+			if h.size <= h.budget {
+				return
+			}
+			if e == keep || e.used.Swap(false) {
+				continue
+			}
+			h.size -= e.size
+			delete(h.entries, p)
+		}
+	}
+}

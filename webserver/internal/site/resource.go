@@ -1,0 +1,320 @@
+package site
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"topdown/pkg/httpmsg"
+)
+
+// Resource is what a path stood for at one moment: one file in all the
+// encodings that can be sent of it. It does not change.
+type Resource struct {
+	Name    string    // of the file, below the root
+	Type    string    // media type
+	ModTime time.Time // of the file
+
+	stamp stamp
+	reps  [1 + len(sidecars)]*Representation // identity first; nil where there is none
+	// compress says that gzip may be made of the identity; zipped is that, or
+	// nil if it is not worth it.
+	compress bool
+	zip      sync.Once
+	zipped   *Representation
+	control  string // Cache-Control
+	vary     bool   // the client's Accept-Encoding makes a difference
+	hashing  bool   // a large file's entity tag is being computed
+}
+
+// Representation is a resource in one encoding (RFC 9110, section 8). Its
+// fields are rendered once; who sends it adds Date and Connection.
+type Representation struct {
+	Encoding string // content coding, "" for none
+	ETag     string // strong, with its quotes; "" while a large file is being hashed
+	Size     int64
+	ModTime  time.Time // zero when it says nothing (stripped, or in the future)
+	// Body is the whole content of a small file; a large one is nil here and
+	// must be opened.
+	Body []byte
+
+	// Fields are the field lines that 200 and 206 share, without
+	// Content-Length and, so that a part can have its own, Content-Type.
+	Fields []byte
+	Type   string
+	// OK is the head of a 200 but for Date and what follows; NotModified that
+	// of a 304 (RFC 9110, section 15.4.5).
+	OK, NotModified []byte
+
+	name string
+	id   identity
+}
+
+// sidecars are files beside a file that hold it compressed, best first.
+var sidecars = [...]struct{ suffix, coding string }{
+	{".br", "br"}, {".zst", "zstd"}, {".gz", "gzip"},
+}
+
+// gzipMin is the size below which compressing does not save a packet.
+const gzipMin = 1024
+
+// memory returns the octets of content that r keeps.
+func (r *Resource) memory() int64 {
+	var n int64
+	for _, rep := range r.reps {
+		if rep != nil {
+			n += int64(len(rep.Body))
+		}
+	}
+	if r.compress {
+		// Room for what gzip may make of it.
+		n += int64(len(r.reps[0].Body)) / 3
+	}
+	return n
+}
+
+// load makes the resource of a stamp. It waits, for a short while, for a file
+// that is just being written.
+func (s *Site) load(seen stamp) (*Resource, error) {
+	media := typeOf(seen.name)
+	r := &Resource{Name: seen.name, Type: media.name, stamp: seen, ModTime: time.Unix(0, seen.file.mtime)}
+	if r.control = s.options.CacheControl; r.control == "" {
+		r.control = cacheControl(seen.name)
+	}
+	plain, err := s.represent(seen.name, "")
+	if err != nil {
+		return nil, err
+	}
+	r.reps[0] = plain
+	r.stamp.file = plain.id
+	r.hashing = plain.ETag == "" && plain.Size > hashNow
+	for i, sidecar := range sidecars {
+		if seen.sidecars[i] == (identity{}) {
+			continue
+		}
+		// A sidecar that went away or is being written is left out.
+		rep, err := s.represent(seen.name+sidecar.suffix, sidecar.coding)
+		if err == nil && rep.id == seen.sidecars[i] {
+			r.reps[1+i] = rep
+		}
+	}
+	r.compress = media.compress && plain.Body != nil && plain.Size >= gzipMin && r.reps[3] == nil
+	r.vary = r.Negotiable()
+	for _, rep := range r.reps {
+		if rep != nil {
+			rep.render(r)
+		}
+	}
+	return r, nil
+}
+
+// represent reads one file: its content if it is small, and its hash. The
+// content is of one moment: the file is looked at before and after.
+func (s *Site) represent(name, coding string) (*Representation, error) {
+	var rep *Representation
+	for try := 0; ; try++ {
+		f, err := s.tree.open(name)
+		if err != nil {
+			return nil, err
+		}
+		var whole bool
+		rep, whole, err = s.read(f, name)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			break
+		}
+		if try == int(settleMax/settle) {
+			// It never comes to rest (a log, say): no entity tag, no copy.
+			rep.Body, rep.ETag, rep.id.mtime = nil, "", 0
+			break
+		}
+		time.Sleep(settle)
+	}
+	rep.Encoding, rep.name = coding, name
+	if mtime := time.Unix(0, rep.id.mtime); rep.id.mtime > int64(time.Second) {
+		rep.ModTime = mtime
+	}
+	return rep, nil
+}
+
+// read reads an open file. whole is false when it was changed just before or in
+// the meantime.
+func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, err error) {
+	before, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	if !before.Mode().IsRegular() {
+		return nil, false, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	}
+	id := identify(before)
+	rep = &Representation{Size: id.size, id: id}
+	if id.unsettled(time.Now()) {
+		return rep, false, nil
+	}
+	switch {
+	case id.size <= hotMax:
+		rep.Body = make([]byte, id.size)
+		if _, err = io.ReadFull(f, rep.Body); err != nil {
+			return rep, false, ignoreShort(err)
+		}
+		rep.ETag = etag(sha256.Sum256(rep.Body))
+	case id.size <= hashNow:
+		if rep.ETag, err = hash(f, id.size); err != nil {
+			return rep, false, ignoreShort(err)
+		}
+	default:
+		rep.ETag = s.hashes.get(id, func() (fs.File, error) { return s.tree.open(name) })
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	return rep, identify(after) == id, nil
+}
+
+// ignoreShort drops the error of a file that turned out shorter than it was: it
+// has changed, which the caller sees anyway.
+func ignoreShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// hash returns the entity tag of the first size octets of r.
+func hash(r io.Reader, size int64) (string, error) {
+	h := sha256.New()
+	if _, err := io.CopyN(h, r, size); err != nil {
+		return "", err
+	}
+	return etag([32]byte(h.Sum(nil))), nil
+}
+
+// etag makes a strong entity tag of a content's hash: it is the same wherever
+// and whenever the same octets are served, whatever time the file bears.
+func etag(sum [32]byte) string {
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+}
+
+// render fills in the field lines of one of r's representations.
+func (rep *Representation) render(r *Resource) {
+	rep.Type = r.Type
+	line := func(b []byte, name, value string) []byte {
+		b, err := httpmsg.AppendField(b, name, value)
+		if err != nil {
+			// Only --cache-control comes from outside, and it is checked.
+			panic(err)
+		}
+		return b
+	}
+	var shared []byte // what a 304 repeats of a 200
+	if rep.ETag != "" {
+		shared = line(shared, "ETag", rep.ETag)
+	}
+	shared = line(shared, "Cache-Control", r.control)
+	if r.vary {
+		shared = line(shared, "Vary", "Accept-Encoding")
+	}
+	fields := bytes.Clone(shared)
+	if !rep.ModTime.IsZero() {
+		// A time ahead of Date must not be sent (RFC 9110, section 8.8.2.1).
+		if rep.ModTime.After(time.Now()) {
+			rep.ModTime = time.Time{}
+		} else {
+			fields = line(fields, "Last-Modified", string(httpmsg.AppendDate(nil, rep.ModTime)))
+		}
+	}
+	if rep.Encoding != "" {
+		fields = line(fields, "Content-Encoding", rep.Encoding)
+	}
+	fields = line(fields, "Accept-Ranges", "bytes")
+	fields = line(fields, "X-Content-Type-Options", "nosniff")
+	rep.Fields = fields
+	rep.OK = append([]byte("HTTP/1.1 200 OK\r\n"), fields...)
+	rep.OK = line(rep.OK, "Content-Type", r.Type)
+	rep.OK = line(rep.OK, "Content-Length", strconv.FormatInt(rep.Size, 10))
+	rep.NotModified = append([]byte("HTTP/1.1 304 Not Modified\r\n"), shared...)
+}
+
+// gzip returns r compressed by us, nil if that does not make it smaller. The
+// first call does the work.
+func (r *Resource) gzip() *Representation {
+	r.zip.Do(func() {
+		plain := r.reps[0].Body
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := w.Write(plain)
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil || b.Len() >= len(plain)-len(plain)/20 {
+			return
+		}
+		r.zipped = &Representation{
+			Encoding: "gzip",
+			ETag:     etag(sha256.Sum256(b.Bytes())),
+			Size:     int64(b.Len()),
+			ModTime:  r.reps[0].ModTime,
+			Body:     bytes.Clone(b.Bytes()),
+		}
+		r.zipped.render(r)
+	})
+	return r.zipped
+}
+
+// Open opens the file of a representation without Body. It returns nil without
+// an error when the file is no longer the one that rep describes.
+func (s *Site) Open(rep *Representation) (*os.File, error) {
+	f, err := s.tree.open(rep.name)
+	if err != nil {
+		return nil, err
+	}
+	file, ok := f.(*os.File)
+	if ok {
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil && rep.describes(info) {
+			return file, nil
+		}
+	}
+	f.Close()
+	return nil, err
+}
+
+// describes reports whether rep may be sent from a file in that state. Without
+// an entity tag nothing is promised but the length.
+func (rep *Representation) describes(info fs.FileInfo) bool {
+	return identify(info) == rep.id || rep.ETag == "" && info.Size() >= rep.Size
+}
+
+// Forget makes the next Find of a path look at its files again.
+func (s *Site) Forget(p string) { s.hot.remove(p) }
+
+// Unchanged reports whether f, of which rep.Size octets are being sent, still
+// holds what rep promises. A file that was added to, or touched, and still
+// begins with the same octets does.
+func (rep *Representation) Unchanged(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Size() < rep.Size {
+		return false
+	}
+	if rep.describes(info) {
+		return true
+	}
+	now, err := hash(io.NewSectionReader(f, 0, rep.Size), rep.Size)
+	return err == nil && now == rep.ETag
+}
+
+// Plain returns the representation without a content coding.
+func (r *Resource) Plain() *Representation { return r.reps[0] }

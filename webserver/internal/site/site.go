@@ -1,0 +1,275 @@
+// Package site finds the file that a URL path names, below one root and
+// nowhere else, and keeps small files ready to send.
+//
+// What it refuses: paths that leave the root in any spelling, symbolic links
+// that do, hidden files, files that others may not read, and everything that is
+// no regular file or directory. What it promises: a file that has changed is
+// served in its new form within a second, and one entity tag never stands for
+// two contents (RFC 9110, section 8.8).
+package site
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"topdown/webserver/internal/listing"
+)
+
+// Options say what to serve. The zero value of a field means its default.
+type Options struct {
+	Root         string // directory to serve; "" means Builtin
+	Builtin      fs.FS  // the sample site, and the error pages that a root lacks
+	SPA          bool   // what is not found and looks like a page is index.html
+	CacheControl string // Cache-Control for every file; default: see cacheControl
+	HotTotal     int64  // octets of file contents kept in memory; default 64 MiB
+}
+
+const (
+	// hotMax is the size up to which a file is kept in memory whole.
+	hotMax = 1 << 20
+	// hashNow is the size up to which the first request waits for the content
+	// hash; a larger file has no entity tag until it is computed.
+	hashNow = 16 << 20
+	// checkEvery is how long a hot copy is used without a look at the file.
+	checkEvery = 200 * time.Millisecond
+	// settle is how long a file must have been left alone before it is read:
+	// longer than a tick of the file system's clock, so that whatever is
+	// written later has another time, and long enough for an editor that
+	// truncates first to write the rest.
+	settle = 20 * time.Millisecond
+	// settleMax is how long a file that never comes to rest is waited for.
+	settleMax = 250 * time.Millisecond
+	// MaxEntries is the most entries that a listing shows.
+	MaxEntries = 10_000
+)
+
+// Kind is what a path turned out to be.
+type Kind int
+
+// The kinds.
+const (
+	NotFound  Kind = iota
+	File           // Result.Resource is set
+	Directory      // a directory without an index file; Result.Path is its path
+	Moved          // it is at Result.Path instead
+	Forbidden      // it exists, and others may not read it
+	Failed         // Result.Err is set: the file system said no
+)
+
+// Result is what Find found.
+type Result struct {
+	Kind     Kind
+	Resource *Resource
+	Path     string
+	Err      error
+}
+
+// Site serves one tree. Make it with New; it may be used by many goroutines.
+type Site struct {
+	options Options
+	tree    tree
+	builtin tree
+	hot     hot
+	hashes  hashes
+}
+
+// New opens the root. It fails when the root is not a directory that can be
+// opened.
+func New(options Options) (*Site, error) {
+	if options.HotTotal <= 0 {
+		options.HotTotal = 64 << 20
+	}
+	s := &Site{options: options, builtin: fsTree{options.Builtin}}
+	s.tree = s.builtin
+	if options.Root != "" {
+		t, err := openRoot(options.Root)
+		if err != nil {
+			return nil, err
+		}
+		s.tree = t
+	}
+	s.hot.init(options.HotTotal)
+	s.hashes.init()
+	return s, nil
+}
+
+// Close gives up the root and ends background work.
+func (s *Site) Close() error {
+	s.hashes.close()
+	return s.tree.close()
+}
+
+// index are the names looked for in a directory, in this order.
+var index = [...]string{"index.html", "index.htm"}
+
+// Find finds what a clean path (see CleanPath) names.
+func (s *Site) Find(p string, now time.Time) Result {
+	if entry := s.hot.get(p); entry != nil {
+		if r := entry.fresh(now); r != nil {
+			return Result{Kind: File, Resource: r}
+		}
+	}
+	result := s.find(p, now)
+	if result.Kind == NotFound && s.options.SPA && looksLikePage(p) {
+		return s.Find("/"+index[0], now)
+	}
+	return result
+}
+
+// looksLikePage tells a route of a single-page application from a file that is
+// missing: its last segment has no extension.
+func looksLikePage(p string) bool { return path.Ext(p) == "" }
+
+func (s *Site) find(p string, now time.Time) Result {
+	if hidden(p) {
+		return Result{Kind: NotFound}
+	}
+	seen, result := s.look(p)
+	if result.Kind != File {
+		s.hot.remove(p)
+		return result
+	}
+	entry := s.hot.getOrAdd(p)
+	entry.mu.Lock()
+	defer entry.mu.Unlock()
+	old := entry.resource.Load()
+	if old != nil && old.stamp == seen && (!old.hashing || !s.hashes.has(seen.file)) {
+		entry.checked.Store(now.UnixNano())
+		return Result{Kind: File, Resource: old}
+	}
+	// A file that is still being written keeps its old form for a moment.
+	if old != nil && seen.file.unsettled(now) {
+		if entry.changed.IsZero() {
+			entry.changed = now
+		}
+		if now.Sub(entry.changed) < settleMax {
+			return Result{Kind: File, Resource: old}
+		}
+	}
+	r, err := s.load(seen)
+	if err != nil {
+		s.hot.remove(p)
+		return failure(err)
+	}
+	entry.changed = time.Time{}
+	entry.checked.Store(now.UnixNano())
+	s.hot.put(p, entry, r)
+	return Result{Kind: File, Resource: r}
+}
+
+// stamp tells one state of a resource from every other: the files behind it.
+type stamp struct {
+	name     string // of the file, below the root
+	file     identity
+	sidecars [len(sidecars)]identity // zero where there is none to use
+}
+
+// look finds which files a path stands for, without reading them.
+func (s *Site) look(p string) (stamp, Result) {
+	name := strings.Trim(p, "/")
+	if name == "" {
+		name = "."
+	}
+	info, err := s.tree.stat(name)
+	if err != nil {
+		return stamp{}, failure(err)
+	}
+	slash := strings.HasSuffix(p, "/")
+	if info.IsDir() {
+		if !slash {
+			return stamp{}, Result{Kind: Moved, Path: p + "/"}
+		}
+		for _, file := range index {
+			in, err := s.tree.stat(path.Join(name, file))
+			if err == nil && in.Mode().IsRegular() {
+				return s.lookFile(path.Join(name, file), in)
+			}
+		}
+		return stamp{}, Result{Kind: Directory, Path: p}
+	}
+	if slash {
+		return stamp{}, Result{Kind: NotFound}
+	}
+	return s.lookFile(name, info)
+}
+
+func (s *Site) lookFile(name string, info fs.FileInfo) (stamp, Result) {
+	if !info.Mode().IsRegular() {
+		return stamp{}, Result{Kind: NotFound}
+	}
+	if !othersMayRead(info) {
+		return stamp{}, Result{Kind: Forbidden}
+	}
+	seen := stamp{name: name, file: identify(info)}
+	for i, sidecar := range sidecars {
+		in, err := s.tree.stat(name + sidecar.suffix)
+		// A sidecar older than its source is of an earlier version.
+		if err == nil && in.Mode().IsRegular() && othersMayRead(in) && !in.ModTime().Before(info.ModTime()) {
+			seen.sidecars[i] = identify(in)
+		}
+	}
+	return seen, Result{Kind: File}
+}
+
+// failure tells what an error of the file system means for the client.
+func failure(err error) Result {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return Result{Kind: Forbidden, Err: err}
+	case isMissing(err):
+		return Result{Kind: NotFound, Err: err}
+	}
+	return Result{Kind: Failed, Err: err}
+}
+
+// ErrorPage returns the page for a status code, 403 or 404: the root's own if
+// it has one, else the built-in one; nil if there is neither.
+func (s *Site) ErrorPage(name string, now time.Time) *Resource {
+	if result := s.Find("/"+name, now); result.Kind == File {
+		return result.Resource
+	}
+	if s.options.Root == "" {
+		return nil
+	}
+	builtin := Site{options: s.options, tree: s.builtin, builtin: s.builtin}
+	seen, result := builtin.look("/" + name)
+	if result.Kind != File {
+		return nil
+	}
+	r, err := builtin.load(seen)
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// Entries returns what a listing of a directory shows: at most 10,000 entries,
+// without hidden ones, files that others may not read, and everything that is
+// neither file nor directory.
+func (s *Site) Entries(p string) ([]listing.Entry, error) {
+	name := strings.Trim(p, "/")
+	if name == "" {
+		name = "."
+	}
+	names, err := s.tree.names(name, MaxEntries)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]listing.Entry, 0, len(names))
+	for _, base := range names {
+		if hidden("/" + strings.TrimPrefix(name+"/", "./") + base) {
+			continue
+		}
+		info, err := s.tree.stat(path.Join(name, base))
+		if err != nil || !info.IsDir() && (!info.Mode().IsRegular() || !othersMayRead(info)) {
+			continue
+		}
+		entries = append(entries, listing.Entry{
+			Name: base, IsDir: info.IsDir(), Size: info.Size(), ModTime: info.ModTime(),
+		})
+	}
+	return entries, nil
+}

@@ -1,0 +1,79 @@
+package site
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+	"time"
+)
+
+// tree is a tree of files. Names are slash-separated and relative to its root,
+// "." being the root itself. None of its methods leaves the root or blocks on a
+// file that is no regular one.
+type tree interface {
+	stat(name string) (fs.FileInfo, error)
+	open(name string) (fs.File, error)
+	// names returns the names in a directory, at most limit of them.
+	names(name string, limit int) ([]string, error)
+	close() error
+}
+
+// fsTree is a tree in memory, the built-in site.
+type fsTree struct{ fs fs.FS }
+
+func (t fsTree) stat(name string) (fs.FileInfo, error) { return fs.Stat(t.fs, name) }
+
+func (t fsTree) open(name string) (fs.File, error) { return t.fs.Open(name) }
+
+func (t fsTree) names(name string, limit int) ([]string, error) {
+	entries, err := fs.ReadDir(t.fs, name)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries[:min(limit, len(entries))] {
+		names = append(names, entry.Name())
+	}
+	return names, nil
+}
+
+func (t fsTree) close() error { return nil }
+
+// identity tells one state of one file from every other that it has had since
+// it was last left alone for the time called settle.
+type identity struct {
+	dev, ino uint64
+	size     int64
+	mtime    int64 // ns since 1970
+	ctime    int64 // ns since 1970; unlike mtime, nobody can set it
+}
+
+// unsettled reports whether the file was changed so lately that it may be in
+// the middle of it.
+func (id identity) unsettled(now time.Time) bool {
+	// A time ahead of ours is another machine's and says nothing.
+	age := now.Sub(time.Unix(0, id.ctime))
+	return -settle < age && age < settle
+}
+
+// othersMayRead is the lab's rule for 403: the permission bit for others.
+func othersMayRead(info fs.FileInfo) bool { return info.Mode().Perm()&0o004 != 0 }
+
+// isMissing reports whether an error of the file system means that the name
+// stands for nothing that may be served: no such file, a file where a directory
+// should be, a link that loops or leaves the root, a name too long, a socket.
+func isMissing(err error) bool {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, errLeavesRoot) {
+		return true
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		switch errno {
+		case syscall.ENOTDIR, syscall.ELOOP, syscall.EXDEV, syscall.ENAMETOOLONG, syscall.ENXIO, syscall.EINVAL:
+			return true
+		}
+	}
+	return false
+}
+
+// errLeavesRoot matches the error of os.Root for a path that leaves it.
+var errLeavesRoot = errors.New("path escapes from parent")

@@ -1,0 +1,86 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirTree is a directory of the file system. openat2 with RESOLVE_BENEATH makes
+// the kernel itself refuse every path and every link out of the root, in one
+// system call however deep the path is.
+type dirTree struct{ root *os.File }
+
+// openRoot opens a directory to serve.
+func openRoot(dir string) (tree, error) {
+	root, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	t := &dirTree{root}
+	if _, err = t.stat("."); errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		// A kernel before 5.6, or a container that forbids openat2.
+		root.Close()
+		return openPortableRoot(dir)
+	}
+	return t, err
+}
+
+func (t *dirTree) openat(name string, flags uint64) (*os.File, error) {
+	how := unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for range 100 {
+		fd, err := unix.Openat2(int(t.root.Fd()), name, &how)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+			continue // a rename on the way made the kernel unsure: ask again
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return os.NewFile(uintptr(fd), name), nil
+	}
+	return nil, fmt.Errorf("open %s: directories on its path keep being renamed", name)
+}
+
+// stat opens with O_PATH, which touches neither FIFO nor device.
+func (t *dirTree) stat(name string) (fs.FileInfo, error) {
+	f, err := t.openat(name, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+func (t *dirTree) open(name string) (fs.File, error) {
+	f, err := t.openat(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (t *dirTree) names(name string, limit int) ([]string, error) {
+	f, err := t.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readNames(f, limit)
+}
+
+func (t *dirTree) close() error { return t.root.Close() }
+
+func identify(info fs.FileInfo) identity {
+	id := identity{size: info.Size(), mtime: info.ModTime().UnixNano()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		id.dev, id.ino, id.ctime = st.Dev, st.Ino, st.Ctim.Nano()
+	}
+	return id
+}

@@ -38,6 +38,7 @@ func (h *histogram) observe(d time.Duration) {
 
 // write writes the histogram: each bucket counts what is in those before, too.
 func (h *histogram) write(w io.Writer, name string) {
+	fmt.Fprintf(w, "# TYPE %s histogram\n", name)
 	total := uint64(0)
 	for i := range h.counts {
 		le := "+Inf"

@@ -27,7 +27,7 @@ const (
 )
 
 // Serve answers GET and HEAD of /metrics on ln until ctx is done, and then
-// closes ln and waits for the answers under way. Each connection serves one
+// closes ln and the connections. Each connection serves one
 // request. It returns an error only if ln fails.
 func (m *Metrics) Serve(ctx context.Context, ln net.Listener, log *zap.Logger) error {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
@@ -62,8 +62,8 @@ func (m *Metrics) Serve(ctx context.Context, ln net.Listener, log *zap.Logger) e
 		conns.Go(func() {
 			defer func() { <-slots }()
 			defer conn.Close()
-			// What is not answered when the server ends is given up.
-			stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+			// A scraper that is cut off at the end of the server comes to no harm.
+			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
 			if err := m.answer(conn); err != nil {
 				log.Debug("metrics: a request failed", zap.Error(err))

@@ -111,7 +111,7 @@ func TestChromium(t *testing.T) {
 	files["fill-post.html"] = fmt.Sprintf(fill, 1, `form.elements.name.value = "Ada <b>Löw</b>"; form.elements.message.value = "one\ntwo";`)
 	files["fill-file.html"] = fmt.Sprintf(fill, 2, `form.elements.note.value = "with a file";
 		const transfer = new frame.contentWindow.DataTransfer();
-		transfer.items.add(new frame.contentWindow.File(["content of the file"], "näme \"x\".txt", {type: "text/plain"}));
+		transfer.items.add(new frame.contentWindow.File(["content of the file"], "näme & x.txt", {type: "text/plain"}));
 		form.elements.file.files = transfer.files;`)
 	files["send.html"] = `<!DOCTYPE html><title>send</title><body onload="document.forms[0].submit()">
 		<form method="post" action="MyForm.html"><input name="name" value="Grace"><input name="message" value="&lt;script&gt;document.title='hacked'&lt;/script&gt;"></form>`
@@ -156,7 +156,7 @@ func TestChromium(t *testing.T) {
 		for page, shows := range map[string][]string{
 			"fill-get.html":  {"received: ", "Three ways to send a form"},
 			"fill-post.html": {"received: ", "Ada &lt;b&gt;Löw&lt;/b&gt;", "one", "two"},
-			"fill-file.html": {"received: ", "with a file", `näme "x".txt`, "19 bytes", sum("content of the file")},
+			"fill-file.html": {"received: ", "with a file", "näme &amp; x.txt", "19 bytes", sum("content of the file")},
 		} {
 			dom := chromium(t, "--dump-dom", s.url("/"+page))
 			for _, show := range shows {

@@ -158,6 +158,9 @@ func (l launch) run(t testing.TB) *process {
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
+		// Those who wait for output see that there will be no more.
+		_, _ = p.stdout.Write(nil)
+		_, _ = p.stderr.Write(nil)
 	}()
 	t.Cleanup(func() {
 		select {

@@ -189,6 +189,11 @@ func TestUnix(t *testing.T) {
 	if _, err := Listen(t.Context(), "unix:"+path); err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("while another listens: %v", err)
 	}
+	if conn, err := ln.Accept(); err != nil { // it has tried whether anybody answers
+		t.Fatal(err)
+	} else {
+		conn.Close()
+	}
 	greet(t, ln, "unix", path)
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)

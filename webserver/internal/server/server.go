@@ -102,6 +102,7 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.setDefaults()
 	s.conns.init()
+	s.date.coarse.Store(time.Now().UnixNano())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.ctx = ctx

@@ -32,7 +32,7 @@ func openRoot(dir string) (tree, error) {
 
 func (t *dirTree) openat(name string, flags uint64) (*os.File, error) {
 	how := unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC | unix.O_NOCTTY,
+		Flags:   flags | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	for range 100 {
@@ -59,7 +59,7 @@ func (t *dirTree) stat(name string) (fs.FileInfo, error) {
 }
 
 func (t *dirTree) open(name string) (fs.File, error) {
-	f, err := t.openat(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := t.openat(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,303 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// hash returns a cheap bcrypt hash of that kind.
+func hash(t testing.TB, kind, password string) string {
+	t.Helper()
+	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kind + strings.TrimPrefix(string(h), "$2a$")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// setup is a user file with a clock that the test moves.
+type setup struct {
+	*Users
+	path string
+
+	clockMu sync.Mutex
+	clock   time.Time
+	reports []string
+}
+
+func newSetup(t *testing.T, text string) *setup {
+	t.Helper()
+	s := &setup{path: filepath.Join(t.TempDir(), "users"), clock: time.Now()}
+	write(t, s.path, text)
+	var err error
+	if s.Users, err = Open(s.path, func(err error) { s.reports = append(s.reports, err.Error()) }); err != nil {
+		t.Fatal(err)
+	}
+	s.now = func() time.Time {
+		s.clockMu.Lock()
+		defer s.clockMu.Unlock()
+		return s.clock
+	}
+	return s
+}
+
+func (s *setup) later(d time.Duration) {
+	s.clockMu.Lock()
+	defer s.clockMu.Unlock()
+	s.clock = s.clock.Add(d)
+}
+
+func (s *setup) check(t *testing.T, user, password string, want bool) {
+	t.Helper()
+	got, ok := s.Check(t.Context(), basic(user, password))
+	if ok != want || ok && got != user || !ok && got != "" {
+		t.Errorf("%s with %q: %q, %v", user, password, got, ok)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	s := newSetup(t, "# users\n\nada:"+hash(t, "$2a$", "one:two")+"\r\nbob:"+hash(t, "$2b$", "b")+"\nöre:"+hash(t, "$2y$", "")+"\n")
+	for range 2 { // the second time from memory
+		s.check(t, "ada", "one:two", true)
+		s.check(t, "bob", "b", true)
+		s.check(t, "öre", "", true)
+		s.check(t, "ada", "b", false)
+		s.check(t, "ADA", "one:two", false)
+		s.check(t, "eve", "", false)
+		s.check(t, "", "", false)
+		s.check(t, "bob", strings.Repeat("b", 100), false)
+	}
+	for _, authorization := range []string{"", "Basic", "Bearer x", "Basic !!!", "Basic YWRh"} {
+		if user, ok := s.Check(t.Context(), authorization); ok {
+			t.Errorf("%q let %q in", authorization, user)
+		}
+	}
+	if len(s.remembered) != 3 {
+		t.Errorf("%d credentials remembered, want 3", len(s.remembered))
+	}
+	if len(s.reports) != 0 {
+		t.Errorf("reports: %q", s.reports)
+	}
+}
+
+func TestReload(t *testing.T) {
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "old")+"\n")
+	s.check(t, "ada", "old", true)
+	write(t, s.path, "ada:"+hash(t, "$2y$", "new")+"\n")
+	s.check(t, "ada", "old", true) // within a second
+	s.later(checkEvery)
+	s.check(t, "ada", "old", false)
+	s.check(t, "ada", "new", true)
+
+	write(t, s.path, "ada:plain\n")
+	for range 3 {
+		s.later(checkEvery)
+		s.check(t, "ada", "new", true)
+	}
+	if len(s.reports) != 1 || !strings.Contains(s.reports[0], "line 1") || !strings.Contains(s.reports[0], "stay") || strings.Contains(s.reports[0], "plain") {
+		t.Errorf("reports about a broken file: %q", s.reports)
+	}
+	if err := os.Remove(s.path); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.later(checkEvery)
+		s.check(t, "ada", "new", true)
+	}
+	if len(s.reports) != 2 {
+		t.Errorf("reports about a missing file: %q", s.reports)
+	}
+	write(t, s.path, "bob:"+hash(t, "$2y$", "b")+"\n")
+	s.later(checkEvery)
+	s.check(t, "bob", "b", true)
+	s.check(t, "ada", "new", false)
+	if len(s.reports) != 2 {
+		t.Errorf("reports: %q", s.reports)
+	}
+}
+
+func TestRememberedIsBounded(t *testing.T) {
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\n")
+	for i := range maxRemembered {
+		s.remembered[keyed(s.key, fmt.Sprint(i))] = "x"
+	}
+	s.check(t, "ada", "x", true)
+	if len(s.remembered) != maxRemembered {
+		t.Errorf("%d remembered, want %d", len(s.remembered), maxRemembered)
+	}
+	if _, ok := s.remembered[keyed(s.key, "ada:x")]; !ok {
+		t.Error("the newest is not remembered")
+	}
+}
+
+func TestAFloodIsBounded(t *testing.T) {
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\n")
+	s.check(t, "ada", "x", true)
+	for range cap(s.slots) {
+		s.slots <- struct{}{} // all bcrypts that may run are running
+	}
+	s.check(t, "ada", "x", true) // needs none
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan bool)
+	go func() {
+		_, ok := s.Check(ctx, basic("ada", "y"))
+		done <- ok
+	}()
+	select {
+	case <-done:
+		t.Error("a check did not wait for its turn")
+	case <-time.After(20 * time.Millisecond):
+	}
+	cancel()
+	if <-done {
+		t.Error("let in without a check")
+	}
+}
+
+// TestUnknownUsersCostTheSame counts rather than times: what an unknown user is
+// compared with must ask for the same work as a known user's hash.
+func TestUnknownUsersCostTheSame(t *testing.T) {
+	expensive, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost+2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\nbob:"+string(expensive)+"\n")
+	if cost, err := bcrypt.Cost(s.decoy); err != nil || cost != bcrypt.MinCost+2 {
+		t.Errorf("cost %d, %v", cost, err)
+	}
+	if err := bcrypt.CompareHashAndPassword(s.decoy, []byte("x")); err != bcrypt.ErrMismatchedHashAndPassword {
+		t.Errorf("the comparison ended early: %v", err)
+	}
+	if len(s.decoy) != 60 {
+		t.Errorf("%d octets: %s", len(s.decoy), s.decoy)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	good := hash(t, "$2y$", "x")
+	tests := map[string]struct{ text, want string }{
+		"MD5":              {"a:" + good + "\nb:$apr1$abc$xyz\n", "line 2: the kind of hash is MD5"},
+		"SHA-1":            {"b:{SHA}xyz=\n", "SHA-1"},
+		"SHA-crypt":        {"b:$6$abc$xyz\n", "SHA-crypt"},
+		"crypt":            {"b:rqXexS6ZhobKA\n", "unknown"},
+		"plain":            {"b:secret\n", "only bcrypt is accepted; make it with: htpasswd -B"},
+		"no colon":         {"ada\n", "line 1: this is not of the form name:hash"},
+		"no name":          {":" + good, "name:hash"},
+		"twice":            {"a:" + good + "\na:" + good, `line 2: the user "a" is there twice`},
+		"control in name":  {"a\x1b:" + good, "no name may have"},
+		"not UTF-8":        {"a\xff:" + good, "no name may have"},
+		"damaged":          {"a:" + good[:59], "damaged"},
+		"damaged salt":     {"a:" + good[:10] + "!" + good[11:], "damaged"},
+		"cost not digits":  {"a:$2y$x0" + good[6:], "damaged"},
+		"cost too high":    {"a:$2y$30" + good[6:], "the bcrypt cost is 30"},
+		"empty":            {"", "no users"},
+		"comments only":    {"# a\n\n", "no users"},
+		"more than a hash": {"a:" + good + ":x", "damaged"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "users")
+			write(t, path, test.text)
+			_, err := Open(path, nil)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%v, want %q and the file's name", err, test.want)
+			}
+			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), good) {
+				t.Errorf("%v shows a secret", err)
+			}
+		})
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "missing"), nil); !os.IsNotExist(unwrap(err)) {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+func unwrap(err error) error {
+	if u, ok := err.(interface{ Unwrap() error }); ok {
+		return u.Unwrap()
+	}
+	return err
+}
+
+// TestHtpasswd has the usual tool make the file.
+func TestHtpasswd(t *testing.T) {
+	htpasswd, err := exec.LookPath("htpasswd")
+	if err != nil {
+		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+			t.Fatal("htpasswd is not installed: apt-get install apache2-utils")
+		}
+		t.Skip("htpasswd is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "users")
+	if out, err := exec.CommandContext(t.Context(), htpasswd, "-cbB", "-C", "5", path, "ada", "l0velace").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	users, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user, ok := users.Check(t.Context(), basic("ada", "l0velace")); !ok || user != "ada" {
+		t.Errorf("%q, %v", user, ok)
+	}
+	if _, ok := users.Check(t.Context(), basic("ada", "lovelace")); ok {
+		t.Error("a wrong password was right")
+	}
+	if out, err := exec.CommandContext(t.Context(), htpasswd, "-bm", path, "bob", "x").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if _, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), "line 2: the kind of hash is MD5") {
+		t.Errorf("MD5: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("a:" + hash(f, "$2y$", "x") + "\n# b\n\n")
+	f.Add("a:$apr1$x")
+	f.Fuzz(func(t *testing.T, text string) {
+		users, err := parse(strings.NewReader(text))
+		if (err == nil) != (len(users) > 0) {
+			t.Fatalf("%d users, error %v", len(users), err)
+		}
+		for name, hash := range users {
+			if cost, err := bcrypt.Cost(hash); name == "" || err != nil || cost > maxCost {
+				t.Errorf("user %q: cost %d, %v", name, cost, err)
+			}
+		}
+	})
+}
+
+func BenchmarkCheckRemembered(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "users")
+	if err := os.WriteFile(path, []byte("ada:"+hash(b, "$2y$", "x")), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	users, err := Open(path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	authorization := basic("ada", "x")
+	for b.Loop() {
+		if _, ok := users.Check(b.Context(), authorization); !ok {
+			b.Fatal("refused")
+		}
+	}
+}

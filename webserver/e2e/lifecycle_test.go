@@ -49,7 +49,7 @@ func TestStartFailures(t *testing.T) {
 		{"port negative", []string{"--", "-1"}, 2, []string{"-1"}},
 		{"port not a number", []string{"http8080"}, 2, []string{"http8080"}},
 		{"port with junk", []string{"8080x"}, 2, []string{"8080x"}},
-		{"two ports", []string{"8080", "8081"}, 2, []string{"8081"}},
+		{"two ports", []string{"8080", "8081"}, 2, []string{"port"}},
 		{"address without a port", []string{"--addr", "127.0.0.1"}, 2, []string{"127.0.0.1"}},
 		{"address of another host", []string{"--addr", "203.0.113.1:0"}, 1, []string{"203.0.113.1"}},
 		{"unknown flag", []string{"--frobnicate"}, 2, []string{"frobnicate"}},

@@ -273,6 +273,6 @@ func TestGoAccess(t *testing.T) {
 	}
 	if result.General.Failed != 0 || result.General.Valid != lines || result.General.Total != lines {
 		bad, _ := os.ReadFile(invalid)
-		t.Errorf("of %d lines goaccess took %d and refused %d:\n%s", lines, result.General.Valid, result.General.Failed, bad)
+		t.Errorf("of %d lines goaccess took %d and refused %d:\n%q", lines, result.General.Valid, result.General.Failed, bad)
 	}
 }

@@ -147,7 +147,8 @@ func (r *reply) faults(method string) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%d without %s", code, name))
 		}
 	}
-	if _, err := http.ParseTime(r.field("Date")); err != nil {
+	// Section 6.6.1: every response below 500 has a date.
+	if _, err := http.ParseTime(r.field("Date")); err != nil && (code < 500 || r.field("Date") != "") {
 		faults = append(faults, "Date: "+err.Error())
 	}
 	cl, chunked := r.field("Content-Length") != "", slices.Contains(r.TransferEncoding, "chunked")
@@ -171,7 +172,7 @@ func (r *reply) faults(method string) (faults []string) {
 	need("Location", code == 301 || code == 302 || code == 307 || code == 308)
 	need("X-Content-Type-Options", code == http.StatusOK && r.field("Content-Type") != "")
 	need("Content-Type", len(r.body) > 0)
-	if code >= 400 && method != http.MethodHead && len(r.body) == 0 {
+	if code >= 400 && code != 429 && code != 503 && method != http.MethodHead && len(r.body) == 0 {
 		faults = append(faults, fmt.Sprintf("%d without a page", code))
 	}
 	return faults

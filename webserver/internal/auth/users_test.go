@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,12 +45,13 @@ type setup struct {
 
 func newSetup(t *testing.T, text string) *setup {
 	t.Helper()
-	s := &setup{path: filepath.Join(t.TempDir(), "users"), clock: time.Now()}
+	s := &setup{path: filepath.Join(t.TempDir(), "users")}
 	write(t, s.path, text)
 	var err error
 	if s.Users, err = Open(s.path, func(err error) { s.reports = append(s.reports, err.Error()) }); err != nil {
 		t.Fatal(err)
 	}
+	s.clock = s.checkedAt
 	s.now = func() time.Time {
 		s.clockMu.Lock()
 		defer s.clockMu.Unlock()
@@ -181,7 +184,7 @@ func TestUnknownUsersCostTheSame(t *testing.T) {
 	if cost, err := bcrypt.Cost(s.decoy); err != nil || cost != bcrypt.MinCost+2 {
 		t.Errorf("cost %d, %v", cost, err)
 	}
-	if err := bcrypt.CompareHashAndPassword(s.decoy, []byte("x")); err != bcrypt.ErrMismatchedHashAndPassword {
+	if err := bcrypt.CompareHashAndPassword(s.decoy, []byte("x")); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		t.Errorf("the comparison ended early: %v", err)
 	}
 	if len(s.decoy) != 60 {
@@ -226,16 +229,9 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "missing"), nil); !os.IsNotExist(unwrap(err)) {
+	if _, err := Open(filepath.Join(t.TempDir(), "missing"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-}
-
-func unwrap(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok {
-		return u.Unwrap()
-	}
-	return err
 }
 
 // TestHtpasswd has the usual tool make the file.

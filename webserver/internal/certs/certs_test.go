@@ -63,7 +63,7 @@ type setup struct {
 func newSetup(t *testing.T, cert, key []byte) *setup {
 	t.Helper()
 	dir := t.TempDir()
-	s := &setup{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), clock: time.Now()}
+	s := &setup{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
 	write(t, s.cert, cert)
 	write(t, s.key, key)
 	var err error
@@ -71,6 +71,7 @@ func newSetup(t *testing.T, cert, key []byte) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.clock = s.checkedAt
 	s.now = func() time.Time {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -17,11 +17,11 @@ import (
 )
 
 // hash returns a cheap bcrypt hash of that kind.
-func hash(t testing.TB, kind, password string) string {
-	t.Helper()
+func hash(tb testing.TB, kind, password string) string {
+	tb.Helper()
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return kind + strings.TrimPrefix(string(h), "$2a$")
 }
@@ -60,10 +60,11 @@ func newSetup(t *testing.T, text string) *setup {
 	return s
 }
 
-func (s *setup) later(d time.Duration) {
+// later lets as much time pass as it takes until the file is looked at again.
+func (s *setup) later() {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	s.clock = s.clock.Add(d)
+	s.clock = s.clock.Add(checkEvery)
 }
 
 func (s *setup) check(t *testing.T, user, password string, want bool) {
@@ -104,13 +105,13 @@ func TestReload(t *testing.T) {
 	s.check(t, "ada", "old", true)
 	write(t, s.path, "ada:"+hash(t, "$2y$", "new")+"\n")
 	s.check(t, "ada", "old", true) // within a second
-	s.later(checkEvery)
+	s.later()
 	s.check(t, "ada", "old", false)
 	s.check(t, "ada", "new", true)
 
 	write(t, s.path, "ada:plain\n")
 	for range 3 {
-		s.later(checkEvery)
+		s.later()
 		s.check(t, "ada", "new", true)
 	}
 	if len(s.reports) != 1 || !strings.Contains(s.reports[0], "line 1") || !strings.Contains(s.reports[0], "stay") || strings.Contains(s.reports[0], "plain") {
@@ -120,14 +121,14 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		s.later(checkEvery)
+		s.later()
 		s.check(t, "ada", "new", true)
 	}
 	if len(s.reports) != 2 {
 		t.Errorf("reports about a missing file: %q", s.reports)
 	}
 	write(t, s.path, "bob:"+hash(t, "$2y$", "b")+"\n")
-	s.later(checkEvery)
+	s.later()
 	s.check(t, "bob", "b", true)
 	s.check(t, "ada", "new", false)
 	if len(s.reports) != 2 {

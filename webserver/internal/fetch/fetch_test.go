@@ -160,9 +160,20 @@ func TestConnectFailures(t *testing.T) {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Step != "resolve" {
 		t.Errorf("unknown name: %v", err)
 	}
-	url, _ := peer(t, "HTTP/1.1 400 Bad Request\r\n\r\n", false)
-	_, _, _, err = run(t, Options{URL: strings.Replace(url, "http", "https", 1)})
-	if e, ok := errors.AsType[*Error](err); !ok || e.Step != "TLS" {
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	go func() {
+		if conn, err := plain.Accept(); err == nil {
+			conn.Read(make([]byte, 16<<10))
+			io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			conn.Close()
+		}
+	}()
+	_, _, _, err = run(t, Options{URL: "https://" + plain.Addr().String()})
+	if e, ok := errors.AsType[*Error](err); !ok || e.Step != "TLS" || !strings.Contains(e.Hint, "http://") {
 		t.Errorf("no TLS there: %v", err)
 	}
 }

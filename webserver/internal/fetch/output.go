@@ -128,8 +128,8 @@ func saveError(err error) error {
 // save writes all of r to path, or leaves what is there as it is.
 func save(path string, r io.Reader) (n int64, err error) {
 	// A link stays a link; its target is replaced.
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
+		path = target
 	}
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -243,7 +245,7 @@ func TestServeBoundsItsConnections(t *testing.T) {
 	conn.SetReadDeadline(time.Now().Add(3 * time.Second)) // less than readTimeout
 	if n, err := conn.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Errorf("one connection too many was served: %d octets", n)
-	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("one connection too many was kept")
 	}
 }

@@ -20,7 +20,7 @@ const (
 
 func restrict(rules Rules) (string, error) {
 	// The time zone is read at the first use, which may come too late.
-	time.Now().Local().Zone()
+	_, _ = time.Now().Local().Zone()
 
 	if err := ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return "", fmt.Errorf("no_new_privs: %w", err)

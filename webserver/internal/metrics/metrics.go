@@ -76,7 +76,7 @@ func New() *Metrics {
 	set.NewGauge("process_start_time_seconds", func() float64 { return start })
 	set.NewGauge("process_cpu_seconds_total", cpuSeconds)
 	set.NewGauge("go_goroutines", func() float64 { return float64(runtime.NumGoroutine()) })
-	set.RegisterMetricsWriter(writeMemory)
+	set.RegisterMetricsWriter(newMemory().write)
 	set.RegisterMetricsWriter(func(w io.Writer) { m.duration.write(w, prefix+"request_duration_seconds") })
 	return m
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,28 +10,41 @@ import (
 	"strconv"
 )
 
-// writeMemory writes how much memory the process has: of the system, where that
-// can be found out, and in the Go heap.
-func writeMemory(w io.Writer) {
+// memory tells how much memory the process has.
+type memory struct {
+	statm *os.File // proc_pid_statm(5), nil where there is none
+}
+
+// newMemory opens what write reads, which a sandbox may forbid later on.
+func newMemory() *memory {
+	file, err := os.Open("/proc/self/statm")
+	if err != nil {
+		file = nil // not Linux
+	}
+	return &memory{statm: file}
+}
+
+// write writes the memory of the Go heap and, where that can be found out, of
+// the whole process.
+func (m *memory) write(w io.Writer) {
 	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(samples)
 	if samples[0].Value.Kind() == metrics.KindUint64 {
 		fmt.Fprintf(w, "go_memstats_heap_alloc_bytes %d\n", samples[0].Value.Uint64())
 	}
-	if resident, ok := residentBytes(); ok {
+	if resident, ok := m.resident(); ok {
 		fmt.Fprintf(w, "process_resident_memory_bytes %d\n", resident)
 	}
 }
 
-// residentBytes reads proc_pid_statm(5). It exists on Linux only, and a sandbox
-// may hide it.
-func residentBytes() (uint64, bool) {
-	data, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
+func (m *memory) resident() (uint64, bool) {
+	if m.statm == nil {
 		return 0, false
 	}
-	fields := bytes.Fields(data)
-	if len(fields) < 2 {
+	buf := make([]byte, 128)
+	n, err := m.statm.ReadAt(buf, 0)
+	fields := bytes.Fields(buf[:n])
+	if err != nil && !errors.Is(err, io.EOF) || len(fields) < 2 {
 		return 0, false
 	}
 	pages, err := strconv.ParseUint(string(fields[1]), 10, 64)

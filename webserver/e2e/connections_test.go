@@ -448,7 +448,9 @@ func TestConnectionLimits(t *testing.T) {
 			if !statuses("429|503", r.StatusCode) || r.field("Retry-After") == "" {
 				t.Errorf("one too many: %s, Retry-After %q", r.Status, r.field("Retry-After"))
 			}
-			c.mustClose(t)
+			if text, err := c.rest(); text != "" || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after the refusal: %q, %v, want a close", text, err)
+			}
 			// Those that are in go on, and a place that becomes free is given away.
 			held[0].send(request("GET", "/alive.txt"))
 			if r := held[0].mustRead(t, "GET"); r.StatusCode != 200 {

@@ -35,6 +35,9 @@ import (
 	"topdown/webserver/www"
 )
 
+// version is set by the linker (scripts/build).
+var version = "unreleased"
+
 // Exit codes.
 const (
 	exitOK      = 0
@@ -118,7 +121,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: true,
-		HideVersion:     true,
+		Version:         version,
 		ExitErrHandler:  func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usage("%v", err)
@@ -154,7 +157,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Before: func(ctx *cli.Context) error { return c.complete(ctx) },
 		Action: func(ctx *cli.Context) error {
 			if ctx.NArg() > 1 {
-				return usage("%d arguments given, one port expected", ctx.NArg())
+				return usage("%q: one port is expected, flags come before it", ctx.Args().Slice())
 			}
 			if c.port = ctx.Args().First(); c.port != "" {
 				c.addr = ":" + c.port
@@ -222,6 +225,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if c.root != "" {
 		rules.ReadDirs = append(rules.ReadDirs, c.root)
 	}
+	if path, ok := strings.CutPrefix(c.addr, "unix:"); ok {
+		rules.WriteDirs = append(rules.WriteDirs, filepath.Dir(path)) // to remove the socket
+	}
 	if err = access(c, srv, &rules, report); err != nil {
 		return err
 	}
@@ -235,7 +241,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 			return certErr
 		}
 		scheme, srv.TLS = "https", source.Config()
-		rules.ReadDirs = append(rules.ReadDirs, filepath.Dir(c.tlsCert), filepath.Dir(c.tlsKey))
+		rules.ReadFiles = append(rules.ReadFiles, c.tlsCert, c.tlsKey)
 	}
 	format, err := accesslog.ParseFormat(c.accessFormat)
 	if err != nil {
@@ -248,7 +254,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	defer lines.Close() //nolint:errcheck // it reports what it loses
 	srv.Access = lines
 	if c.accessLog != "-" && c.accessLog != "off" {
-		rules.WriteDirs = append(rules.WriteDirs, filepath.Dir(c.accessLog))
+		rules.WriteFiles = append(rules.WriteFiles, c.accessLog)
 	}
 	counters := metrics.New()
 	srv.Metrics = counters
@@ -289,6 +295,9 @@ func open(ctx context.Context, c *config) ([]net.Listener, error) {
 		return listeners, err
 	}
 	ln, err := listen.Listen(ctx, c.addr)
+	if errors.Is(err, listen.ErrAddress) {
+		return nil, usage("%v", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +314,7 @@ func access(c *config, srv *server.Server, rules *sandbox.Rules, report func(str
 		return err
 	}
 	srv.Users = users
-	rules.ReadDirs = append(rules.ReadDirs, filepath.Dir(c.htpasswd))
+	rules.ReadFiles = append(rules.ReadFiles, c.htpasswd)
 	return nil
 }
 

@@ -165,6 +165,36 @@ func TrimOWS(s string) string {
 	return s
 }
 
+// Weight reads the quality value among the parameters of a list member, in
+// thousandths (RFC 9110, section 12.4.2): 1 where there is none, 0 where it is
+// malformed.
+func Weight(params string) int {
+	for params != "" {
+		var param string
+		param, params, _ = strings.Cut(params, ";")
+		name, value, ok := strings.Cut(TrimOWS(param), "=")
+		if !ok || !equalFold(name, "q") {
+			continue
+		}
+		whole, fraction, _ := strings.Cut(value, ".")
+		if len(fraction) > 3 || whole != "0" && whole != "1" {
+			return 0
+		}
+		q := int(whole[0]-'0') * 1000
+		for i, unit := 0, 100; i < len(fraction); i, unit = i+1, unit/10 {
+			if fraction[i] < '0' || fraction[i] > '9' {
+				return 0
+			}
+			q += int(fraction[i]-'0') * unit
+		}
+		if q > 1000 {
+			return 0
+		}
+		return q
+	}
+	return 1000
+}
+
 // IsToken reports whether s is a token (RFC 9110, section 5.6.2).
 func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {

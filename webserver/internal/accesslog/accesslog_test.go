@@ -141,8 +141,8 @@ func TestAStuckSinkHoldsNobodyUp(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
 		reports := make(chan error, 10)
 		l := open(t, "-", Options{Stdout: out, Report: func(err error) { reports <- err }})
-		e := entry("/" + strings.Repeat("a", 4000))
-		const lines = 3000 // 12 MB: three times what may wait
+		e := entry("/" + strings.Repeat("a", maxTarget))
+		const lines = 8000 // 12 MB: three times what may wait
 		for range lines {
 			l.Append(e)
 		}

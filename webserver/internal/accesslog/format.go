@@ -48,9 +48,15 @@ type Entry struct {
 	Duration           time.Duration // from the first octet of the request to the last of the response; JSON only
 }
 
-// maxText is how many octets of a string are logged: a peer does not decide how
-// long a line gets.
-const maxText = 8 << 10
+// A peer does not decide how long a line gets: of a string that is longer than
+// these, only the beginning is logged. A combined line stays below 4,096 octets,
+// which is all that some analysers read.
+const (
+	maxText   = 8 << 10 // octets of a string in JSON, before escaping
+	maxWord   = 64      // octets of a word in a combined line, escaped
+	maxTarget = 1500    // octets of the request target, escaped
+	maxQuoted = 1000    // octets of another field, escaped
+)
 
 // stamp renders times, each second once.
 type stamp struct {
@@ -83,9 +89,9 @@ func appendCombined(b []byte, e *Entry, s *stamp) []byte {
 	if e.Method == "" {
 		b = append(b, '-')
 	} else {
-		b = appendText(b, e.Method)
+		b = appendText(b, e.Method, maxWord)
 		b = append(b, ' ')
-		b = appendText(b, e.Target)
+		b = appendText(b, e.Target, maxTarget)
 		b = append(b, " HTTP/1."...)
 		b = strconv.AppendInt(b, int64(e.Minor), 10)
 	}
@@ -104,7 +110,7 @@ func appendOr(b []byte, s string) []byte {
 	if s == "" {
 		return append(b, '-')
 	}
-	return appendText(b, s)
+	return appendText(b, s, maxQuoted)
 }
 
 // appendWord appends a string that a space would end.
@@ -113,7 +119,7 @@ func appendWord(b []byte, s string) []byte {
 		return append(b, '-')
 	}
 	start := len(b)
-	b = appendText(b, s)
+	b = appendText(b, s, maxWord)
 	for i := start; i < len(b); i++ {
 		if b[i] == ' ' {
 			b = append(b, "   "...)
@@ -156,9 +162,10 @@ func isPlain(b []byte) bool {
 	return true
 }
 
-// appendText appends s with every octet that is not plain as \xHH.
-func appendText(b []byte, s string) []byte {
-	s = s[:min(len(s), maxText)]
+// appendText appends s with every octet that is not plain as \xHH, but no more
+// than limit octets.
+func appendText(b []byte, s string, limit int) []byte {
+	s = s[:min(len(s), limit)]
 	end := len(b)
 	if b = append(b, s...); isPlain(b[end:]) {
 		return b
@@ -169,6 +176,9 @@ func appendText(b []byte, s string) []byte {
 			b = append(b, c)
 		} else {
 			b = append(b, '\\', 'x', upperHex[c>>4], upperHex[c&15])
+		}
+		if len(b)-end > limit-len(`\xHH`) {
+			break
 		}
 	}
 	return b

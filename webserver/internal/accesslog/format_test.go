@@ -37,8 +37,8 @@ func TestCombined(t *testing.T) {
 				`"x\x22 200 0 \x22\x0A1.2.3.4 - -" "\x1B[31m\x00\x7F\xFF"`,
 		},
 		"too long": {
-			Entry{Method: "GET", Target: "/", Minor: 1, Status: 200, UserAgent: strings.Repeat("u", maxText+1)},
-			`- - -` + when + `"GET / HTTP/1.1" 200 0 "-" "` + strings.Repeat("u", maxText) + `"`,
+			Entry{Method: "GET", Target: "/", Minor: 1, Status: 200, UserAgent: strings.Repeat("u", maxQuoted+1)},
+			`- - -` + when + `"GET / HTTP/1.1" 200 0 "-" "` + strings.Repeat("u", maxQuoted) + `"`,
 		},
 	}
 	for name, test := range tests {

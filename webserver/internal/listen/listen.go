@@ -33,6 +33,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrAddress is under the error for what is no address at all: the command
+// line is wrong, and not the machine.
+var ErrAddress = errors.New("not an address")
+
 // Listen opens addr, which is "host:port" or "unix:/path". All its errors are
 // of type *Error.
 //
@@ -63,7 +67,7 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 func checkAddr(addr string) (network string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		e := &Error{Addr: addr, Reason: "this is not an address", Err: err}
+		e := &Error{Addr: addr, Reason: "this is not an address", Err: ErrAddress}
 		e.Hint = `write host:port, :port for every address, "[::1]:8080" for IPv6, or unix:/path`
 		if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
 			e.Reason, e.Hint = "there is no colon before the port", "write :"+addr
@@ -72,7 +76,7 @@ func checkAddr(addr string) (network string, err error) {
 	}
 	if n, err := strconv.ParseUint(port, 10, 32); err != nil || n > 65535 {
 		return "", &Error{
-			Addr: addr, Reason: fmt.Sprintf("%q is not a port", port), Err: err,
+			Addr: addr, Reason: fmt.Sprintf("%q is not a port", port), Err: ErrAddress,
 			Hint: "a port is a number from 1 to 65535, or 0 for any that is free",
 		}
 	}

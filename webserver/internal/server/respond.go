@@ -114,7 +114,8 @@ func (c *conn) sendResource(x *exchange, r *site.Resource) {
 	rep := r.Select(x.acceptEncoding, x.hasEncoding)
 	if rep == nil {
 		c.say("9110, 12.5.3", "Accept-Encoding refuses every encoding, identity too: 406")
-		c.sendError(x, 406, "Every encoding that this file could be sent in is refused by Accept-Encoding.")
+		c.sendError(x, 406, "Every encoding that this file could be sent in is refused by Accept-Encoding.",
+			httpmsg.Field{Name: "Vary", Value: "Accept-Encoding"})
 		return
 	}
 	if c.trace != nil {
@@ -211,16 +212,19 @@ func (c *conn) list(x *exchange) {
 	c.sendContent(x, 200, "text/html; charset=utf-8", listing.AppendHTML(nil, page), fields...)
 }
 
-// wantsJSON reports whether Accept names JSON and not, before it, HTML.
+// wantsJSON reports whether Accept prefers JSON to HTML (RFC 9110, section
+// 12.5.1). Of equals, the one that is named first is meant; whoever takes
+// anything gets HTML.
 func (c *conn) wantsJSON() bool {
+	json, html, jsonFirst := -1, -1, false
 	for member := range c.work.req.Fields.List("Accept") {
-		media, _, _ := strings.Cut(member, ";")
+		media, params, _ := strings.Cut(member, ";")
 		switch strings.ToLower(httpmsg.TrimOWS(media)) {
 		case "application/json":
-			return true
+			json, jsonFirst = httpmsg.Weight(params), html < 0
 		case "text/html":
-			return false
+			html = httpmsg.Weight(params)
 		}
 	}
-	return false
+	return json > 0 && (json > html || json == html && jsonFirst)
 }

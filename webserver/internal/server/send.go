@@ -2,10 +2,11 @@ package server
 
 import (
 	"crypto/rand"
-	"io"
+	"errors"
 	"net"
 	"os"
 	"strconv"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -42,12 +43,31 @@ func (c *conn) end(x *exchange) {
 	case c.closing || x.expect && !x.continued:
 		c.closing = true
 		w.out = append(w.out, "Connection: close\r\n"...)
+		c.sayClosing(x)
 	case w.req.Minor == 0:
+		c.say("9112, 9.3", "an HTTP/1.0 client asks to keep the connection: it stays open")
 		w.out = append(w.out, "Connection: keep-alive\r\n"...)
 	}
 	w.out = append(w.out, "\r\n"...)
 	if c.trace != nil {
 		c.trace.sent(w.out)
+	}
+}
+
+// sayClosing tells the trace why the connection ends with this response.
+func (c *conn) sayClosing(x *exchange) {
+	switch {
+	case c.trace == nil:
+	case x.refused:
+		c.say("9112, 9.6", "where the next request would begin is unknown: the connection closes")
+	case c.s.draining.Load():
+		c.say("9112, 9.6", "the server is stopping: the connection closes")
+	case !c.work.req.Persistent() && c.work.req.Minor == 0:
+		c.say("9112, 9.3", "HTTP/1.0 without keep-alive: the connection closes")
+	case !c.work.req.Persistent():
+		c.say("9112, 9.6", "the client asks with Connection: close: the connection closes")
+	default:
+		c.say("9112, 9.6", "the body will not be read: the connection closes")
 	}
 }
 
@@ -232,17 +252,18 @@ func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s span, l
 	c.file(x, rep, f, s, last)
 }
 
-const (
-	// pieceSize is how much of a file is handed to the kernel at a time.
-	pieceSize = 4 << 20
-	// lastPiece is held back until the file has been looked at once more.
-	lastPiece = 32 << 10
-)
+// pieceSize is how much of a file is read and written at a time.
+const pieceSize = 256 << 10
 
-// file sends a part of a file, from the page cache to the socket where the
-// kernel can (sendfile). Before the last octets leave, the file must still be
-// what the head said; otherwise the connection is closed, so that the client
-// sees a broken transfer and not a mixture of two versions.
+var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// file sends a part of a file. Before the last octets leave, the file must
+// still be what the head said; otherwise the connection is closed, so that the
+// client sees a broken transfer and not a mixture of two versions.
+//
+// The octets are copied, and not lent to the kernel as sendfile would: a page
+// that is changed or cut off while it waits in the socket's buffer would reach
+// the client changed, or as zeros.
 func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, last bool) {
 	if c.work.req.Method == "HEAD" {
 		return
@@ -259,31 +280,23 @@ func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, l
 }
 
 func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s span, last bool) error {
-	if _, err := f.Seek(s.start, io.SeekStart); err != nil {
-		return err
-	}
-	before, since := c.phase.Load(), c.since.Load()
-	defer func() { c.resume(before, since, nil) }()
+	piece := pieces.Get().(*[pieceSize]byte)
+	defer pieces.Put(piece)
 	for s.length > 0 {
-		n := min(s.length, pieceSize)
-		if last && s.length > lastPiece {
-			n = min(n, s.length-lastPiece)
+		p := piece[:min(s.length, pieceSize)]
+		n, err := f.ReadAt(p, s.start)
+		if n < len(p) {
+			return errors.Join(errShrunk, err)
 		}
-		if last && n == s.length && !rep.Unchanged(f) {
+		s.start += int64(n)
+		s.length -= int64(n)
+		if last && s.length == 0 && !rep.Unchanged(f) {
 			return errChanged
 		}
-		c.enter(writing)
-		// A LimitedReader with an exact count is what lets the net package use
-		// sendfile, and end as soon as the count is reached.
-		sent, err := io.Copy(c.nc, &io.LimitedReader{R: f, N: n})
-		x.sent += sent
-		s.length -= sent
-		if err != nil {
+		if err = c.write(p); err != nil {
 			return err
 		}
-		if sent < n {
-			return errShrunk
-		}
+		x.sent += int64(n)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func parseAccept(value string) acceptEncoding {
 	a := acceptEncoding{-1, -1, -1, -1, -1}
 	for member := range httpmsg.Members(value) {
 		coding, params, _ := strings.Cut(member, ";")
-		q := quality(params)
+		q := httpmsg.Weight(params)
 		switch strings.ToLower(httpmsg.TrimOWS(coding)) {
 		case "br":
 			a.br = q
@@ -93,34 +93,4 @@ func (a acceptEncoding) identity() int {
 		return a.any
 	}
 	return 1
-}
-
-// quality reads the weight among the parameters of a list member, in
-// thousandths (RFC 9110, section 12.4.2): 1 where there is none, 0 where it is
-// malformed.
-func quality(params string) int {
-	for params != "" {
-		var param string
-		param, params, _ = strings.Cut(params, ";")
-		name, value, ok := strings.Cut(httpmsg.TrimOWS(param), "=")
-		if !ok || !strings.EqualFold(name, "q") {
-			continue
-		}
-		whole, fraction, _ := strings.Cut(value, ".")
-		if len(fraction) > 3 || whole != "0" && whole != "1" {
-			return 0
-		}
-		q := int(whole[0]-'0') * 1000
-		for i, unit := 0, 100; i < len(fraction); i, unit = i+1, unit/10 {
-			if fraction[i] < '0' || fraction[i] > '9' {
-				return 0
-			}
-			q += int(fraction[i]-'0') * unit
-		}
-		if q > 1000 {
-			return 0
-		}
-		return q
-	}
-	return 1000
 }

@@ -119,15 +119,15 @@ func (s *Site) load(seen stamp) (*Resource, error) {
 // represent reads one file: its content if it is small, and its hash. The
 // content is of one moment: the file is looked at before and after.
 func (s *Site) represent(name, coding string) (*Representation, error) {
+	f, err := s.tree.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	var rep *Representation
 	for try := 0; ; try++ {
-		f, err := s.tree.open(name)
-		if err != nil {
-			return nil, err
-		}
 		var whole bool
 		rep, whole, err = s.read(f, name)
-		f.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -166,12 +166,12 @@ func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, er
 	switch {
 	case id.size <= hotMax:
 		rep.Body = make([]byte, id.size)
-		if _, err = io.ReadFull(f, rep.Body); err != nil {
+		if _, err = io.ReadFull(fromStart(f, id.size), rep.Body); err != nil {
 			return rep, false, ignoreShort(err)
 		}
 		rep.ETag = etag(sha256.Sum256(rep.Body))
 	case id.size <= hashNow:
-		if rep.ETag, err = hash(f, id.size); err != nil {
+		if rep.ETag, err = hash(fromStart(f, id.size), id.size); err != nil {
 			return rep, false, ignoreShort(err)
 		}
 	default:
@@ -182,6 +182,14 @@ func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, er
 		return nil, false, err
 	}
 	return rep, identify(after) == id, nil
+}
+
+// fromStart reads the first size octets of a file, wherever it was read to.
+func fromStart(f fs.File, size int64) io.Reader {
+	if at, ok := f.(io.ReaderAt); ok {
+		return io.NewSectionReader(at, 0, size)
+	}
+	return f // a file in memory, which is read once
 }
 
 // ignoreShort drops the error of a file that turned out shorter than it was: it

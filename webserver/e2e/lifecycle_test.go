@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestStartFailures: what went wrong, on what, and the way out; 1 for what
@@ -487,6 +490,33 @@ func TestAccessLog(t *testing.T) {
 	s.exit(t)
 	if !strings.Contains(read(log), "?last") {
 		t.Error("the last line is lost")
+	}
+}
+
+// TestAccessLogJSON: one JSON object a line, whatever clients send.
+func TestAccessLogJSON(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--root", writeTree(t, nil), "--access-log", "-", "--access-format", "json")
+	s.get(t, "/alive.txt?q=\"", "User-Agent: a\"b\\c\xff\t", "Referer: http://from.example/")
+	s.exchange(t, "nonsense\x1b[31m\r\n\r\n")
+	out := s.stdout.await(t, "two lines", func(text string) bool { return strings.Count(text, "{") >= 2 && strings.HasSuffix(text, "}\n") })
+	var statuses []float64
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "{") {
+			continue // Ready to serve, and where
+		}
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+		for name, value := range entry {
+			if strings.Contains(name, "status") {
+				statuses = append(statuses, value.(float64))
+			}
+		}
+	}
+	if diff := cmp.Diff([]float64{200, 400}, statuses); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s\n%s", diff, out)
 	}
 }
 

@@ -41,6 +41,8 @@ func needFiles(t *testing.T, n uint64) {
 
 // TestSlowClients: slowhttptest holds 1,000 connections with slow heads, slow
 // bodies and slow reading; another client is served throughout in under 100 ms.
+// A second server without such company is asked in turn: where it is slow too,
+// the machine is.
 func TestSlowClients(t *testing.T) {
 	path := realPeer(t, "slowhttptest")
 	needFiles(t, 4096)
@@ -54,23 +56,33 @@ func TestSlowClients(t *testing.T) {
 		{"slow reading", []string{"-X", "-w", "256", "-y", "512", "-n", "1", "-z", "16", "-k", "1"}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			s := start(t, "--root", writeTree(t, map[string]string{"large.html": large}))
+			root := writeTree(t, map[string]string{"large.html": large})
+			s, control := start(t, "--root", root), start(t, "--root", root)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			report := newOutput()
-			cmd := exec.CommandContext(ctx, path, append(mode.args, "-c", "1000", "-r", "500", "-l", "12", "-p", "2", "-u", s.url("/large.html"))...)
+			cmd := exec.CommandContext(ctx, path, append(mode.args, "-c", "1000", "-r", "500", "-l", "10", "-p", "2", "-u", s.url("/large.html"))...)
 			cmd.Stdout, cmd.Stderr = report, report
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			done := make(chan struct{})
 			go func() { _ = cmd.Wait(); close(done) }()
+			const limit = 100 * time.Millisecond
 			var took []time.Duration
-			most := 0
+			most, late, noise := 0, 0, 0
 			for running := true; running; {
 				began := time.Now()
+				control.alive(t)
+				if time.Since(began) > limit/2 {
+					noise++
+				}
+				began = time.Now()
 				s.alive(t)
 				took = append(took, time.Since(began))
+				if took[len(took)-1] > limit {
+					late++
+				}
 				most = max(most, established(t, s))
 				select {
 				case <-done:
@@ -83,11 +95,10 @@ func TestSlowClients(t *testing.T) {
 			}
 			slices.Sort(took)
 			n := len(took)
-			t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v and %v", n, most, took[n/2], took[n*99/100], took[n-1], took[n-2])
-			// The one slowest is left out: the kernel of a busy machine may well
-			// not run us for so long.
-			if limit := 100 * time.Millisecond; took[n-2] > limit && !raceEnabled {
-				t.Errorf("the slowest but one took %v, want less than %v", took[n-2], limit)
+			t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v; %d over %v, %d of the control over %v",
+				n, most, took[n/2], took[n*99/100], took[n-1], late, limit, noise, limit/2)
+			if late > noise && !raceEnabled {
+				t.Errorf("%d requests took more than %v, and only %d the machine's fault", late, limit, noise)
 			}
 		})
 	}

@@ -118,7 +118,7 @@ func (b *Body) nextChunk() error {
 			return early(err)
 		}
 		if crlf != [2]byte{'\r', '\n'} {
-			return bad("a chunk does not end with CRLF")
+			return bad("9112, 7.1", "a chunk does not end with CRLF")
 		}
 	}
 	line, err := b.readLine()
@@ -131,7 +131,7 @@ func (b *Body) nextChunk() error {
 	}
 	// 15 digits are 60 bits: no chunk that long can be meant, none overflows.
 	if digits == 0 || digits > 15 {
-		return bad("a chunk size is not a hexadecimal number")
+		return bad("9112, 7.1", "a chunk size is not a hexadecimal number")
 	}
 	var size int64
 	for _, c := range []byte(line[:digits]) {
@@ -140,10 +140,10 @@ func (b *Body) nextChunk() error {
 	}
 	extension := line[digits:]
 	if b.ext += len(extension); b.ext > b.limits.Extensions {
-		return bad("the chunk extensions are too large")
+		return bad("9112, 7.1.1", "the chunk extensions are too large")
 	}
 	if !isExtension(extension) {
-		return bad("a chunk extension is malformed")
+		return bad("9112, 7.1.1", "a chunk extension is malformed")
 	}
 	if size > 0 {
 		b.left, b.inChunk = size, true
@@ -165,7 +165,7 @@ func (b *Body) readTrailers() error {
 			return io.EOF
 		}
 		if size += len(line) + len("\r\n"); size > b.limits.Trailers {
-			return &Error{Status: 431, Reason: "the trailer fields are too large"}
+			return &Error{Status: 431, Section: "6585, 5", Reason: "the trailer fields are too large"}
 		}
 		field, err := parseField(line)
 		if err != nil {
@@ -179,13 +179,13 @@ func (b *Body) readTrailers() error {
 func (b *Body) readLine() (string, error) {
 	line, err := b.src.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return "", bad("a line of the chunked framing is too long")
+		return "", bad("9112, 7.1", "a line of the chunked framing is too long")
 	}
 	if err != nil {
 		return "", early(err)
 	}
 	if len(line) < 2 || line[len(line)-2] != '\r' {
-		return "", bad("a line of the chunked framing ends without CR")
+		return "", bad("9112, 7.1", "a line of the chunked framing ends without CR")
 	}
 	return string(line[:len(line)-2]), nil
 }
@@ -255,12 +255,14 @@ func quotedPrefix(s string) int {
 	return 0
 }
 
-func errTooLarge() *Error { return &Error{Status: 413, Reason: "the body is too large"} }
+func errTooLarge() *Error {
+	return &Error{Status: 413, Section: "9110, 15.5.14", Reason: "the body is too large"}
+}
 
 // early is what an error of the source means in the middle of a body.
 func early(err error) error {
 	if err = unexpected(err); errors.Is(err, io.ErrUnexpectedEOF) {
-		return &Error{Status: 400, Reason: "the body ended early", Err: err}
+		return &Error{Status: 400, Section: "9112, 8", Reason: "the body ended early", Err: err}
 	}
 	return err
 }

@@ -7,9 +7,10 @@ import "fmt"
 // of them the rest of the connection's bytes mean nothing, so the connection
 // must be closed.
 type Error struct {
-	Status int    // status code to answer with
-	Reason string // what is wrong, for the peer and the log; no peer's bytes in it
-	Err    error  // the cause, or nil
+	Status  int    // status code to answer with
+	Section string // the rule that is broken, for example "9112, 6.3": RFC and section
+	Reason  string // what is wrong, for the peer and the log; no peer's bytes in it
+	Err     error  // the cause, or nil
 }
 
 func (e *Error) Error() string {
@@ -22,6 +23,6 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-func bad(format string, args ...any) *Error {
-	return &Error{Status: 400, Reason: fmt.Sprintf(format, args...)}
+func bad(section, format string, args ...any) *Error {
+	return &Error{Status: 400, Section: section, Reason: fmt.Sprintf(format, args...)}
 }

@@ -1,6 +1,9 @@
 package httpmsg
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // Framing tells where a message's body ends (RFC 9112, section 6.3): zero or
 // more is its length in octets, the other values are Chunked and UntilClose.
@@ -23,10 +26,10 @@ func requestFraming(minor int, f Fields) (Framing, error) {
 		return max(length, 0), nil
 	}
 	if length >= 0 {
-		return 0, bad("there are both Transfer-Encoding and Content-Length")
+		return 0, bad("9112, 6.3", "there are both Transfer-Encoding and Content-Length")
 	}
 	if minor == 0 {
-		return 0, bad("there is a Transfer-Encoding in HTTP/1.0")
+		return 0, bad("9112, 6.1", "there is a Transfer-Encoding in HTTP/1.0")
 	}
 	var last string
 	known, codings, chunked := true, 0, 0
@@ -42,19 +45,19 @@ func requestFraming(minor int, f Fields) (Framing, error) {
 	}
 	switch {
 	case codings == 0:
-		return 0, bad("the Transfer-Encoding is empty")
+		return 0, bad("9112, 6.1", "the Transfer-Encoding is empty")
 	case chunked > 1:
-		return 0, bad("the chunked coding is applied twice")
-	case !known:
-		return 0, &Error{Status: 501, Reason: "the transfer coding is unknown"}
+		return 0, bad("9112, 6.1", "the chunked coding is applied twice")
+	case chunked == 0 && !known:
+		return 0, &Error{Status: 501, Section: "9112, 6.1", Reason: "the transfer coding is unknown"}
 	case !equalFold(last, "chunked"):
-		return 0, bad("the last transfer coding is not chunked")
+		return 0, bad("9112, 6.1", "the last transfer coding is not chunked")
 	case f.Count("Transfer-Encoding") == 1 && equalFold(f.Get("Transfer-Encoding"), "chunked"):
 		return Chunked, nil
 	case codings == 1:
-		return 0, bad("the Transfer-Encoding has empty members")
+		return 0, bad("9112, 6.1", "the Transfer-Encoding has empty members")
 	default:
-		return 0, &Error{Status: 501, Reason: "the only transfer coding understood is chunked"}
+		return 0, &Error{Status: 501, Section: "9112, 6.1", Reason: "the only transfer coding understood is chunked"}
 	}
 }
 
@@ -73,20 +76,15 @@ func isCoding(s string) bool {
 func contentLength(f Fields) (Framing, error) {
 	length := Framing(-1)
 	for value := range f.Values("Content-Length") {
-		members := 0
-		for member := range Members(value) {
-			members++
-			n, ok := parseDigits(member)
+		for member := range strings.SplitSeq(value, ",") {
+			n, ok := parseDigits(TrimOWS(member))
 			if !ok {
-				return 0, bad("the Content-Length is not a number of octets")
+				return 0, bad("9112, 6.3", "the Content-Length is not a number of octets")
 			}
 			if length >= 0 && n != length {
-				return 0, bad("there are two different Content-Lengths")
+				return 0, bad("9112, 6.3", "there are two different Content-Lengths")
 			}
 			length = n
-		}
-		if members == 0 {
-			return 0, bad("the Content-Length is empty")
 		}
 	}
 	return length, nil
@@ -118,10 +116,10 @@ func (r *Response) Framing(method string) (Framing, error) {
 	}
 	if r.Fields.Has("Transfer-Encoding") {
 		if length >= 0 {
-			return 0, badGateway(bad("there are both Transfer-Encoding and Content-Length"))
+			return 0, badGateway(bad("9112, 6.3", "there are both Transfer-Encoding and Content-Length"))
 		}
 		if r.Minor == 0 {
-			return 0, badGateway(bad("there is a Transfer-Encoding in HTTP/1.0"))
+			return 0, badGateway(bad("9112, 6.1", "there is a Transfer-Encoding in HTTP/1.0"))
 		}
 		codings, last := 0, ""
 		for coding := range r.Fields.List("Transfer-Encoding") {
@@ -132,7 +130,7 @@ func (r *Response) Framing(method string) (Framing, error) {
 			return Chunked, nil
 		}
 		if equalFold(last, "chunked") {
-			return 0, badGateway(bad("the transfer codings under chunked are not understood"))
+			return 0, badGateway(bad("9112, 6.1", "the transfer codings under chunked are not understood"))
 		}
 		return UntilClose, nil
 	}

@@ -7,25 +7,25 @@ import "strings"
 func (r *Request) parseLine(line string) error {
 	method, rest, ok := strings.Cut(line, " ")
 	if !ok {
-		return bad("the request line has no target")
+		return bad("9112, 3", "the request line has no target")
 	}
 	target, version, ok := strings.Cut(rest, " ")
 	if !ok {
-		return bad("the request line has no HTTP version")
+		return bad("9112, 3", "the request line has no HTTP version")
 	}
 	if !IsToken(method) {
-		return bad("the method is not a token")
+		return bad("9110, 9.1", "the method is not a token")
 	}
 	minor, err := parseVersion(version)
 	if err != nil {
 		return err
 	}
 	if target == "" {
-		return bad("the request target is empty")
+		return bad("9112, 3.2", "the request target is empty")
 	}
 	for i := 0; i < len(target); i++ {
 		if class[target[i]]&targetOctet == 0 {
-			return bad("the request target has an octet 0x%02x", target[i])
+			return bad("9112, 3.2", "the request target has an octet 0x%02x", target[i])
 		}
 	}
 	r.Method, r.Target, r.Minor = method, target, minor
@@ -37,7 +37,7 @@ func (r *Request) parseLine(line string) error {
 func (r *Response) parseLine(line string) error {
 	version, rest, ok := strings.Cut(line, " ")
 	if !ok {
-		return bad("the status line has no status code")
+		return bad("9112, 4", "the status line has no status code")
 	}
 	minor, err := parseVersion(version)
 	if err != nil {
@@ -46,10 +46,10 @@ func (r *Response) parseLine(line string) error {
 	// Some servers leave out the space before an empty reason phrase.
 	code, reason, _ := strings.Cut(rest, " ")
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' || !isDigit(code[1]) || !isDigit(code[2]) {
-		return bad("the status code is not three digits")
+		return bad("9112, 4", "the status code is not three digits")
 	}
 	if !IsValue(reason) {
-		return bad("the reason phrase has a control character")
+		return bad("9112, 4", "the reason phrase has a control character")
 	}
 	r.Minor, r.Reason = minor, reason
 	r.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
@@ -63,10 +63,10 @@ func parseVersion(s string) (minor int, err error) {
 		return 1, nil
 	}
 	if len(s) != len("HTTP/1.1") || s[:5] != "HTTP/" || !isDigit(s[5]) || s[6] != '.' || !isDigit(s[7]) {
-		return 0, bad("the HTTP version is malformed")
+		return 0, bad("9110, 2.5", "the HTTP version is malformed")
 	}
 	if s[5] != '1' {
-		return 0, &Error{Status: 505, Reason: "only HTTP/1.0 and HTTP/1.1 are spoken here"}
+		return 0, &Error{Status: 505, Section: "9110, 15.6.6", Reason: "only HTTP/1.0 and HTTP/1.1 are spoken here"}
 	}
 	return min(int(s[7]-'0'), 1), nil
 }
@@ -92,19 +92,19 @@ func parseFields(f Fields, lines string) (Fields, error) {
 func parseField(line string) (Field, error) {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {
-		return Field{}, bad("a header field has no colon")
+		return Field{}, bad("9112, 5", "a header field has no colon")
 	}
 	if !IsToken(name) {
 		switch {
 		case line[0] == ' ' || line[0] == '\t':
-			return Field{}, bad("a header line begins with white space (folded lines are obsolete)")
+			return Field{}, bad("9112, 5.2", "a header line begins with white space (folded lines are obsolete)")
 		case name != "" && strings.TrimRight(name, " \t") != name:
-			return Field{}, bad("there is white space between a field name and its colon")
+			return Field{}, bad("9112, 5.1", "there is white space between a field name and its colon")
 		}
-		return Field{}, bad("a field name is not a token")
+		return Field{}, bad("9112, 5", "a field name is not a token")
 	}
 	if value = TrimOWS(value); !IsValue(value) {
-		return Field{}, bad("a field value has a control character")
+		return Field{}, bad("9112, 5", "a field value has a control character")
 	}
 	return Field{name, value}, nil
 }
@@ -114,11 +114,11 @@ func parseField(line string) (Field, error) {
 func checkHost(minor int, f Fields) error {
 	switch n := f.Count("Host"); {
 	case n == 0 && minor >= 1:
-		return bad("there is no Host field")
+		return bad("9112, 3.2", "there is no Host field")
 	case n > 1:
-		return bad("there is more than one Host field")
+		return bad("9112, 3.2", "there is more than one Host field")
 	case n == 1 && !IsHost(f.Get("Host")):
-		return bad("the Host field is not a host name")
+		return bad("9112, 3.2", "the Host field is not a host name")
 	}
 	return nil
 }

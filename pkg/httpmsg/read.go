@@ -105,7 +105,7 @@ func (r *Response) Read(src Source, limits Limits) error {
 // response: the client is not to blame for it.
 func badGateway(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return &Error{Status: 502, Reason: e.Reason, Err: e.Err}
+		return &Error{Status: 502, Section: e.Section, Reason: e.Reason, Err: e.Err}
 	}
 	return err
 }
@@ -201,10 +201,10 @@ func (s *headScanner) next(buf []byte) (done bool, err error) {
 		}
 		end := s.off + i
 		if i == 0 || buf[end-1] != '\r' {
-			return false, bad("a line of the head ends without CR")
+			return false, bad("9112, 2.2", "a line of the head ends without CR")
 		}
 		if i == 1 && s.lines == 0 {
-			return false, bad("the start line is empty")
+			return false, bad("9112, 2.2", "the start line is empty")
 		}
 		if err := s.check(end + 1); err != nil {
 			return false, err
@@ -226,15 +226,15 @@ func (s *headScanner) check(n int) error {
 	case s.lines == 0 && n > s.limits.Target+maxMethod:
 		return errTargetTooLong()
 	case s.lines > 0 && n-s.start > s.limits.Fields+len("\r\n"):
-		return &Error{Status: 431, Reason: "the header fields are too large"}
+		return &Error{Status: 431, Section: "6585, 5", Reason: "the header fields are too large"}
 	case s.lines > s.limits.Count+1:
-		return &Error{Status: 431, Reason: "there are too many header fields"}
+		return &Error{Status: 431, Section: "6585, 5", Reason: "there are too many header fields"}
 	}
 	return nil
 }
 
 func errTargetTooLong() *Error {
-	return &Error{Status: 414, Reason: "the request target is too long"}
+	return &Error{Status: 414, Section: "9110, 15.5.15", Reason: "the request target is too long"}
 }
 
 func unexpected(err error) error {

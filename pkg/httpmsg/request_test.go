@@ -224,6 +224,8 @@ func TestRefusedFraming(t *testing.T) {
 		{"length of a hundred digits", "Content-Length: " + strings.Repeat("9", 100) + "\r\n", 400},
 		{"lengths differ in a list", "Content-Length: 1, 2\r\n", 400},
 		{"lengths differ on two lines", "Content-Length: 1\r\nContent-Length: 2\r\n", 400},
+		{"length with an empty member", "Content-Length: 1,\r\n", 400},
+		{"chunked before an unknown coding", "Transfer-Encoding: chunked, cow\r\n", 400},
 		{"length of a comma", "Content-Length: ,\r\n", 400},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -36,12 +36,12 @@ func ParseTarget(method, target string) (Target, error) {
 	case method == "CONNECT":
 		host, port, ok := cutPort(target)
 		if !ok || host == "" || port == "" || !IsHost(target) {
-			return Target{}, bad("CONNECT needs a target of the form host:port")
+			return Target{}, bad("9112, 3.2", "CONNECT needs a target of the form host:port")
 		}
 		return Target{Form: AuthorityForm, Host: target}, nil
 	case target == "*":
 		if method != "OPTIONS" {
-			return Target{}, bad("the target * is for OPTIONS only")
+			return Target{}, bad("9112, 3.2", "the target * is for OPTIONS only")
 		}
 		return Target{Form: AsteriskForm}, nil
 	case strings.HasPrefix(target, "/"):
@@ -51,7 +51,7 @@ func ParseTarget(method, target string) (Target, error) {
 	}
 	scheme, rest, ok := strings.Cut(target, "://")
 	if !ok || !isScheme(scheme) {
-		return Target{}, bad("the request target is neither a path nor a URL")
+		return Target{}, bad("9112, 3.2", "the request target is neither a path nor a URL")
 	}
 	t := Target{Form: AbsoluteForm, Scheme: strings.ToLower(scheme)}
 	end := strings.IndexAny(rest, "/?")
@@ -66,7 +66,7 @@ func ParseTarget(method, target string) (Target, error) {
 		host = host[strings.LastIndexByte(host, '@')+1:]
 	}
 	if host == "" || !IsHost(host) {
-		return Target{}, bad("the request target has no valid host")
+		return Target{}, bad("9112, 3.2", "the request target has no valid host")
 	}
 	t.Path, t.Query, t.HasQuery = strings.Cut(rest[end:], "?")
 	return t, nil

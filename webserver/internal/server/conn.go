@@ -190,7 +190,7 @@ func (c *conn) readHead() error {
 // answer.
 func (c *conn) refuseHead(x *exchange, err error) {
 	if refusal, ok := errors.AsType[*httpmsg.Error](err); ok {
-		c.say("RFC 9112, "+sectionOf(refusal.Status), refusal.Reason)
+		c.sayf(refusal.Section, "%s: %d", refusal.Reason, refusal.Status)
 		c.sendError(x, refusal.Status, refusal.Reason)
 		return
 	}

@@ -222,20 +222,3 @@ func statusLine(status int) string {
 	}
 	return strconv.Itoa(status)
 }
-
-// sectionOf returns the section of RFC 9110 on a status code, for the trace.
-func sectionOf(status int) string {
-	switch status {
-	case 413:
-		return "9110, 15.5.14"
-	case 414:
-		return "9110, 15.5.15"
-	case 431:
-		return "6585, 5"
-	case 501:
-		return "9110, 15.6.2"
-	case 505:
-		return "9110, 15.6.6"
-	}
-	return "9110, 15.5.1"
-}

@@ -36,7 +36,7 @@ func (c *conn) post(x *exchange, r *site.Resource) {
 		return
 	}
 	if req.Framing > 0 && int64(req.Framing) > c.s.bodyLimit(req) {
-		c.refuseBody(x, &httpmsg.Error{Status: 413, Reason: "the body is too large"})
+		c.refuseBody(x, &httpmsg.Error{Status: 413, Section: "9110, 15.5.14", Reason: "the body is too large"})
 		return
 	}
 	if x.expect {
@@ -67,22 +67,22 @@ func (c *conn) post(x *exchange, r *site.Resource) {
 // with it: where the next request begins is no longer known.
 func (c *conn) refuseBody(x *exchange, err error) {
 	c.closing, c.more = true, true
-	status, reason := 500, "The body could not be stored."
+	status, reason, section := 500, "The body could not be stored.", "9110, 15.6.1"
 	if refusal, ok := errors.AsType[*httpmsg.Error](err); ok {
-		status, reason = refusal.Status, refusal.Reason
+		status, reason, section = refusal.Status, refusal.Reason, refusal.Section
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			c.more = false
 		}
 	} else if refusal, ok := errors.AsType[*form.Error](err); ok {
-		status, reason = refusal.Status, refusal.Reason
+		status, reason, section = refusal.Status, refusal.Reason, "9110, 15.5"
 	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.revive()
-		status, reason = 408, "The body took too long to arrive."
+		status, reason, section = 408, "The body took too long to arrive.", "9110, 15.5.9"
 	} else if c.failed {
 		return
 	} else {
 		c.s.Log.Error("cannot store an upload", zap.Error(err))
 	}
-	c.sayf(sectionOf(status), "%s: %d", reason, status)
+	c.sayf(section, "%s: %d", reason, status)
 	c.sendError(x, status, reason)
 }

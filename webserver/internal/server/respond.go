@@ -37,7 +37,7 @@ func (c *conn) respond(x *exchange) {
 	}
 	target, err := httpmsg.ParseTarget(req.Method, req.Target)
 	if err == nil && target.Form == httpmsg.AbsoluteForm && target.Scheme != "http" && target.Scheme != "https" {
-		err = &httpmsg.Error{Status: 400, Reason: "only http and https are served here"}
+		err = &httpmsg.Error{Status: 400, Section: "9110, 4.2", Reason: "only http and https are served here"}
 	}
 	if err == nil && target.Form != httpmsg.AsteriskForm {
 		if target.Path == "" {

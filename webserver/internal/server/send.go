@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 
@@ -252,10 +253,16 @@ func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s span, l
 	c.file(x, rep, f, s, last)
 }
 
-// pieceSize is how much of a file is read and written at a time.
-const pieceSize = 256 << 10
+// fairShare is how much of a file is sent before another connection has its
+// turn.
+const fairShare = 512 << 10
 
-var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+// Memory for a part of a file: a large one that nobody holds while waiting for a
+// client, and a small one for where that cannot be helped.
+var (
+	pieces = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+	held   = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+)
 
 // file sends a part of a file. Before the last octets leave, the file must
 // still be what the head said; otherwise the connection is closed, so that the
@@ -280,25 +287,46 @@ func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, l
 }
 
 func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s span, last bool) error {
-	piece := pieces.Get().(*[pieceSize]byte)
-	defer pieces.Put(piece)
-	for s.length > 0 {
-		p := piece[:min(s.length, pieceSize)]
-		n, err := f.ReadAt(p, s.start)
-		if n < len(p) {
-			return errors.Join(errShrunk, err)
+	next := func(p []byte) ([]byte, error) {
+		p = p[:min(s.length, int64(len(p)))]
+		if n, err := f.ReadAt(p, s.start); n < len(p) {
+			return nil, errors.Join(errShrunk, err)
 		}
+		if last && int64(len(p)) == s.length && !rep.Unchanged(f) {
+			return nil, errChanged
+		}
+		return p, nil
+	}
+	for turn := int64(0); s.length > 0; {
+		if turn >= fairShare {
+			turn = 0
+			runtime.Gosched() // a fast client must not keep others waiting
+		}
+		before, since := c.phase.Load(), c.since.Load()
+		c.enter(writing)
+		n, err := c.writePiece(next)
+		c.resume(before, since, err)
 		s.start += int64(n)
 		s.length -= int64(n)
-		if last && s.length == 0 && !rep.Unchanged(f) {
-			return errChanged
-		}
-		if err = c.write(p); err != nil {
+		turn += int64(n)
+		x.sent += int64(n)
+		if err != nil {
 			return err
 		}
-		x.sent += int64(n)
 	}
 	return nil
+}
+
+// writeHeld is writePiece where waiting takes the memory: for TLS, and for
+// systems without a way around it.
+func (c *conn) writeHeld(next func([]byte) ([]byte, error)) (int, error) {
+	p := held.Get().(*[16 << 10]byte)
+	defer held.Put(p)
+	text, err := next(p[:])
+	if err != nil {
+		return 0, err
+	}
+	return c.nc.Write(text)
 }
 
 // abort gives the connection up in the middle of a response.

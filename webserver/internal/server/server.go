@@ -180,7 +180,8 @@ func (s *Server) refuse(nc net.Conn, status int) {
 	if s.TLS == nil {
 		// One that cannot be told needs no other treatment.
 		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = nc.Write([]byte("HTTP/1.1 " + statusLine(status) + "\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		answer := []byte("HTTP/1.1 " + statusLine(status) + "\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n")
+		_, _ = nc.Write(append(s.date.append(answer, time.Now()), "\r\n"...))
 	}
 	nc.Close()
 }

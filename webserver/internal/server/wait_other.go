@@ -8,3 +8,5 @@ type waiter struct{}
 func newWaiter(*conn) *waiter { return nil }
 
 func (*waiter) wait() error { return nil }
+
+func (c *conn) writePiece(next func([]byte) ([]byte, error)) (int, error) { return c.writeHeld(next) }

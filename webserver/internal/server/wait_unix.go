@@ -18,6 +18,9 @@ type waiter struct {
 	n    int
 	err  error
 	into *conn
+
+	next func([]byte) ([]byte, error) // of writePiece
+	put  func(fd uintptr) bool
 }
 
 func newWaiter(c *conn) *waiter {
@@ -30,7 +33,7 @@ func newWaiter(c *conn) *waiter {
 		return nil
 	}
 	w := &waiter{raw: raw, into: c}
-	w.try = w.read
+	w.try, w.put = w.read, w.write
 	return w
 }
 
@@ -61,6 +64,48 @@ func (w *waiter) read(fd uintptr) bool {
 		case errors.Is(w.err, syscall.EAGAIN):
 			c.release()
 			return false
+		}
+		return true
+	}
+}
+
+// writePiece writes what next reads into memory that it is lent, as far as the
+// socket takes it at once, and returns how much that was. It waits for the
+// client without that memory: a thousand clients that do not read hold none.
+func (c *conn) writePiece(next func([]byte) ([]byte, error)) (int, error) {
+	w := c.wait
+	if w == nil {
+		return c.writeHeld(next)
+	}
+	w.next, w.n, w.err = next, 0, nil
+	err := w.raw.Write(w.put)
+	w.next = nil
+	if w.err != nil {
+		err = w.err
+	}
+	return w.n, err
+}
+
+// write tries to write a piece; it reports whether there was an answer.
+func (w *waiter) write(fd uintptr) bool {
+	p := pieces.Get().(*[128 << 10]byte)
+	defer pieces.Put(p)
+	text, err := w.next(p[:])
+	if err != nil {
+		w.err = err
+		return true
+	}
+	for {
+		n, err := syscall.Write(int(fd), text)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return false
+		case err != nil:
+			w.err = os.NewSyscallError("write", err)
+		default:
+			w.n = n
 		}
 		return true
 	}

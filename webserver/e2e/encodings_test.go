@@ -22,6 +22,13 @@ func encodedRoot(t *testing.T) string {
 		"only.css": "a{}", "only.css.gz": "the only sidecar",
 		"orphan.js.gz": "no source",
 	})
+	// As old as its source is not older than it.
+	built := time.Now().Add(-time.Hour)
+	for _, name := range []string{"app.js", "app.js.br", "app.js.zst", "app.js.gz", "only.css", "only.css.gz"} {
+		if err := os.Chtimes(filepath.Join(root, name), built, built); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return root
 }
 

@@ -72,6 +72,7 @@ func pipelineRoot(t *testing.T) string {
 func TestPipelining(t *testing.T) {
 	t.Parallel()
 	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
 		t.Run("one write", func(t *testing.T) {
 			c := s.dial(t)
 			c.send(pipelineWire())
@@ -111,11 +112,7 @@ func TestPipelining(t *testing.T) {
 // the kernel tells how much the peer has not yet read.
 func TestSplitAtEveryOctet(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "web") // the path of a socket has to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	s := start(t, "--root", pipelineRoot(t), "--addr", "unix:"+filepath.Join(dir, "web.sock"))
 	wire := pipelineWire()
 	for cut := 1; cut < len(wire); cut++ {

@@ -239,7 +239,7 @@ func TestGzipOnTheFly(t *testing.T) {
 		t.Errorf("an empty page: %s, %d octets", r.Status, len(r.body))
 	}
 	// Error pages too say what they vary by, or do not vary.
-	if r := s.get(t, "/missing", "Accept-Encoding: gzip"); r.field("Content-Encoding") == "gzip" && !strings.Contains(string(gunzip(t, r.body)), "<") {
+	if r := s.get(t, "/missing", "Accept-Encoding: gzip"); r.field("Content-Encoding") == "gzip" && !strings.Contains(gunzip(t, r.body), "<") {
 		t.Errorf("an error page with Content-Encoding %q", r.field("Content-Encoding"))
 	}
 }

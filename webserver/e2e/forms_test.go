@@ -23,7 +23,7 @@ type file struct{ field, name, kind, text string }
 
 // multipartBody encodes fields and files with mime/multipart, the names of the
 // files as they are.
-func multipartBody(t testing.TB, fields [][2]string, files ...file) (body, contentType string) {
+func multipartBody(t *testing.T, fields [][2]string, files ...file) (body, contentType string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

@@ -27,92 +27,63 @@ const freshWithin = time.Second
 // gets the new content, under another entity tag, whatever its size and times.
 func TestFreshness(t *testing.T) {
 	t.Parallel()
-	must := func(t *testing.T, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	long := strings.Repeat("a line of the first version of this page\n", 5000) // 200 KB: not a hot copy of one write
+	// open writes text with the flags given and without a truncation of its own.
+	open := func(path, text string, flags int) error {
+		f, err := os.OpenFile(path, os.O_WRONLY|flags, 0)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(f, text)
+		return errors.Join(err, f.Close())
+	}
+	write := func(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
+	// sameTime keeps the modification time through an edit.
+	sameTime := func(path string, edit func() error) error {
+		info, err := os.Stat(path)
+		return errors.Join(err, edit(), os.Chtimes(path, info.ModTime(), info.ModTime()))
+	}
+	past := time.Now().Add(-1000 * time.Hour)
 	edits := []struct {
 		name     string
 		old, new string
-		edit     func(t *testing.T, path, text string)
+		edit     func(path, text string) error
 	}{
-		{"overwrite with another size", "old", "new and longer", func(t *testing.T, path, text string) {
-			must(t, os.WriteFile(path, []byte(text), 0o644))
+		{"overwrite with another size", "old", "new and longer", write},
+		{"overwrite with the same size", "old", "new", write},
+		{"write in place", "old text", "new text", func(path, text string) error { return open(path, text, 0) }},
+		{"truncate and write", "old", "newer", func(path, text string) error {
+			return errors.Join(os.Truncate(path, 0), open(path, text, 0))
 		}},
-		{"overwrite with the same size", "old", "new", func(t *testing.T, path, text string) {
-			must(t, os.WriteFile(path, []byte(text), 0o644))
+		{"append", "old", "old and more", func(path, text string) error {
+			return open(path, strings.TrimPrefix(text, "old"), os.O_APPEND)
 		}},
-		{"write in place", "old text", "new text", func(t *testing.T, path, text string) {
-			f, err := os.OpenFile(path, os.O_WRONLY, 0)
-			must(t, err)
-			_, err = f.WriteAt([]byte(text), 0)
-			must(t, err)
-			must(t, f.Close())
+		{"rename over", "old", "new", func(path, text string) error {
+			return errors.Join(write(path+".tmp", text), os.Rename(path+".tmp", path))
 		}},
-		{"truncate and write", "old", "newer", func(t *testing.T, path, text string) {
-			must(t, os.Truncate(path, 0))
-			f, err := os.OpenFile(path, os.O_WRONLY, 0)
-			must(t, err)
-			_, err = io.WriteString(f, text)
-			must(t, err)
-			must(t, f.Close())
+		{"rename over with an older time", "old", "new", func(path, text string) error {
+			return errors.Join(write(path+".tmp", text), os.Chtimes(path+".tmp", past, past), os.Rename(path+".tmp", path))
 		}},
-		{"append", "old", "old and more", func(t *testing.T, path, text string) {
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-			must(t, err)
-			_, err = io.WriteString(f, strings.TrimPrefix(text, "old"))
-			must(t, err)
-			must(t, f.Close())
+		{"same size and modification time", "old", "new", func(path, text string) error {
+			return sameTime(path, func() error { return write(path, text) })
 		}},
-		{"rename over", "old", "new", func(t *testing.T, path, text string) {
-			writeFile(t, path+".tmp", text)
-			must(t, os.Rename(path+".tmp", path))
+		{"rename over with the same size and time", "old", "new", func(path, text string) error {
+			return sameTime(path, func() error { return errors.Join(write(path+".tmp", text), os.Rename(path+".tmp", path)) })
 		}},
-		{"rename over with an older time", "old", "new", func(t *testing.T, path, text string) {
-			writeFile(t, path+".tmp", text)
-			past := time.Now().Add(-1000 * time.Hour)
-			must(t, os.Chtimes(path+".tmp", past, past))
-			must(t, os.Rename(path+".tmp", path))
+		{"removed and made again", "old", "new", func(path, text string) error {
+			return errors.Join(os.Remove(path), write(path, text))
 		}},
-		{"same size and modification time", "old", "new", func(t *testing.T, path, text string) {
-			info, err := os.Stat(path)
-			must(t, err)
-			must(t, os.WriteFile(path, []byte(text), 0o644))
-			must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+		{"symlink turned", "old", "new", func(path, text string) error {
+			return errors.Join(write(path+".v2", text), os.Symlink(filepath.Base(path)+".v2", path+".link"), os.Rename(path+".link", path))
 		}},
-		{"rename over with the same size and time", "old", "new", func(t *testing.T, path, text string) {
-			info, err := os.Stat(path)
-			must(t, err)
-			writeFile(t, path+".tmp", text)
-			must(t, os.Chtimes(path+".tmp", info.ModTime(), info.ModTime()))
-			must(t, os.Rename(path+".tmp", path))
+		{"large, same size", long, strings.ReplaceAll(long, "first", "other"), write},
+		{"large, one letter, same time", long, strings.Replace(long, "first", "fivst", 1), func(path, text string) error {
+			return sameTime(path, func() error { return write(path, text) })
 		}},
-		{"removed and made again", "old", "new", func(t *testing.T, path, text string) {
-			must(t, os.Remove(path))
-			writeFile(t, path, text)
-		}},
-		{"symlink turned", "old", "new", func(t *testing.T, path, text string) {
-			writeFile(t, path+".v2", text)
-			must(t, os.Symlink(filepath.Base(path)+".v2", path+".link"))
-			must(t, os.Rename(path+".link", path))
-		}},
-		{"large, same size", long, strings.Replace(long, "first", "other", -1), func(t *testing.T, path, text string) {
-			must(t, os.WriteFile(path, []byte(text), 0o644))
-		}},
-		{"large, one letter, same time", long, strings.Replace(long, "first", "fivst", 1), func(t *testing.T, path, text string) {
-			info, err := os.Stat(path)
-			must(t, err)
-			must(t, os.WriteFile(path, []byte(text), 0o644))
-			must(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
-		}},
-		{"directory renamed", "old", "new", func(t *testing.T, path, text string) {
+		{"directory renamed", "old", "new", func(path, text string) error {
 			dir := filepath.Dir(path)
-			writeFile(t, filepath.Join(dir+".new", filepath.Base(path)), text)
-			must(t, os.Rename(dir, dir+".old"))
-			must(t, os.Rename(dir+".new", dir))
+			return errors.Join(os.Mkdir(dir+".new", 0o755), write(filepath.Join(dir+".new", filepath.Base(path)), text),
+				os.Rename(dir, dir+".old"), os.Rename(dir+".new", dir))
 		}},
 	}
 	root := writeTree(t, nil)
@@ -131,7 +102,9 @@ func TestFreshness(t *testing.T) {
 			if string(before.body) != test.old {
 				t.Fatalf("before the edit: %s %.100q", before.Status, before.body)
 			}
-			test.edit(t, path, test.new)
+			if err := test.edit(path, test.new); err != nil {
+				t.Fatal(err)
+			}
 			edited := time.Now()
 			for fresh := false; !fresh; {
 				began := time.Now()
@@ -167,39 +140,33 @@ func TestFreshness(t *testing.T) {
 	t.Run("removed", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(root, "gone.html")
-		writeFile(t, path, "still there")
-		s.get(t, "/gone.html")
-		must(t, os.Remove(path))
-		s.becomes(t, "/gone.html", 404)
-		writeFile(t, path, "here again")
-		s.becomes(t, "/gone.html", 200)
-		must(t, os.Chmod(path, 0o600))
-		s.becomes(t, "/gone.html", 403)
-		must(t, os.Chmod(path, 0o644))
-		s.becomes(t, "/gone.html", 200)
-		must(t, os.Remove(path))
-		must(t, os.Mkdir(path, 0o755))
-		s.becomes(t, "/gone.html", 301)
-		must(t, os.Remove(path))
-		must(t, os.Symlink("/etc/passwd", path))
-		s.becomes(t, "/gone.html", 404)
+		for _, step := range []struct {
+			edit func() error
+			want int
+		}{
+			{func() error { return write(path, "here") }, 200},
+			{func() error { return os.Remove(path) }, 404},
+			{func() error { return write(path, "here again") }, 200},
+			{func() error { return os.Chmod(path, 0o600) }, 403},
+			{func() error { return os.Chmod(path, 0o644) }, 200},
+			{func() error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o755)) }, 301},
+			{func() error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) }, 404},
+		} {
+			if err := step.edit(); err != nil {
+				t.Fatal(err)
+			}
+			for edited := time.Now(); ; {
+				began := time.Now()
+				r := s.get(t, "/gone.html")
+				if r.StatusCode == step.want {
+					break
+				}
+				if began.Sub(edited) > freshWithin {
+					t.Fatalf("still %s %v after the change, want %d", r.Status, began.Sub(edited), step.want)
+				}
+			}
+		}
 	})
-}
-
-// becomes checks that a request that begins within a second of now gets the
-// status.
-func (s *server) becomes(t *testing.T, target string, status int) {
-	t.Helper()
-	for edited := time.Now(); ; {
-		began := time.Now()
-		r := s.get(t, target)
-		if r.StatusCode == status {
-			return
-		}
-		if began.Sub(edited) > freshWithin {
-			t.Fatalf("%s: still %s %v after the change, want %d", target, r.Status, began.Sub(edited), status)
-		}
-	}
 }
 
 // TestNeverHalfAndHalf: a writer alternates two whole versions while readers
@@ -394,6 +361,7 @@ func TestSizeChangesWhileSending(t *testing.T) {
 	const size = 64 << 20
 	root := writeTree(t, nil)
 	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
 		name := s.scheme() + ".bin"
 		path := filepath.Join(root, name)
 		begin := func() *client {

@@ -83,7 +83,7 @@ func (o *output) String() string {
 }
 
 // await returns the text as soon as found says yes to it.
-func (o *output) await(t testing.TB, what string, found func(text string) bool) string {
+func (o *output) await(t *testing.T, what string, found func(text string) bool) string {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -102,7 +102,7 @@ func (o *output) await(t testing.TB, what string, found func(text string) bool) 
 }
 
 // eventually polls until done says yes, for conditions that no one announces.
-func eventually(t testing.TB, what string, done func() bool) {
+func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	if !within(patience, done) {
 		t.Fatalf("waited %v for %s", patience, what)
@@ -142,7 +142,7 @@ type process struct {
 }
 
 // run starts the process and sees to its end when the test ends.
-func (l launch) run(t testing.TB) *process {
+func (l launch) run(t *testing.T) *process {
 	t.Helper()
 	if l.path == "" {
 		l.path = binary
@@ -184,7 +184,7 @@ func (l launch) run(t testing.TB) *process {
 	return p
 }
 
-func (p *process) signal(t testing.TB, sig os.Signal) {
+func (p *process) signal(t *testing.T, sig os.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("signal %v: %v", sig, err)
@@ -192,7 +192,7 @@ func (p *process) signal(t testing.TB, sig os.Signal) {
 }
 
 // exit waits for the end of the process and returns its code, -1 for a signal.
-func (p *process) exit(t testing.TB) int {
+func (p *process) exit(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -219,14 +219,14 @@ type server struct {
 
 // start runs the server on a free loopback port, without an access log unless
 // args ask for one, and returns when it is ready.
-func start(t testing.TB, args ...string) *server {
+func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	return launch{args: args}.start(t)
 }
 
 var servedURL = regexp.MustCompile(`(?m)^\s*(https?)://\S*?:(\d+)/?\s*$`)
 
-func (l launch) start(t testing.TB) *server {
+func (l launch) start(t *testing.T) *server {
 	t.Helper()
 	if !slices.Contains(l.args, "--addr") {
 		l.args = append([]string{"--addr", "127.0.0.1:0"}, l.args...)
@@ -239,7 +239,7 @@ func (l launch) start(t testing.TB) *server {
 
 // serve runs with the arguments as they are and waits for the line that says
 // Ready to serve (W4) and the address after it.
-func (l launch) serve(t testing.TB) *server {
+func (l launch) serve(t *testing.T) *server {
 	t.Helper()
 	s := &server{process: l.run(t), network: "tcp"}
 	if i := slices.Index(l.args, "--addr"); i >= 0 && strings.HasPrefix(l.args[i+1], "unix:") {
@@ -278,7 +278,7 @@ func (s *server) url(path string) string { return s.scheme() + "://" + s.addr + 
 
 // freeAddr returns a loopback address on which nothing listens just now, for
 // the listeners that cannot report their port.
-func freeAddr(t testing.TB) string {
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -290,7 +290,7 @@ func freeAddr(t testing.TB) string {
 
 // realPeer returns the path of a program that a test needs. A missing one
 // skips the test, or fails it when TOPDOWN_REQUIRE_REAL=1.
-func realPeer(t testing.TB, names ...string) string {
+func realPeer(t *testing.T, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -303,7 +303,7 @@ func realPeer(t testing.TB, names ...string) string {
 
 // require ends a test that cannot run here: skipped, or failed when
 // TOPDOWN_REQUIRE_REAL=1.
-func require(t testing.TB, why string) {
+func require(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
 		t.Fatalf("TOPDOWN_REQUIRE_REAL=1, but %s", why)
@@ -313,7 +313,7 @@ func require(t testing.TB, why string) {
 
 // writeFile makes a file readable by others whatever the umask, with its
 // directories.
-func writeFile(t testing.TB, path, text string) {
+func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func writeFile(t testing.TB, path, text string) {
 
 // writeTree makes a root directory out of names and texts, plus alive.txt, the
 // file that follow-up requests ask for.
-func writeTree(t testing.TB, files map[string]string) (root string) {
+func writeTree(t *testing.T, files map[string]string) (root string) {
 	t.Helper()
 	root = filepath.Join(t.TempDir(), "root")
 	writeFile(t, filepath.Join(root, "alive.txt"), aliveText)

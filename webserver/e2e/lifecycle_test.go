@@ -185,11 +185,7 @@ func TestEnvironment(t *testing.T) {
 // killed server does not hinder the next, a living one does.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "web") // the path of a socket has to be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	path := filepath.Join(dir, "web.sock")
 	args := []string{"--addr", "unix:" + path, "--root", writeTree(t, nil)}
 	s := start(t, args...)

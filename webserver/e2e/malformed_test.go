@@ -31,8 +31,8 @@ type malformed struct {
 }
 
 // chunkedPost is a POST with a chunked body.
-func chunkedPost(body string, fields ...string) string {
-	return request("POST", "/form.html", append(fields, "Transfer-Encoding: chunked")...) + body
+func chunkedPost(body string) string {
+	return request("POST", "/form.html", "Transfer-Encoding: chunked") + body
 }
 
 // framingTable holds the section Framing of the specification.
@@ -399,6 +399,7 @@ func TestMalformed(t *testing.T) {
 	}
 	root := writeTree(t, map[string]string{"form.html": "<form method=post>"})
 	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
 		for _, m := range table {
 			t.Run(m.name, func(t *testing.T) {
 				m.test(t, s)
@@ -461,6 +462,7 @@ func TestErrorReplySurvives(t *testing.T) {
 	t.Parallel()
 	root := writeTree(t, map[string]string{"form.html": "<form method=post>"})
 	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
 		for _, size := range []int{1_500_000, 8_000_000} {
 			length := fmt.Sprintf("Content-Length: %d", size)
 			body := strings.Repeat("x", size)

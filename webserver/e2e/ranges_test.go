@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -65,7 +66,7 @@ func (r *reply) parts(t *testing.T, whole []byte) (spans []span) {
 	mr := multipart.NewReader(bytes.NewReader(r.body), params["boundary"])
 	for {
 		part, err := mr.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return spans
 		}
 		if err != nil {

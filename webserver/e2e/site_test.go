@@ -325,6 +325,7 @@ func TestHtpasswd(t *testing.T) {
 		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
 	}
 	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
 		for _, target := range []string{"/alive.txt", "/dir", "/missing", "/"} {
 			r := s.get(t, target)
 			if r.StatusCode != 401 || !strings.HasPrefix(r.field("WWW-Authenticate"), "Basic realm=") {

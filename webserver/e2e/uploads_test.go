@@ -44,7 +44,7 @@ func uploadDirs(t *testing.T) (root, uploads string) {
 	return root, uploads
 }
 
-func upload(t testing.TB, name, text string, fields ...string) string {
+func upload(t *testing.T, name, text string, fields ...string) string {
 	t.Helper()
 	body, kind := multipartBody(t, nil, file{"file", name, "application/octet-stream", text})
 	return post("/form.html", kind, body, fields...)
@@ -57,14 +57,13 @@ func TestUploads(t *testing.T) {
 	root, dir := uploadDirs(t)
 	s := start(t, "--root", root, "--uploads", dir)
 	texts := map[string]bool{}
-	send := func(name, text string) *reply {
+	send := func(name, text string) {
 		t.Helper()
 		r := s.exchange(t, upload(t, name, text))
 		if !statuses("200|201", r.StatusCode) {
 			t.Fatalf("%s: %s, want 200 or 201", name, r.Status)
 		}
 		texts[text] = true
-		return r
 	}
 	send("report.txt", "first")
 	if stored(t, dir)["report.txt"] != "first" {

@@ -37,7 +37,7 @@ type client struct {
 
 // dial opens a connection, through TLS when the server speaks it. A deadline
 // of patience stands on it.
-func (s *server) dial(t testing.TB) *client {
+func (s *server) dial(t *testing.T) *client {
 	t.Helper()
 	conn, err := s.connect()
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *client) peekHead() (string, error) {
 	for have := 0; ; {
 		b, err := c.r.Peek(have + 1)
 		if err != nil {
-			if len(b) == 0 && (errors.Is(err, io.EOF)) {
+			if len(b) == 0 && errors.Is(err, io.EOF) {
 				return "", errNoReply
 			}
 			return "", fmt.Errorf("reading a head, have %q: %w", b, err)
@@ -179,7 +179,7 @@ func (r *reply) faults(method string) (faults []string) {
 }
 
 // mustRead reads one response or ends the test.
-func (c *client) mustRead(t testing.TB, method string) *reply {
+func (c *client) mustRead(t *testing.T, method string) *reply {
 	t.Helper()
 	r, err := c.read(method)
 	if err != nil {
@@ -196,7 +196,7 @@ func (c *client) rest() (string, error) {
 }
 
 // mustClose checks that the server closes now and sends nothing more.
-func (c *client) mustClose(t testing.TB) {
+func (c *client) mustClose(t *testing.T) {
 	t.Helper()
 	switch text, err := c.rest(); {
 	case err != nil:
@@ -224,7 +224,7 @@ func fieldBlock(fields []string) string {
 }
 
 // exchange sends one request on a connection of its own and returns the reply.
-func (s *server) exchange(t testing.TB, wire string) *reply {
+func (s *server) exchange(t *testing.T, wire string) *reply {
 	t.Helper()
 	c := s.dial(t)
 	defer c.Close()
@@ -234,13 +234,13 @@ func (s *server) exchange(t testing.TB, wire string) *reply {
 }
 
 // get asks for a target with the further field lines.
-func (s *server) get(t testing.TB, target string, fields ...string) *reply {
+func (s *server) get(t *testing.T, target string, fields ...string) *reply {
 	t.Helper()
 	return s.exchange(t, request("GET", target, fields...))
 }
 
 // alive checks that the server goes on to serve others.
-func (s *server) alive(t testing.TB) {
+func (s *server) alive(t *testing.T) {
 	t.Helper()
 	if r := s.get(t, "/alive.txt"); r.StatusCode != 200 || string(r.body) != aliveText {
 		t.Fatalf("afterwards GET /alive.txt: %s %q", r.Status, r.body)
@@ -266,7 +266,7 @@ func unzip(b []byte) (string, error) {
 }
 
 // gunzip decodes a body or ends the test.
-func gunzip(t testing.TB, b []byte) string {
+func gunzip(t *testing.T, b []byte) string {
 	t.Helper()
 	text, err := unzip(b)
 	if err != nil {
@@ -277,7 +277,7 @@ func gunzip(t testing.TB, b []byte) string {
 
 // certificate writes a self-signed certificate for loopback and its key to
 // dir, over what may be there, and returns the serial number.
-func certificate(t testing.TB, dir string) (certFile, keyFile string, serial *big.Int) {
+func certificate(t *testing.T, dir string) (certFile, keyFile string, serial *big.Int) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -312,7 +312,7 @@ func certificate(t testing.TB, dir string) (certFile, keyFile string, serial *bi
 	return certFile, keyFile, serial
 }
 
-func writePEM(t testing.TB, path, kind string, der []byte) {
+func writePEM(t *testing.T, path, kind string, der []byte) {
 	t.Helper()
 	temp := path + ".new"
 	if err := os.WriteFile(temp, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -113,6 +113,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}()
 	var accepting sync.WaitGroup
 	for _, ln := range listeners {
+		tune(ln)
 		stop := context.AfterFunc(ctx, func() { ln.Close() })
 		defer stop()
 		accepting.Go(func() {

@@ -1,10 +1,28 @@
 package server
 
 import (
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// maxUnsent is how much the kernel takes of a response before the client has
+// made room for it. By default it may be megabytes, and a thousand clients that
+// do not read would use up the memory that all connections share.
+const maxUnsent = 128 << 10
+
+// tune sets what the connections of a listener have in common.
+func tune(ln net.Listener) {
+	if sc, ok := ln.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				// On what is not TCP it fails, and does not matter.
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+			})
+		}
+	}
+}
 
 // taken returns how many octets the client's side of the connection has
 // acknowledged: what a slow reader leaves in the socket's buffer does not count

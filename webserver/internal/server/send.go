@@ -39,6 +39,9 @@ func (c *conn) line(name, value string) {
 // end ends a head with the fields that belong to the connection.
 func (c *conn) end(x *exchange) {
 	w := c.work
+	if !w.body.Done() && w.req.Framing > drainMax && !x.refused {
+		c.closing = true // too much to read for the sake of the connection
+	}
 	w.out = c.s.date.append(w.out, x.start)
 	switch {
 	case c.closing || x.expect && !x.continued:

@@ -351,7 +351,7 @@ func TestSignals(t *testing.T) {
 	})
 }
 
-// TestShutdownLosesNothing: SIGTERM under load. A client that keeps its
+// TestShutdownLosesNothing: SIGTERM under load, the last time through TLS. A client that keeps its
 // connection sends the next request only when no Connection: close was said;
 // each such request gets its whole answer.
 func TestShutdownLosesNothing(t *testing.T) {
@@ -360,7 +360,12 @@ func TestShutdownLosesNothing(t *testing.T) {
 	text := strings.Repeat("all of it or nothing\n", 5000)
 	for round := range 3 {
 		root := writeTree(t, map[string]string{"page.txt": text})
-		s := start(t, "--root", root)
+		args := []string{"--root", root}
+		if round == 2 {
+			cert, key, _ := certificate(t, t.TempDir())
+			args = append(args, "--tls-cert", cert, "--tls-key", key)
+		}
+		s := start(t, args...)
 		var (
 			wg             sync.WaitGroup
 			answered, lost atomic.Int64

@@ -212,6 +212,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// A file to serve, a log, a listener: they need descriptors too.
+	if most := max(descriptors()*9/10-50, 10); c.maxConns > most {
+		log.Warn("fewer connections than --max-conns: the limit of open files (ulimit -n) is in the way", zap.Int("connections", most))
+		c.maxConns = most
+	}
 	srv := &server.Server{
 		Site: files, Log: log, Listing: c.listing,
 		MaxBody: c.maxBody, MaxUpload: c.uploadMax,

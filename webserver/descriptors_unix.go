@@ -11,5 +11,5 @@ func descriptors() int {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 1 << 30
 	}
-	return int(min(uint64(limit.Cur), 1<<30))
+	return int(min(limit.Cur, 1<<30))
 }

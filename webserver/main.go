@@ -214,7 +214,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	// A file to serve, a log, a listener: they need descriptors too.
 	if most := max(descriptors()*9/10-50, 10); c.maxConns > most {
-		log.Warn("fewer connections than --max-conns: the limit of open files (ulimit -n) is in the way", zap.Int("connections", most))
+		log.Info("fewer connections than --max-conns: the limit of open files (ulimit -n) is in the way", zap.Int("connections", most))
 		c.maxConns = most
 	}
 	srv := &server.Server{

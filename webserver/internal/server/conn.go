@@ -173,7 +173,6 @@ func (c *conn) exchange() {
 // readHead reads the head of a request.
 func (c *conn) readHead() error {
 	w := c.work
-	w.out = w.out[:len(w.out):cap(w.out)]
 	if c.trace == nil {
 		return w.req.Read(&c.in, httpmsg.Limits{})
 	}
@@ -196,7 +195,7 @@ func (c *conn) refuseHead(x *exchange, err error) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && !c.s.draining.Load() {
 		c.revive()
-		c.say("RFC 9110, 15.5.9", "the head took too long")
+		c.say("9110, 15.5.9", "the head took too long")
 		c.sendError(x, 408, "The request took too long to arrive.")
 		return
 	}

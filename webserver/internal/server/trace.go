@@ -47,16 +47,9 @@ func (tr *trace) print(direction byte, text string) {
 	_, _ = fmt.Fprintf(tr.t.w, "#%d %s %c %s\n", tr.number, tr.t.now().Format("15:04:05.000000"), direction, text)
 }
 
-// say notes a decision and the section behind it.
+// say notes a decision and the section behind it, written "9110, 15.5.5".
 func (tr *trace) say(section, decision string) {
-	tr.print('*', decision+"  ["+rfc(section)+"]")
-}
-
-func rfc(section string) string {
-	if !strings.HasPrefix(section, "RFC ") {
-		section = "RFC " + section
-	}
-	return strings.Replace(section, ", ", " section ", 1)
+	tr.print('*', decision+"  [RFC "+strings.Replace(section, ", ", " section ", 1)+"]")
 }
 
 // received shows a head as it came.

@@ -66,31 +66,37 @@ func (tr *trace) sent(out []byte) {
 const maxTraced = 200
 
 func (tr *trace) lines(direction byte, text []byte) {
-	n := 0
+	n, hidden := 0, false
 	for line := range strings.Lines(string(text)) {
 		if n++; n > maxTraced {
 			tr.print('*', "and more lines")
 			return
 		}
-		tr.print(direction, visible(masked(line)))
+		// A folded line goes on with the value before it.
+		if folded := line[0] == ' ' || line[0] == '\t'; !folded || !hidden {
+			line, hidden = mask(line)
+		} else {
+			line = " (hidden as well)"
+		}
+		tr.print(direction, visible(line))
 	}
 }
 
 // secret are the fields whose values stay hidden.
 var secret = [...]string{"authorization", "proxy-authorization", "cookie", "set-cookie"}
 
-// masked hides the value of a field that may hold a password.
-func masked(line string) string {
+// mask hides the value of a field that may hold a password.
+func mask(line string) (shown string, hidden bool) {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {
-		return line
+		return line, false
 	}
 	for _, s := range secret {
 		if strings.EqualFold(strings.TrimSpace(name), s) {
-			return name + ": (hidden, " + strconv.Itoa(len(strings.TrimSpace(value))) + " octets)"
+			return name + ": (hidden, " + strconv.Itoa(len(strings.TrimSpace(value))) + " octets)", true
 		}
 	}
-	return line
+	return line, false
 }
 
 // visible escapes what is not printable ASCII, and cuts what is very long.

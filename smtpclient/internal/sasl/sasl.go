@@ -1,0 +1,159 @@
+// Package sasl holds the client side of the authentication exchanges that mail
+// servers offer (RFC 4422): SCRAM-SHA-256 (RFC 7677), CRAM-MD5 (RFC 2195),
+// PLAIN (RFC 4616), LOGIN and XOAUTH2.
+//
+// It knows neither SMTP nor POP3: challenges and responses are plain bytes, the
+// protocols encode them in base64.
+package sasl
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xdg-go/scram"
+)
+
+// A Mechanism is one authentication exchange; it serves once.
+type Mechanism interface {
+	// Name is the mechanism's registered name.
+	Name() string
+	// Start returns the initial response; ok is false if the server speaks first.
+	Start() (response []byte, ok bool, err error)
+	// Next answers a challenge.
+	Next(challenge []byte) ([]byte, error)
+	// Done is asked after the server said yes, and objects if the server has
+	// not proved what the mechanism makes it prove.
+	Done() error
+}
+
+// Names lists what New knows, strongest first. XOAUTH2 is last because its
+// secret is a token, not a password: it is used only when named.
+var names = []string{"SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN", "XOAUTH2"}
+
+// Names returns the known mechanisms, strongest first.
+func Names() []string { return slices.Clone(names) }
+
+// Choose returns the strongest mechanism for a password among those offered;
+// ok is false if there is none.
+func Choose(offered []string) (name string, ok bool) {
+	for _, name := range names[:len(names)-1] {
+		if slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, name) }) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// New returns the named mechanism for a user and a password (for XOAUTH2: an
+// access token).
+func New(name, user, password string) (Mechanism, error) {
+	if strings.ContainsRune(user, 0) || strings.ContainsRune(password, 0) {
+		return nil, errors.New("user name and password must not contain NUL")
+	}
+	switch strings.ToUpper(name) {
+	case "SCRAM-SHA-256":
+		client, err := scram.SHA256.NewClient(user, password, "")
+		if err != nil {
+			return nil, fmt.Errorf("user name or password cannot be used with SCRAM-SHA-256: %w", err)
+		}
+		return &scramSHA256{client.NewConversation()}, nil
+	case "CRAM-MD5":
+		return &cramMD5{user, password}, nil
+	case "PLAIN":
+		return &plain{user, password}, nil
+	case "LOGIN":
+		return &login{answers: []string{user, password}}, nil
+	case "XOAUTH2":
+		if strings.ContainsRune(user, 1) || strings.ContainsRune(password, 1) {
+			return nil, errors.New("user name and token must not contain byte 1")
+		}
+		return &xoauth2{user, password}, nil
+	}
+	return nil, fmt.Errorf("authentication mechanism %q is unknown: use one of %s", name, strings.Join(names, ", "))
+}
+
+var errExtra = errors.New("the server asks for more than the mechanism has to say")
+
+type plain struct{ user, password string }
+
+func (*plain) Name() string { return "PLAIN" }
+
+func (m *plain) Start() ([]byte, bool, error) {
+	return []byte("\x00" + m.user + "\x00" + m.password), true, nil
+}
+func (*plain) Next([]byte) ([]byte, error) { return nil, errExtra }
+func (*plain) Done() error                 { return nil }
+
+// LOGIN has no RFC: the server asks twice, the answers are the user name and
+// the password, whatever the questions say.
+type login struct{ answers []string }
+
+func (*login) Name() string                 { return "LOGIN" }
+func (*login) Start() ([]byte, bool, error) { return nil, false, nil }
+
+func (m *login) Next([]byte) ([]byte, error) {
+	if len(m.answers) == 0 {
+		return nil, errExtra
+	}
+	answer := m.answers[0]
+	m.answers = m.answers[1:]
+	return []byte(answer), nil
+}
+func (*login) Done() error { return nil }
+
+type cramMD5 struct{ user, password string }
+
+func (*cramMD5) Name() string                 { return "CRAM-MD5" }
+func (*cramMD5) Start() ([]byte, bool, error) { return nil, false, nil }
+
+func (m *cramMD5) Next(challenge []byte) ([]byte, error) {
+	if len(challenge) == 0 {
+		return nil, errors.New("the server sent an empty CRAM-MD5 challenge")
+	}
+	mac := hmac.New(md5.New, []byte(m.password))
+	mac.Write(challenge)
+	return []byte(m.user + " " + hex.EncodeToString(mac.Sum(nil))), nil
+}
+func (*cramMD5) Done() error { return nil }
+
+type xoauth2 struct{ user, token string }
+
+func (*xoauth2) Name() string { return "XOAUTH2" }
+
+func (m *xoauth2) Start() ([]byte, bool, error) {
+	return []byte("user=" + m.user + "\x01auth=Bearer " + m.token + "\x01\x01"), true, nil
+}
+
+// A challenge is the server's description of an error; an empty answer asks
+// for the final reply.
+func (*xoauth2) Next([]byte) ([]byte, error) { return nil, nil }
+func (*xoauth2) Done() error                 { return nil }
+
+type scramSHA256 struct{ talk *scram.ClientConversation }
+
+func (*scramSHA256) Name() string { return "SCRAM-SHA-256" }
+
+func (m *scramSHA256) Start() ([]byte, bool, error) {
+	first, err := m.talk.Step("")
+	return []byte(first), true, err
+}
+
+func (m *scramSHA256) Next(challenge []byte) ([]byte, error) {
+	if m.talk.Done() {
+		return nil, errExtra
+	}
+	answer, err := m.talk.Step(string(challenge))
+	return []byte(answer), err
+}
+
+func (m *scramSHA256) Done() error {
+	if !m.talk.Valid() {
+		return errors.New("the server said yes without proving that it knows the password")
+	}
+	return nil
+}

@@ -145,7 +145,7 @@ func (s *Session) open(ctx context.Context, cfg *Config) error {
 			return err
 		}
 	case cfg.TLS == wire.StartTLS:
-		return fmt.Errorf("the server does not offer STLS, which the TLS mode starttls requires")
+		return fmt.Errorf("STLS: %w", wire.ErrNoTLS)
 	}
 	if s.TLS == nil && !cfg.Insecure && !wire.Loopback(s.wire.RemoteAddr()) {
 		return &wire.AuthError{Mechanism: "a password", Err: wire.ErrPlainAuth}

@@ -56,9 +56,6 @@ type Config struct {
 // be sent: greeting, EHLO, TLS and AUTH as configured. The session ends when
 // ctx is cancelled.
 func Dial(ctx context.Context, cfg *Config) (*Session, error) {
-	if cfg.Port == ImplicitPort && (cfg.TLS == wire.StartTLS || cfg.TLS == wire.None) && cfg.Watch != nil {
-		cfg.Watch(wire.Event{At: time.Now(), From: wire.Note, Step: "connect", Line: "port 465 is for TLS from the first byte: if nothing answers, use --tls implicit"})
-	}
 	conn, err := wire.Dial(ctx, cfg.Dial, cmp.Or(cfg.Addr, net.JoinHostPort(cfg.Host, cfg.Port)), cfg.Timeout)
 	if err != nil {
 		return nil, err

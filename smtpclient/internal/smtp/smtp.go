@@ -352,6 +352,7 @@ func (s *Session) wrong(step string, want int, reply Reply) error {
 	if reply.Code == 421 {
 		s.broken = true
 	}
+	s.wire.Emit(wire.Verdict, fmt.Sprintf("%d reply not received from server.", want)) // the lab's words
 	for i, line := range reply.Lines {
 		reply.Lines[i] = s.wire.Mask.Hide(line)
 	}

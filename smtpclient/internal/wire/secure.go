@@ -42,7 +42,7 @@ const connectTimeout = 30 * time.Second
 // Errors of the policy about secrets and links.
 var (
 	ErrPlainAuth = errors.New("the link is not encrypted and a password would be readable on it: use --tls starttls or implicit, or --insecure-auth if you must")
-	ErrNoTLS     = errors.New("the server does not offer STARTTLS, which --tls starttls requires")
+	ErrNoTLS     = errors.New("the server does not offer STARTTLS (STLS in POP3), which the TLS mode starttls requires")
 )
 
 // A TLSError is a failed handshake: a certificate that is not right, or a

@@ -43,11 +43,13 @@ var (
 // Speaker says who said a line.
 type Speaker byte
 
-// The two ends, and remarks of the client itself.
+// The two ends, remarks of the client itself, and its judgement on a reply that
+// is not the one it needs.
 const (
-	Client Speaker = 'C'
-	Server Speaker = 'S'
-	Note   Speaker = '-'
+	Client  Speaker = 'C'
+	Server  Speaker = 'S'
+	Note    Speaker = '-'
+	Verdict Speaker = '!'
 )
 
 // An Event is one line of the dialogue, safe to print: secrets are masked and

@@ -89,7 +89,7 @@ func ExitCode(err error) int {
 	_, replied := errors.AsType[*smtp.ReplyError](err)
 	_, unfit := errors.AsType[*smtp.UnsupportedError](err)
 	_, denied := errors.AsType[*pop3.Error](err)
-	_, lost := errors.AsType[net.Error](err)
+	_, lost := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ExitInterrupted

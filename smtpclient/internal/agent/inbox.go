@@ -335,7 +335,11 @@ func (a *Agent) savePart(dir string, p *message.Part) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errOutput, err)
 	}
-	n, err := io.Copy(outputWriter{f}, p.Body)
+	w := bufio.NewWriterSize(outputWriter{f}, 64<<10)
+	n, err := io.Copy(w, p.Body)
+	if ferr := w.Flush(); ferr != nil {
+		err = ferr
+	}
 	if cerr := f.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("%w: %w", errOutput, cerr)
 	}

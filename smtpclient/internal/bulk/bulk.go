@@ -228,15 +228,24 @@ func (w *worker) send(ctx context.Context, t *task) (*task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("row %d, %s: %w", t.row.Number, t.row.To.Spec(), err)
 	}
-	if err := w.connected(ctx); err != nil {
-		return nil, err
-	}
 	started := false
 	env.Committed = func() error {
 		started = true
 		return w.Journal.Start(t.row.Number, id)
 	}
+	used := w.session != nil && w.session.Usable()
+	if err := w.connected(ctx); err != nil {
+		return nil, err
+	}
 	result, err := w.session.Send(env, m)
+	if used && !started && !w.session.Usable() && ctx.Err() == nil {
+		// The server has closed a connection that had done its work: that is
+		// no failure of this mail, which goes over a new one.
+		if err := w.connected(ctx); err != nil {
+			return nil, err
+		}
+		result, err = w.session.Send(env, m)
+	}
 	to := result.Recipients[0]
 	out := Outcome{Row: t.row, Status: to.Status, Reply: to.Reply, Err: err, MessageID: id}
 	state := Open

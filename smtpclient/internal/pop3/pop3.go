@@ -547,6 +547,13 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
+	// As many lines as there are and fit, but no waiting for more.
+	for len(b.rest) == 0 && n < len(p) && !b.done && b.err == nil && b.s.wire.Buffered() > wire.MaxLine {
+		b.fill()
+		m := copy(p[n:], b.rest)
+		b.rest = b.rest[m:]
+		n += m
+	}
 	b.size += int64(n)
 	return n, nil
 }

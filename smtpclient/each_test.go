@@ -14,7 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
 	"topdown/smtpclient/internal/testserver"
 )
 
@@ -197,9 +196,11 @@ func TestEach(t *testing.T) {
 		}
 		return fmt.Sprintf("u%d@lab.test", n)
 	})
-	args := []string{"send", "--server", address, "--from", "me@lab.test", "--each", list, "--retries", "1", "--retry-delay", "10ms",
-		"--subject", "Dear {{name}}", "--text", "{{to}} {{ NAME }}", "--html", "<p>{{name}}"}
-	code, out, errOut := program(t, nil, args...)
+	args := []string{
+		"send", "--server", address, "--from", "me@lab.test", "--each", list, "--retries", "1", "--retry-delay", "10ms",
+		"--subject", "Dear {{name}}", "--text", "{{to}} {{ NAME }}", "--html", "<p>{{name}}",
+	}
+	code, out, errOut := program(t, args...)
 	if code != 75 || !strings.Contains(out, "20 rows: 18 sent, 1 refused, 0 uncertain, 1 left") ||
 		!strings.Contains(out, "Not now for defer5@lab.test: 450 4.2.0 <defer5@lab.test>: try again later (will be tried again)\n") {
 		t.Errorf("%d\n%s\n%s", code, out, errOut)
@@ -213,7 +214,7 @@ func TestEach(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, mails[0].Data)
 		}
 	}
-	code, out, _ = program(t, nil, append(args, "--json")...)
+	code, out, _ = program(t, append(args, "--json")...)
 	if code != 75 || !strings.Contains(out, `"result":"deferred","exit":75,"rows":20,"sent":18,"refused":1,"uncertain":0,"left":1`) {
 		t.Errorf("%d\n%s", code, out)
 	}
@@ -232,7 +233,7 @@ func TestEach(t *testing.T) {
 		{[]string{"--each", filepath.Join(t.TempDir(), "none.csv")}, 66, "no such file"},
 		{[]string{"--connections", "0"}, 64, "--connections"},
 	} {
-		code, _, errOut := program(t, nil, append(append([]string{}, args...), bad.args...)...)
+		code, _, errOut := program(t, append(append([]string{}, args...), bad.args...)...)
 		if code != bad.code || !strings.Contains(errOut, bad.errs) {
 			t.Errorf("%v: %d %s", bad.args, code, errOut)
 		}
@@ -258,7 +259,7 @@ func TestEachFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			server := play(t, nil, tt.script)
 			list := writeList(t, 5, func(n int) string { return fmt.Sprintf("u%d@lab.test", n) })
-			code, out, errOut := program(t, nil, "send", "--server", server.addr, "--from", "me@lab.test", "--each", list, "--retries", "2", "--retry-delay", "1ms", "--subject", "s", "--text", "x")
+			code, out, errOut := program(t, "send", "--server", server.addr, "--from", "me@lab.test", "--each", list, "--retries", "2", "--retry-delay", "1ms", "--subject", "s", "--text", "x")
 			if code != tt.code || !strings.Contains(out, tt.out) {
 				t.Errorf("%d, want %d\n%s\n%s", code, tt.code, out, errOut)
 			}

@@ -17,16 +17,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/urfave/cli/v2"
-	"go.uber.org/zap"
-	"golang.org/x/term"
-
 	"topdown/pkg/logging"
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/agent"
 	"topdown/smtpclient/internal/testserver"
 	"topdown/smtpclient/internal/wire"
+
+	"github.com/urfave/cli/v2"
+	"go.uber.org/zap"
+	"golang.org/x/term"
 )
 
 func main() {

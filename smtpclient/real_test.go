@@ -13,23 +13,23 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"topdown/smtpclient/internal/agent"
 
 	"github.com/emersion/go-msgauth/dkim"
 	"github.com/google/go-cmp/cmp"
-
-	"topdown/smtpclient/internal/agent"
 )
 
 // sendJSON runs send and returns its report.
 func sendJSON(t *testing.T, wantCode int, args ...string) *agent.Report {
 	t.Helper()
-	code, out, errOut := program(t, nil, append([]string{"send", "--json"}, args...)...)
+	code, out, errOut := program(t, append([]string{"send", "--json"}, args...)...)
 	var report agent.Report
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, errOut)
@@ -207,7 +207,7 @@ func TestReal(t *testing.T) {
 		}
 		// And our own eyes, over POP3.
 		to := filepath.Join(t.TempDir(), "saved")
-		code, outText, errOut := program(t, nil, append([]string{"inbox", "save", "1", to}, pop("dave")...)...)
+		code, outText, errOut := program(t, append([]string{"inbox", "save", "1", to}, pop("dave")...)...)
 		if code != 0 || errOut != "" {
 			t.Fatalf("inbox save: %d %s %s", code, outText, errOut)
 		}
@@ -216,7 +216,7 @@ func TestReal(t *testing.T) {
 				t.Errorf("%s did not come back as it was sent", name)
 			}
 		}
-		code, outText, _ = program(t, nil, append([]string{"inbox", "show", "1"}, pop("dave")...)...)
+		code, outText, _ = program(t, append([]string{"inbox", "show", "1"}, pop("dave")...)...)
 		for _, want := range []string{"From: Jürgen J. Müller", "Whose Words Have To Be Folded Over Several Lines 你好世界你好世界 <dave", "Ein Gruß – 你好，世界", "Grüße,", "[1.2.2] image/png cat.png", filepath.Base(report1)} {
 			if code != 0 || !strings.Contains(outText, want) {
 				t.Errorf("inbox show does not have %q:\n%s", want, outText)
@@ -224,7 +224,7 @@ func TestReal(t *testing.T) {
 		}
 	})
 	t.Run("CHUNKING and DSN", func(t *testing.T) {
-		code, out, errOut := program(t, nil, append(append([]string{"send", "-v", "--chunking", "--notify", "never", "--ret", "hdrs"}, submit...), full...)...)
+		code, out, errOut := program(t, append(append([]string{"send", "-v", "--chunking", "--notify", "never", "--ret", "hdrs"}, submit...), full...)...)
 		if code != 0 || !strings.Contains(out, "C: BDAT ") || !strings.Contains(out, "RET=HDRS") || !strings.Contains(out, "NOTIFY=NEVER ORCPT=rfc822;erin@lab.test") {
 			t.Fatalf("%d\n%s\n%s", code, out, errOut)
 		}
@@ -283,10 +283,15 @@ func TestReal(t *testing.T) {
 			t.Error("a mail was smuggled")
 		}
 		for _, bad := range [][]string{
-			{"--subject", "a\r\nBcc: mallory@lab.test"}, {"--header", "X: a\nBcc: mallory@lab.test"}, {"--to", "grace@lab.test>\r\nRCPT TO:<mallory@lab.test"},
-			{"--header", "Bcc: mallory@lab.test"}, {"--helo", "x\r\nMAIL"}, {"--from", "a\x00@lab.test"}, {"--reply-to", "a@b\r\nX: y"},
+			{"--subject", "a\r\nBcc: mallory@lab.test"},
+			{"--header", "X: a\nBcc: mallory@lab.test"},
+			{"--to", "grace@lab.test>\r\nRCPT TO:<mallory@lab.test"},
+			{"--header", "Bcc: mallory@lab.test"},
+			{"--helo", "x\r\nMAIL"},
+			{"--from", "a\x00@lab.test"},
+			{"--reply-to", "a@b\r\nX: y"},
 		} {
-			code, _, errOut := program(t, nil, append(append([]string{"send", "--to", "grace@lab.test", "--from", "alice@lab.test", "--text", "x"}, submit...), bad...)...)
+			code, _, errOut := program(t, append(append([]string{"send", "--to", "grace@lab.test", "--from", "alice@lab.test", "--text", "x"}, submit...), bad...)...)
 			if code == 0 {
 				t.Errorf("%q was accepted: %s", bad, errOut)
 			}
@@ -297,7 +302,7 @@ func TestReal(t *testing.T) {
 			{"--pop3", h.pop3}, {"--pop3", h.pop3s, "--pop3-tls", "implicit"}, {"--pop3", h.pop3, "--pop3-auth", "PLAIN"}, {"--pop3", h.pop3, "--pop3-auth", "SCRAM-SHA-256"},
 		} {
 			args := append([]string{"roundtrip", "--to", "heidi@lab.test", "--pop3-user", "heidi"}, submit...)
-			code, out, errOut := program(t, nil, append(args, link...)...)
+			code, out, errOut := program(t, append(args, link...)...)
 			if code != 0 || strings.Count(out, "the same") != 4 {
 				t.Errorf("%v: %d\n%s\n%s", link, code, out, errOut)
 			}
@@ -345,20 +350,20 @@ s = smtplib.SMTP(sys.argv[1]); s.send_message(m); s.quit()
 			t.Fatalf("%v\n%s", err, out)
 		}
 		await(t, "Python's mail", func() bool { return h.count("ivan") > 0 })
-		code, out, errOut := program(t, nil, append([]string{"inbox", "list"}, pop("ivan")...)...)
+		code, out, errOut := program(t, append([]string{"inbox", "list"}, pop("ivan")...)...)
 		if code != 0 || !strings.Contains(out, "Pythön <alice@lab.test>") || !strings.Contains(out, "Größe – 你好") {
 			t.Errorf("%d\n%s\n%s", code, out, errOut)
 		}
-		code, out, errOut = program(t, nil, append([]string{"inbox", "show", "1"}, pop("ivan")...)...)
+		code, out, errOut = program(t, append([]string{"inbox", "show", "1"}, pop("ivan")...)...)
 		if code != 0 || !strings.Contains(out, "Grüße\n.\nEnde\n"+strings.Repeat("x", 3000)+"\n") || !strings.Contains(out, "bild – 图.png") {
 			t.Errorf("%d\n%s\n%s", code, out, errOut)
 		}
 		to := t.TempDir()
-		code, out, errOut = program(t, nil, append([]string{"inbox", "save", "1", to, "--raw"}, pop("ivan")...)...)
+		code, out, errOut = program(t, append([]string{"inbox", "save", "1", to, "--raw"}, pop("ivan")...)...)
 		if code != 0 || readFile(t, filepath.Join(to, "bild – 图.png")) != readFile(t, picture) {
 			t.Errorf("%d\n%s\n%s", code, out, errOut)
 		}
-		code, out, errOut = program(t, nil, append([]string{"inbox", "delete", "1"}, pop("ivan")...)...)
+		code, out, errOut = program(t, append([]string{"inbox", "delete", "1"}, pop("ivan")...)...)
 		if code != 0 || h.count("ivan") != 0 {
 			t.Errorf("%d\n%s\n%s", code, out, errOut)
 		}
@@ -366,7 +371,7 @@ s = smtplib.SMTP(sys.argv[1]); s.send_message(m); s.quit()
 	t.Run("no secret on the way", func(t *testing.T) {
 		forms := []string{realPassword, base64.StdEncoding.EncodeToString([]byte(realPassword)), base64.StdEncoding.EncodeToString([]byte("\x00alice\x00" + realPassword))}
 		for _, mechanism := range []string{"SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"} {
-			_, out, errOut := program(t, nil, append([]string{"send", "--trace", "--auth", mechanism, "--from", "alice@lab.test", "--to", "judy@lab.test", "--subject", "s", "--text", "x"}, submit...)...)
+			_, out, errOut := program(t, append([]string{"send", "--trace", "--auth", mechanism, "--from", "alice@lab.test", "--to", "judy@lab.test", "--subject", "s", "--text", "x"}, submit...)...)
 			for _, form := range forms {
 				if strings.Contains(out+errOut, form) {
 					t.Errorf("%s shows the password:\n%s", mechanism, out)
@@ -416,7 +421,7 @@ asyncio.run(main())
 	}
 	sendJSON(t, 0, "--server", "127.0.0.1:"+strings.TrimSpace(port), "--from", "jürgen@lab.test", "--to", "Zoë <b@lab.test>", "--subject", "你好", "--text", ".\n..\nhallo\n")
 	line, err := lines.ReadString('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	var got struct {

@@ -173,16 +173,13 @@ func (s *scripted) said() string {
 }
 
 // program runs the program in this process and returns what it did.
-func program(t *testing.T, env map[string]string, args ...string) (code int, out, errOut string) {
+func program(t *testing.T, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	return programWith(t, env, "", args...)
+	return programWith(t, "", args...)
 }
 
-func programWith(t *testing.T, env map[string]string, in string, args ...string) (code int, out, errOut string) {
+func programWith(t *testing.T, in string, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	for name, value := range env {
-		t.Setenv(name, value)
-	}
 	var stdout, stderr bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

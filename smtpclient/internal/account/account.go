@@ -122,13 +122,13 @@ func (s *Secret) Password(ctx context.Context) (string, error) {
 		}
 		return firstLine(data, "the password file "+s.File)
 	case s.Command != "":
-		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		limited, cancel := context.WithTimeout(ctx, commandTimeout)
 		defer cancel()
 		shell, option := "/bin/sh", "-c"
 		if runtime.GOOS == "windows" {
 			shell, option = "cmd", "/C"
 		}
-		cmd := exec.CommandContext(ctx, shell, option, s.Command)
+		cmd := exec.CommandContext(limited, shell, option, s.Command)
 		cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 		out, err := cmd.Output()
 		if err != nil {

@@ -15,7 +15,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/smtp"

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/wire"
 )
 
@@ -38,14 +37,14 @@ func dialogue(w io.Writer, detail Detail, lessons map[string]lesson) func(wire.E
 			}
 			return
 		}
-		lesson, known := lessons[e.Step]
+		about, known := lessons[e.Step]
 		if detail == Trace && e.Step != step {
 			step = e.Step
 			switch {
 			case known && taught[step]: // pipelining: the answers come after all commands
-				fmt.Fprintf(w, "\n# %s: the answer\n", lesson.title)
+				fmt.Fprintf(w, "\n# %s: the answer\n", about.title)
 			case known:
-				fmt.Fprintf(w, "\n# %s (%s)\n#   %s\n", lesson.title, lesson.source, lesson.text)
+				fmt.Fprintf(w, "\n# %s (%s)\n#   %s\n", about.title, about.source, about.text)
 			}
 			taught[step] = true
 		}

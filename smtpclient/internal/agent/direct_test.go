@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 	"topdown/smtpclient/internal/testserver"
 	"topdown/smtpclient/internal/wire"
 )

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/bulk"
 	"topdown/smtpclient/internal/dkim"
 	"topdown/smtpclient/internal/message"

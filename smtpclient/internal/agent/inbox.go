@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/wire"
@@ -299,9 +298,9 @@ func (a *Agent) Save(ctx context.Context, o *InboxOptions) error {
 			source = io.TeeReader(source, progress)
 		}
 		if o.Raw {
-			raw, err := create(o.Dir, fmt.Sprintf("message-%d.eml", entry.Number))
-			if err != nil {
-				return fail(ExitCantCreate, "%w", err)
+			raw, cerr := create(o.Dir, fmt.Sprintf("message-%d.eml", entry.Number))
+			if cerr != nil {
+				return fail(ExitCantCreate, "%w", cerr)
 			}
 			defer raw.Close()
 			source = io.TeeReader(source, raw)

@@ -8,12 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/idna"
-
 	"topdown/smtpclient/internal/dkim"
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/smtp"
+
+	"golang.org/x/net/idna"
 )
 
 // A Letter is what the user wants to send, as given on the command line.
@@ -141,8 +140,8 @@ func (a *Agent) mail(l *Letter) (*message.Mail, error) {
 		if !ok {
 			return nil, Usage("--header %q: write \"Name: value\"", text)
 		}
-		if err := f.Check(); err != nil {
-			return nil, Usage("--header: %w", err)
+		if bad := f.Check(); bad != nil {
+			return nil, Usage("--header: %w", bad)
 		}
 		m.Extra = append(m.Extra, f)
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
 	"topdown/smtpclient/internal/smtp"
 )
 

@@ -10,8 +10,8 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"slices"
 	"time"
-
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/smtp"
@@ -95,7 +95,7 @@ func (a *Agent) roundtrip(ctx context.Context, o *RoundtripOptions, report *Roun
 	if o.Wait <= 0 || o.Poll <= 0 {
 		return Usage("--wait and --poll must be more than 0")
 	}
-	if _, err := a.pop3Config(ctx, &o.POP3); err != nil {
+	if _, err = a.pop3Config(ctx, &o.POP3); err != nil {
 		return err // before anything is sent
 	}
 	mail, parts, err := a.proofs(from, to)
@@ -189,14 +189,14 @@ func picture() ([]byte, error) {
 }
 
 // collect looks into the mailbox once and compares the mail if it is there.
-func (a *Agent) collect(ctx context.Context, o *RoundtripOptions, mail *message.Mail, parts []proof, seen map[string]bool, report *Roundtrip) (found bool, err error) {
-	err = a.mailbox(ctx, &o.POP3, func(session *pop3.Session) error {
+func (a *Agent) collect(ctx context.Context, o *RoundtripOptions, mail *message.Mail, parts []proof, seen map[string]bool, report *Roundtrip) (bool, error) {
+	found := false
+	look := func(session *pop3.Session) error {
 		entries, err := session.List()
 		if err != nil {
 			return err
 		}
-		for i := len(entries) - 1; i >= 0; i-- { // the newest come last
-			entry := entries[i]
+		for _, entry := range slices.Backward(entries) { // the newest come last
 			if entry.UID != "" && seen[entry.UID] {
 				continue
 			}
@@ -220,7 +220,8 @@ func (a *Agent) collect(ctx context.Context, o *RoundtripOptions, mail *message.
 			return nil
 		}
 		return nil
-	})
+	}
+	err := a.mailbox(ctx, &o.POP3, look)
 	return found, err
 }
 
@@ -234,8 +235,8 @@ func (a *Agent) compare(session *pop3.Session, entry pop3.Entry, header message.
 	n := 0
 	err = message.Read(body, nil, func(p *message.Part) error {
 		sum := sha256.New()
-		if _, err := io.Copy(sum, p.Body); err != nil {
-			return err
+		if _, cerr := io.Copy(sum, p.Body); cerr != nil {
+			return cerr
 		}
 		if n < len(parts) {
 			want := parts[n]

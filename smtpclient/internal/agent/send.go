@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-
 	"topdown/smtpclient/internal/smtp"
 	"topdown/smtpclient/internal/wire"
 )

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
 	"topdown/smtpclient/internal/smtp"
 	"topdown/smtpclient/internal/wire"
 )
@@ -234,14 +233,14 @@ func (w *worker) send(ctx context.Context, t *task) (*task, error) {
 		return w.Journal.Start(t.row.Number, id)
 	}
 	used := w.session != nil && w.session.Usable()
-	if err := w.connected(ctx); err != nil {
+	if err = w.connected(ctx); err != nil {
 		return nil, err
 	}
 	result, err := w.session.Send(env, m)
 	if used && !started && !w.session.Usable() && ctx.Err() == nil {
 		// The server has closed a connection that had done its work: that is
 		// no failure of this mail, which goes over a new one.
-		if err := w.connected(ctx); err != nil {
+		if err = w.connected(ctx); err != nil {
 			return nil, err
 		}
 		result, err = w.session.Send(env, m)
@@ -274,8 +273,8 @@ func (w *worker) send(ctx context.Context, t *task) (*task, error) {
 		if state != Sent {
 			detail = fmt.Sprintf("%s %v", t.row.To.Spec(), err)
 		}
-		if err := w.Journal.Finish(t.row.Number, state, detail); err != nil {
-			return nil, err
+		if jerr := w.Journal.Finish(t.row.Number, state, detail); jerr != nil {
+			return nil, jerr
 		}
 	}
 	if w.Report != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
 	"topdown/smtpclient/internal/message"
 )
 
@@ -140,4 +139,4 @@ func (l *List) Next() (*Row, error) {
 }
 
 // Close closes the file.
-func (l *List) Close() error { return l.file.Close() }
+func (l *List) Close() { l.file.Close() }

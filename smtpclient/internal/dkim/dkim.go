@@ -44,8 +44,8 @@ func LoadKey(path string) (crypto.Signer, error) {
 	if block == nil {
 		return nil, fmt.Errorf("%s is no PEM file with a private key", path)
 	}
-	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return check(path, key)
+	if old, perr := x509.ParsePKCS1PrivateKey(block.Bytes); perr == nil {
+		return check(path, old)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

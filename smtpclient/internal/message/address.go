@@ -62,7 +62,7 @@ func newAddress(name, spec string) (Address, error) {
 		}
 	}
 	if strings.HasPrefix(a.Domain, "[") {
-		if strings.Trim(a.Domain, "[]0123456789abcdefABCDEF.:IPvipv") != "" {
+		if strings.Trim(a.Domain, "[]0123456789abcdefABCDEF.:IPvip") != "" {
 			return Address{}, fmt.Errorf("address %q: %q is no address literal", spec, a.Domain)
 		}
 		return a, nil
@@ -86,7 +86,7 @@ func newAddress(name, spec string) (Address, error) {
 
 // Spec is the address alone, quoted where it must be: what goes between < and >.
 func (a Address) Spec() string {
-	for _, atom := range strings.Split(a.Local, ".") {
+	for atom := range strings.SplitSeq(a.Local, ".") {
 		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool { return r < utf8.RuneSelf && !isAtext(byte(r)) }) {
 			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Local) + `"@` + a.Domain
 		}

@@ -16,9 +16,9 @@ import (
 	"mime"
 	"mime/quotedprintable"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/crlf"
 )
 
@@ -137,7 +137,9 @@ func writeHeader(b *bytes.Buffer, m *Mail) error {
 		// Everybody is a blind copy: an empty group says so without a name.
 		writeRaw(b, "To", "undisclosed-recipients:;")
 	}
-	writeUnstructured(b, "Subject", m.Subject)
+	if strings.TrimSpace(m.Subject) != "" {
+		writeUnstructured(b, "Subject", m.Subject)
+	}
 	writeRaw(b, "Message-ID", "<"+m.MessageID+">")
 	for _, f := range m.Extra {
 		if err := f.Check(); err != nil {
@@ -176,7 +178,7 @@ type composer struct {
 func (w *composer) body(m *Mail) error {
 	inline, attach := m.Inline, m.Attach
 	if m.HTML == "" { // nothing can show them in its place
-		inline, attach = nil, append(inline[:len(inline):len(inline)], attach...)
+		inline, attach = nil, append(slices.Clip(inline), attach...)
 	}
 	if len(attach) == 0 {
 		return w.content(m, inline)

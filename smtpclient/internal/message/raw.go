@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/crlf"
 )
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"mime/quotedprintable"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -118,11 +119,11 @@ func Read(r io.Reader, head func(Header) error, visit func(*Part) error) error {
 		return err
 	}
 	if head != nil {
-		if err := head(header); err != nil {
+		if err = head(header); err != nil {
 			return err
 		}
 	}
-	if err := w.entity(header, "", 0); err != nil {
+	if err = w.entity(header, "", 0); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, w) // the epilogue
@@ -162,7 +163,8 @@ func (w *walker) header() (Header, error) {
 			}
 			return nil, err
 		}
-		text := strings.TrimRight(string(line), "\r\n")
+		var whole strings.Builder
+		whole.Write(bytes.TrimRight(line, "\r\n"))
 		// A line longer than the buffer comes in pieces.
 		for w.hit == 0 && !w.lineStart {
 			if line, err = w.line(); err != nil {
@@ -171,8 +173,9 @@ func (w *walker) header() (Header, error) {
 			if total += len(line); total > maxHeaderBytes {
 				break
 			}
-			text += strings.TrimRight(string(line), "\r\n")
+			whole.Write(bytes.TrimRight(line, "\r\n"))
 		}
+		text := whole.String()
 		if w.hit != 0 || text == "" {
 			return h, nil
 		}
@@ -314,8 +317,8 @@ func (w *walker) line() ([]byte, error) {
 
 // delimiter looks a line up among the boundaries, innermost first.
 func (w *walker) delimiter(text string) {
-	for i := len(w.boundaries) - 1; i >= 0; i-- {
-		if rest, ok := strings.CutPrefix(text, w.boundaries[i]); ok && (rest == "" || rest == "--") {
+	for i, boundary := range slices.Backward(w.boundaries) {
+		if rest, ok := strings.CutPrefix(text, boundary); ok && (rest == "" || rest == "--") {
 			w.hit, w.closing, w.held = i+1, rest == "--", nil
 			return
 		}

@@ -22,7 +22,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"
 )
@@ -282,10 +281,10 @@ func (s *Session) authenticate(m sasl.Mechanism) error {
 			if cancelled != nil {
 				return cancelled
 			}
-			if _, err := s.status("AUTH "+m.Name(), answer); err != nil {
+			if _, err = s.status("AUTH "+m.Name(), answer); err != nil {
 				return s.denied(m.Name(), err)
 			}
-			if err := m.Done(); err != nil {
+			if err = m.Done(); err != nil {
 				s.gone = true
 				return &wire.AuthError{Mechanism: m.Name(), Err: err}
 			}
@@ -309,7 +308,7 @@ func (s *Session) authenticate(m sasl.Mechanism) error {
 	}
 }
 
-// Step 5: STAT tells how many messages there are and their size together.
+// Stat is step 5: STAT tells how many messages there are and their size together.
 func (s *Session) Stat() (count int, size int64, err error) {
 	text, err := s.command("STAT", "STAT")
 	if err != nil {
@@ -322,7 +321,7 @@ func (s *Session) Stat() (count int, size int64, err error) {
 	return n, size, nil
 }
 
-// Step 6: LIST gives number and size of each message, UIDL its unique name,
+// List is step 6: LIST gives number and size of each message, UIDL its unique name,
 // which stays the same from one session to the next (RFC 1939 section 7).
 func (s *Session) List() ([]Entry, error) {
 	if _, err := s.command("LIST", "LIST"); err != nil {
@@ -340,7 +339,7 @@ func (s *Session) List() ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.command("UIDL", "UIDL"); err != nil {
+	if _, err = s.command("UIDL", "UIDL"); err != nil {
 		if _, refused := errors.AsType[*Error](err); refused {
 			return entries, nil // an old server: numbers must do
 		}
@@ -352,8 +351,8 @@ func (s *Session) List() ([]Entry, error) {
 	}
 	err = s.list("UIDL", maxEntries, func(line string) error {
 		number, uid, _ := strings.Cut(line, " ")
-		n, err := strconv.Atoi(number)
-		if err != nil || len(uid) > 200 {
+		n, bad := strconv.Atoi(number)
+		if bad != nil || len(uid) > 200 {
 			return fmt.Errorf("%w: UIDL: %q", ErrProtocol, line)
 		}
 		if entry := byNumber[n]; entry != nil {
@@ -364,7 +363,7 @@ func (s *Session) List() ([]Entry, error) {
 	return entries, err
 }
 
-// Step 7: RETR sends a message, dots doubled, up to a line with a dot alone.
+// Retrieve is step 7: RETR sends a message, dots doubled, up to a line with a dot alone.
 // The reader ends there; after an error of the connection it ends early with
 // that error. The whole message must be read, or Discard called, before the
 // next command.
@@ -388,13 +387,13 @@ func (s *Session) Top(number, lines int) (*Body, error) {
 // maxTop bounds the answer to TOP, in bytes.
 const maxTop = 1 << 20
 
-// Step 8: DELE marks a message; only a QUIT that the server confirms deletes.
+// Delete is step 8: DELE marks a message; only a QUIT that the server confirms deletes.
 func (s *Session) Delete(number int) error {
 	_, err := s.command("DELE", fmt.Sprintf("DELE %d", number))
 	return err
 }
 
-// Step 9: QUIT makes deletions real and ends the session; an error means that
+// Quit is step 9: QUIT makes deletions real and ends the session; an error means that
 // they may not have been made.
 func (s *Session) Quit() error {
 	defer s.Close()

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 	"topdown/smtpclient/internal/wire"
 )
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
-
 	"topdown/smtpclient/internal/crlf"
 	"topdown/smtpclient/internal/wire"
 )
@@ -93,9 +92,7 @@ func (b *blocks) stopped(cause error) (Reply, error) {
 	s.broken = true
 	if b.err == nil {
 		s.wire.Close()
-		if b.listener != nil {
-			<-b.listener
-		}
+		_ = b.await() // the listener ends with the connection
 		return Reply{}, &SourceError{cause}
 	}
 	// The server's last words say more than "broken pipe".

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"
 )

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
 	"topdown/smtpclient/internal/wire"
 )
 
@@ -34,7 +33,8 @@ func (r Reply) String() string {
 	return fmt.Sprintf("%d %s", r.Code, strings.Join(r.Lines, " / "))
 }
 
-// Positive, Temporary and Permanent tell the three kinds of final reply apart.
+// Positive means yes. Positive, Temporary and Permanent tell the three kinds of
+// final reply apart.
 func (r Reply) Positive() bool { return r.Code/100 == 2 }
 
 // Temporary means that the same command may succeed later.

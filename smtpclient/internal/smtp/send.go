@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/wire"
 )
 

@@ -20,7 +20,6 @@ import (
 	"net"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/crlf"
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"
@@ -149,7 +148,7 @@ func (s *Session) authenticate(m sasl.Mechanism) error {
 		case cancelled != nil && reply.Code != 334:
 			return fmt.Errorf("AUTH %s cancelled: %w", m.Name(), cancelled)
 		case reply.Code == 235:
-			if err := m.Done(); err != nil {
+			if err = m.Done(); err != nil {
 				s.broken = true
 				return &wire.AuthError{Mechanism: m.Name(), Err: err}
 			}
@@ -266,7 +265,7 @@ func (s *Session) finalReply(out *blocks) (Reply, error) {
 	return reply, nil
 }
 
-// Step 9: QUIT, and wait for 221: the connection is closed by agreement
+// Quit is step 9: QUIT, and wait for 221: the connection is closed by agreement
 // (RFC 5321 section 4.1.1.10). A session that has failed is only closed.
 func (s *Session) Quit() error {
 	defer s.Close()

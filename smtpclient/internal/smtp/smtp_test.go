@@ -12,12 +12,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"topdown/smtpclient/internal/wire"
 
 	"github.com/emersion/go-sasl"
 	oracle "github.com/emersion/go-smtp"
 	"github.com/google/go-cmp/cmp"
-
-	"topdown/smtpclient/internal/wire"
 )
 
 // lineSource gives the lines of a string.

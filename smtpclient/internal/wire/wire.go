@@ -11,6 +11,7 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -183,10 +184,8 @@ func (c *Conn) ReadSlice() ([]byte, error) {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	for _, b := range line {
-		if b == 0 {
-			return nil, ErrNUL
-		}
+	if bytes.IndexByte(line, 0) >= 0 {
+		return nil, ErrNUL
 	}
 	return line, nil
 }
@@ -232,7 +231,7 @@ func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // Close closes the connection. It may be called at any time and more than once.
-func (c *Conn) Close() error { return c.conn.Close() }
+func (c *Conn) Close() { c.conn.Close() }
 
 // failed names the two failures that matter by themselves and keeps the rest.
 func (c *Conn) failed(err error) error {

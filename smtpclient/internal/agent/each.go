@@ -56,7 +56,7 @@ type EachReport struct {
 type writer struct {
 	agent               *Agent
 	mail                message.Mail
-	from                string
+	from, idDomain      string
 	subject, text, html *bulk.Template
 	signer              *dkim.Signer
 	notify, ret         string
@@ -67,7 +67,7 @@ func (w *writer) compose(row *bulk.Row) (*smtp.Envelope, smtp.Message, string, e
 	m.To = []message.Address{row.To}
 	m.Subject, m.Text, m.HTML = w.subject.Fill(row), w.text.Fill(row), w.html.Fill(row)
 	var err error
-	if m.MessageID, m.Boundary, err = w.agent.identify(m.From); err != nil {
+	if m.MessageID, m.Boundary, err = w.agent.identify(w.idDomain); err != nil {
 		return nil, nil, "", err
 	}
 	m.Date = w.agent.Now()
@@ -109,7 +109,7 @@ func (a *Agent) newWriter(o *SendOptions) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{agent: a, mail: *m, from: m.From.Spec(), ret: strings.ToUpper(o.Return)}
+	w := &writer{agent: a, mail: *m, from: m.From.Spec(), idDomain: idDomain(m.From), ret: strings.ToUpper(o.Return)}
 	if w.notify, err = notify(o.Notify); err != nil {
 		return nil, err
 	}
@@ -155,10 +155,15 @@ func (w *writer) survey(o *SendOptions) (fingerprint string, rows int, err error
 		if err != nil {
 			return "", 0, fail(ExitData, "%w", err)
 		}
-		if _, _, _, err := w.compose(row); err != nil {
+		// Only the subject can be wrong in one row and right in another.
+		if err := (message.Field{Name: "Subject", Value: w.subject.Fill(row)}).Check(); err != nil {
 			return "", 0, fail(ExitData, "row %d, %s: %w", row.Number, row.To.Spec(), err)
 		}
-		rows++
+		if rows++; rows == 1 {
+			if _, _, _, err := w.compose(row); err != nil {
+				return "", 0, fail(ExitData, "row %d, %s: %w", row.Number, row.To.Spec(), err)
+			}
+		}
 	}
 	fmt.Fprintf(sum, "\x00%s\x00%s\x00%s\x00%s", w.from, o.Subject, w.mail.Text, w.mail.HTML)
 	return hex.EncodeToString(sum.Sum(nil)), rows, nil
@@ -215,8 +220,7 @@ func (a *Agent) runEach(ctx context.Context, o *SendOptions, report *EachReport)
 		}
 		return fail(ExitCantCreate, "journal: %w", err)
 	}
-	defer journal.Close()
-	journal.Sync = o.Each.JournalSync
+	journal.Sync, journal.Gather = o.Each.JournalSync, o.Each.Rate == 0
 	report.Rows = rows
 	before := rows - journal.Count(bulk.Open)
 	var progress *bar
@@ -226,7 +230,7 @@ func (a *Agent) runEach(ctx context.Context, o *SendOptions, report *EachReport)
 	}
 	list, err := bulk.OpenList(o.Each.List, nil)
 	if err != nil {
-		return err
+		return errors.Join(err, journal.Close())
 	}
 	defer list.Close()
 	runner := &bulk.Runner{
@@ -236,7 +240,7 @@ func (a *Agent) runEach(ctx context.Context, o *SendOptions, report *EachReport)
 		Retries: o.Each.Retries, RetryDelay: o.Each.RetryDelay, RetryUncertain: o.Each.RetryUncertain,
 		Report: func(out bulk.Outcome) { a.reportRow(out, progress) },
 	}
-	err = runner.Run(ctx, list)
+	err = errors.Join(runner.Run(ctx, list), journal.Close())
 	progress.clear()
 	report.Sent, report.Refused = journal.Count(bulk.Sent), journal.Count(bulk.Refused)
 	report.Uncertain, report.Left = journal.Count(bulk.Uncertain), journal.Count(bulk.Open)

@@ -183,7 +183,7 @@ func (a *Agent) prepareMail(l *Letter, r *ready) error {
 	if err != nil {
 		return err
 	}
-	if m.MessageID, m.Boundary, err = a.identify(m.From); err != nil {
+	if m.MessageID, m.Boundary, err = a.identify(idDomain(m.From)); err != nil {
 		return err
 	}
 	m.Date = a.Now()
@@ -197,16 +197,21 @@ func (a *Agent) prepareMail(l *Letter, r *ready) error {
 }
 
 // identify makes a Message-ID and a boundary for a mail.
-func (a *Agent) identify(from message.Address) (id, boundary string, err error) {
+func (a *Agent) identify(domain string) (id, boundary string, err error) {
 	unique, err := a.unique(24)
 	if err != nil {
 		return "", "", err
 	}
+	return unique[:32] + "@" + domain, unique[32:], nil
+}
+
+// idDomain is what stands behind the @ of a Message-ID.
+func idDomain(from message.Address) string {
 	domain, err := idna.ToASCII(from.Domain)
 	if err != nil || strings.HasPrefix(domain, "[") {
-		domain = "localhost"
+		return "localhost"
 	}
-	return unique[:32] + "@" + domain, unique[32:], nil
+	return domain
 }
 
 // prepareRaw takes a ready message. Sender and recipients come from its header

@@ -150,7 +150,7 @@ func (a *Agent) roundtrip(ctx context.Context, o *RoundtripOptions, report *Roun
 // proofs composes the mail: text with everything that is easily broken on the
 // way, HTML, and an image.
 func (a *Agent) proofs(from, to message.Address) (*message.Mail, []proof, error) {
-	id, boundary, err := a.identify(from)
+	id, boundary, err := a.identify(idDomain(from))
 	if err != nil {
 		return nil, nil, err
 	}

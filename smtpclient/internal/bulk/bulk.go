@@ -66,14 +66,18 @@ type task struct {
 func (r *Runner) Run(ctx context.Context, list *List) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	tasks := make(chan *task)
-	results := make(chan *task) // a task to be tried again, or nil
+	// A few rows wait at hand, so that no connection waits for the list.
+	tasks := make(chan *task, 4*max(1, r.Connections))
+	results := make(chan *task, 4*max(1, r.Connections)) // a task to be tried again, or nil
 	var workers sync.WaitGroup
 	for range max(1, r.Connections) {
 		workers.Go(func() {
 			w := &worker{Runner: r}
 			defer w.close()
 			for t := range tasks {
+				if ctx.Err() != nil {
+					continue // the row stays open
+				}
 				again, err := w.send(ctx, t)
 				if err != nil {
 					cancel(err)

@@ -39,11 +39,16 @@ var words = map[string]State{"start": Uncertain, "sent": Sent, "refused": Refuse
 // record wait for the disk.
 type Journal struct {
 	Sync bool
+	// Gather lets the record of a sent mail wait for the next record of any
+	// kind, which saves every other write of a fast run. If the process is
+	// killed in between, the row counts as uncertain. It is for runs in which
+	// the next record follows at once.
+	Gather bool
 
 	mu     sync.Mutex
 	file   *os.File
 	states []State
-	buf    []byte
+	buf    []byte // records not yet written
 }
 
 // ErrOtherRun says that a journal belongs to another list or another text.
@@ -100,7 +105,8 @@ func (j *Journal) load(fingerprint string) error {
 		return err
 	}
 	if whole == 0 {
-		return j.write(func(b []byte) []byte { return append(b, journalMagic+" "+fingerprint...) })
+		j.buf = append(j.buf, journalMagic+" "+fingerprint+"\n"...)
+		return j.flush()
 	}
 	return nil
 }
@@ -143,14 +149,16 @@ func (j *Journal) record(word string, row int, detail string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.states[row] = words[word]
-	return j.write(func(b []byte) []byte {
-		b = append(append(b, word...), ' ')
-		b = strconv.AppendInt(b, int64(row), 10)
-		if detail != "" {
-			b = append(append(b, ' '), strings.Map(oneLine, detail)...)
-		}
-		return b
-	})
+	b := append(append(j.buf, word...), ' ')
+	b = strconv.AppendInt(b, int64(row), 10)
+	if detail != "" {
+		b = append(append(b, ' '), strings.Map(oneLine, detail)...)
+	}
+	j.buf = append(b, '\n')
+	if j.Gather && !j.Sync && word == "sent" {
+		return nil
+	}
+	return j.flush()
 }
 
 // oneLine keeps a record on one line whatever a server answered.
@@ -161,9 +169,14 @@ func oneLine(r rune) rune {
 	return r
 }
 
-func (j *Journal) write(record func([]byte) []byte) error {
-	j.buf = append(record(j.buf[:0]), '\n')
-	if _, err := j.file.Write(j.buf); err != nil {
+// flush writes all records with one write.
+func (j *Journal) flush() error {
+	if len(j.buf) == 0 {
+		return nil
+	}
+	_, err := j.file.Write(j.buf)
+	j.buf = j.buf[:0]
+	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	if j.Sync {
@@ -172,5 +185,9 @@ func (j *Journal) write(record func([]byte) []byte) error {
 	return nil
 }
 
-// Close ends the journal's use; the file stays.
-func (j *Journal) Close() { j.file.Close() }
+// Close writes what waits and ends the journal's use; the file stays.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return errors.Join(j.flush(), j.file.Close())
+}

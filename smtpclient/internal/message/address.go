@@ -20,6 +20,9 @@ type Address struct {
 
 // ParseAddress reads one address, as "bob@example.com" or "Bob <bob@example.com>".
 func ParseAddress(s string) (Address, error) {
+	if local, domain, ok := strings.Cut(s, "@"); ok && plainAtoms(local, isAtext) && len(local) <= 64 && plainAtoms(domain, isLetterOrDigit) && len(domain) <= 255 {
+		return Address{Local: local, Domain: domain}, nil // the usual case, without a parser
+	}
 	list, err := ParseAddressList(s)
 	if err != nil {
 		return Address{}, err
@@ -118,6 +121,23 @@ func (a Address) words(room int) []string {
 		return []string{`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Name) + `"`, spec}
 	}
 	return append(strings.Split(a.Name, " "), spec)
+}
+
+// plainAtoms tells whether s is made of allowed bytes and single dots between
+// them.
+func plainAtoms(s string, allowed func(byte) bool) bool {
+	dot := true // none before the first
+	for i := range len(s) {
+		if s[i] == '.' && dot || s[i] != '.' && !allowed(s[i]) {
+			return false
+		}
+		dot = s[i] == '.'
+	}
+	return !dot
+}
+
+func isLetterOrDigit(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9'
 }
 
 // isAtext tells whether b may stand in an atom (RFC 5322 section 3.2.3).

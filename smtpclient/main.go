@@ -129,7 +129,7 @@ func commonFlags() []cli.Flag {
 		text("password-file", "read the password from the first line of `FILE`"),
 		text("password-command", "read the password from the first line that `COMMAND` prints"),
 		yes("insecure-auth", "send a password even if the link to another machine is not encrypted"),
-		&cli.DurationFlag{Name: "timeout", Usage: "the longest wait for any one answer (default: the minutes that RFC 5321 asks for)", EnvVars: env("timeout")},
+		&cli.DurationFlag{Name: "timeout", Usage: "the longest wait for any one answer", DefaultText: "the minutes that RFC 5321 asks for", EnvVars: env("timeout")},
 		&cli.DurationFlag{Name: "session-limit", Usage: "the longest that connecting, or one mail, may take altogether", Value: time.Hour, EnvVars: env("session-limit")},
 	}, outputFlags()...)
 }
@@ -388,7 +388,7 @@ func readProfile(c *cli.Context, a *agent.Agent) (*profile, error) {
 		}
 	}
 	if secret.Value == "" && secret.File == "" && secret.Command == "" {
-		secret.Prompt = prompt(a.Err)
+		secret.Prompt = prompt(c.Context, a.Err)
 	}
 	p := &profile{smtp: common, pop3: common, from: acc.From}
 	p.smtp.Addr, p.smtp.TLS, p.smtp.Helo = cmp.Or(c.String("server"), acc.Server), cmp.Or(c.String("tls"), acc.TLS), cmp.Or(c.String("helo"), acc.Helo)
@@ -407,7 +407,7 @@ func readProfile(c *cli.Context, a *agent.Agent) (*profile, error) {
 
 // prompt returns a function that asks for a password on the terminal, without
 // echo and at most once, or nil if there is no terminal.
-func prompt(w io.Writer) func() (string, error) {
+func prompt(ctx context.Context, w io.Writer) func() (string, error) {
 	terminal := os.Stdin
 	if !term.IsTerminal(int(terminal.Fd())) {
 		tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
@@ -422,7 +422,23 @@ func prompt(w io.Writer) func() (string, error) {
 			return answer, nil
 		}
 		fmt.Fprint(w, "Password: ")
-		password, err := term.ReadPassword(int(terminal.Fd()))
+		before, err := term.GetState(int(terminal.Fd()))
+		if err != nil {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		typed := make(chan struct{})
+		var password []byte
+		go func() {
+			defer close(typed)
+			password, err = term.ReadPassword(int(terminal.Fd()))
+		}()
+		select {
+		case <-typed:
+		case <-ctx.Done(): // Ctrl-C: the terminal must echo again
+			_ = term.Restore(int(terminal.Fd()), before) // the program is ending
+			fmt.Fprintln(w)
+			return "", ctx.Err()
+		}
 		fmt.Fprintln(w)
 		if err != nil {
 			return "", fmt.Errorf("read the password: %w", err)

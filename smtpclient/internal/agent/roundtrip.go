@@ -119,15 +119,19 @@ func (a *Agent) roundtrip(ctx context.Context, o *RoundtripOptions, report *Roun
 	report.SendTime = a.Now().Sub(start).Seconds()
 	deadline := start.Add(o.Wait)
 	seen := make(map[string]bool)
+	var trouble error
 	for {
 		found, err := a.collect(ctx, o, mail, parts, seen, report)
-		if err != nil && ExitCode(err) != ExitTemporary {
+		if trouble = err; err != nil && ExitCode(err) != ExitTemporary {
 			return err
 		}
 		if found {
 			break
 		}
 		if a.Now().After(deadline) {
+			if trouble != nil {
+				return fail(ExitTemporary, "the mail <%s> was accepted, but the mailbox could not be read within %v: %w", mail.MessageID, o.Wait, trouble)
+			}
 			return fail(ExitTemporary, "the mail <%s> was accepted and did not arrive within %v", mail.MessageID, o.Wait)
 		}
 		select {

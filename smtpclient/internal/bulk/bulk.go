@@ -131,6 +131,9 @@ func (r *Runner) feed(ctx context.Context, list *List, tasks chan<- *task, resul
 				if err != nil {
 					return err
 				}
+				if row.Number > r.Journal.Rows() {
+					return errors.New("the list has grown since the run began")
+				}
 				if r.wanted(row) {
 					ready = &task{row: row}
 				}

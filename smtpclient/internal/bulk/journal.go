@@ -111,6 +111,9 @@ func (j *Journal) load(fingerprint string) error {
 	return nil
 }
 
+// Rows is the number of rows that the journal is for.
+func (j *Journal) Rows() int { return len(j.states) - 1 }
+
 // State returns what is known about a row, counted from 1.
 func (j *Journal) State(row int) State {
 	j.mu.Lock()

@@ -102,7 +102,7 @@ func (b *blocks) stopped(cause error) (Reply, error) {
 		var reply Reply
 		if reply, err = s.readReply(); err == nil {
 			if reply.Positive() {
-				return reply, fmt.Errorf("%w: %q before the end of the message", ErrProtocol, clip(reply.String()))
+				return reply, fmt.Errorf("%w: %q before the end of the message", ErrProtocol, clip(s.wire.Mask.Hide(reply.String())))
 			}
 			return reply, s.wrong("message content", 250, reply)
 		}

@@ -54,7 +54,10 @@ type lineReader interface {
 // readReply reads one reply, of one or more lines. Each line has three digits,
 // then "-" if another follows, else a space or nothing; the code must be the
 // same throughout.
-func readReply(r lineReader, seen func(line string)) (Reply, error) {
+//
+// The function seen, if not nil, is called with each line. The mask hides
+// secrets in error texts.
+func readReply(r lineReader, mask *wire.Mask, seen func(line string)) (Reply, error) {
 	var reply Reply
 	total := 0
 	for n := 1; ; n++ {
@@ -75,7 +78,7 @@ func readReply(r lineReader, seen func(line string)) (Reply, error) {
 		total += len(line)
 		switch {
 		case !ok:
-			return Reply{}, fmt.Errorf("%w: %q is no reply line", ErrProtocol, clip(line))
+			return Reply{}, fmt.Errorf("%w: %q is no reply line", ErrProtocol, clip(mask.Hide(line)))
 		case n > 1 && code != reply.Code:
 			return Reply{}, fmt.Errorf("%w: one reply has the codes %d and %d", ErrProtocol, reply.Code, code)
 		case n > maxReplyLines, total > maxReplyBytes:

@@ -177,7 +177,7 @@ func (s *Session) authenticate(m sasl.Mechanism) error {
 
 // readSecretReply reads a reply inside AUTH: a challenge is shown as its code.
 func (s *Session) readSecretReply() (Reply, error) {
-	return readReply(s.wire, func(line string) {
+	return readReply(s.wire, s.wire.Mask, func(line string) {
 		if strings.HasPrefix(line, "334") {
 			line = "334 " + wire.Hidden
 		}
@@ -258,7 +258,7 @@ func (s *Session) finalReply(out *blocks) (Reply, error) {
 		return Reply{}, &UncertainError{err}
 	case reply.Code/100 == 3:
 		s.broken = true
-		return Reply{}, &UncertainError{fmt.Errorf("%w: %q", ErrProtocol, clip(reply.String()))}
+		return Reply{}, &UncertainError{fmt.Errorf("%w: %q", ErrProtocol, clip(s.wire.Mask.Hide(reply.String())))}
 	case !reply.Positive():
 		return reply, s.wrong("end of message", 250, reply)
 	}
@@ -342,7 +342,7 @@ func (s *Session) readReply() (Reply, error) {
 	if s.wire.Watch != nil {
 		seen = func(line string) { s.wire.Emit(wire.Server, line) }
 	}
-	return readReply(s.wire, seen)
+	return readReply(s.wire, s.wire.Mask, seen)
 }
 
 // wrong makes the error for an unexpected reply. After a 421 the server closes

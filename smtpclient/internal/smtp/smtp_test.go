@@ -56,7 +56,7 @@ func TestReadReply(t *testing.T) {
 		{"closed", "250-a\n", Reply{}, wire.ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := readReply(&lineSource{tt.in}, nil)
+			got, err := readReply(&lineSource{tt.in}, nil, nil)
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("%v, want %v", err, tt.err)
 			}
@@ -73,7 +73,7 @@ func FuzzReadReply(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		reply, err := readReply(&lineSource{in}, nil)
+		reply, err := readReply(&lineSource{in}, nil, nil)
 		if err != nil {
 			return
 		}

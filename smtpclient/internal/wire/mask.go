@@ -30,6 +30,9 @@ func (m *Mask) Add(secret string) {
 	for _, form := range Base64Forms(secret) {
 		m.forms = append(m.forms, form, Hidden)
 	}
+	if quoted := strconv.Quote(secret); quoted != `"`+secret+`"` { // as %q writes it in an error
+		m.forms = append(m.forms, quoted[1:len(quoted)-1], Hidden)
+	}
 	m.replace = strings.NewReplacer(m.forms...)
 }
 

@@ -9,11 +9,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/smtpclient/internal/agent"
 	"topdown/smtpclient/internal/testserver"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -272,7 +272,7 @@ func inboxCommand(a *agent.Agent) *cli.Command {
 			Flags: append(more, flags...), OnUsageError: usageError,
 			Action: func(c *cli.Context) error {
 				if c.NArg() != n {
-					return agent.Usage("inbox %s takes %d arguments (%s), not %d", name, n, cmp.Or(args, "none"), c.NArg())
+					return agent.Usage("write: inbox %s", strings.TrimSpace(name+" "+args))
 				}
 				p, err := readProfile(c, a)
 				if err != nil {
@@ -292,6 +292,9 @@ func inboxCommand(a *agent.Agent) *cli.Command {
 		Name: "inbox", Usage: "list, show, save and delete the mails of a POP3 mailbox", Description: inboxHelp,
 		HideHelpCommand: true, OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return agent.Usage("inbox needs a command: list, show, save or delete")
+			}
 			return agent.Usage("inbox has no command %q: use list, show, save or delete", c.Args().First())
 		},
 		Subcommands: []*cli.Command{

@@ -76,6 +76,9 @@ func (a *Agent) Roundtrip(ctx context.Context, o *RoundtripOptions) error {
 }
 
 func (a *Agent) roundtrip(ctx context.Context, o *RoundtripOptions, report *Roundtrip) error {
+	if o.To == "" {
+		return Usage("--to is missing: whose mailbox is it?")
+	}
 	to, err := message.ParseAddress(o.To)
 	if err != nil {
 		return Usage("--to: %w", err)

@@ -128,7 +128,7 @@ func (s *Session) open(ctx context.Context, cfg *Config) error {
 		}
 	}
 	if err := s.greet(); err != nil {
-		if _, spoke := errors.AsType[*Error](err); !spoke && !implicit {
+		if (errors.Is(err, wire.ErrTimeout) || errors.Is(err, wire.ErrClosed)) && !implicit {
 			return fmt.Errorf("%w; if port %s speaks TLS from the first byte, use implicit TLS", err, cfg.Port)
 		}
 		return err

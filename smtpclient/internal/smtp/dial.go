@@ -103,7 +103,7 @@ func (s *Session) open(ctx context.Context, cfg *Config) error {
 		}
 	}
 	if err := s.greet(); err != nil {
-		if _, spoke := errors.AsType[*ReplyError](err); !spoke && !implicit {
+		if (errors.Is(err, wire.ErrTimeout) || errors.Is(err, wire.ErrClosed)) && !implicit {
 			return fmt.Errorf("%w; if port %s speaks TLS from the first byte, use --tls implicit", err, cfg.Port)
 		}
 		return err

@@ -133,13 +133,20 @@ func TestFaults(t *testing.T) {
 		{name: "close during AUTH", script: authing + "C AUTH\nCLOSE\n", args: with("--auth", "plain"), code: 75, errs: "AUTH: the server closed", said: "EHLO AUTH"},
 	}
 	// 421, another 4xx, a 5xx, a close and a reset at every step.
-	steps := []struct{ name, before, said string }{
-		{"greeting", "", ""},
-		{"EHLO", greeted + "C EHLO\n", "EHLO"},
-		{"MAIL", helloed + "C MAIL\n", "EHLO MAIL"},
-		{"RCPT", mailed + "C RCPT\n", "EHLO MAIL RCPT"},
-		{"DATA", rcpted + "C DATA\n", "EHLO MAIL RCPT DATA"},
-		{"dot", dotted, "EHLO MAIL RCPT DATA"},
+	steps := []struct {
+		name, before, said string
+		args               []string
+	}{
+		{"greeting", "", "", nil},
+		{"EHLO", greeted + "C EHLO\n", "EHLO", nil},
+		{"STARTTLS", starttls, "EHLO STARTTLS", nil},
+		{"AUTH", authing + "C AUTH PLAIN\n", "EHLO AUTH", with("--auth", "plain")},
+		{"AUTH challenge", authing + "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC dQ==\n", "EHLO AUTH dQ==", with("--auth", "login")},
+		{"MAIL", helloed + "C MAIL\n", "EHLO MAIL", nil},
+		{"RCPT", mailed + "C RCPT\n", "EHLO MAIL RCPT", nil},
+		{"second RCPT", mailed + "C RCPT\nS 550 5.7.1 never, 451 4.3.0 later\nC RCPT\n", "EHLO MAIL RCPT RCPT", []string{"--cc", "second@lab.test"}},
+		{"DATA", rcpted + "C DATA\n", "EHLO MAIL RCPT DATA", nil},
+		{"dot", dotted, "EHLO MAIL RCPT DATA", nil},
 	}
 	for _, step := range steps {
 		delivered := step.name == "dot"
@@ -154,12 +161,16 @@ func TestFaults(t *testing.T) {
 			permanent.script += "C HELO\nS 550 5.7.1 never\n"
 			permanent.said = "EHLO HELO QUIT"
 		}
+		if strings.HasPrefix(step.name, "AUTH") {
+			permanent.code = 77
+		}
+		permanent.args = step.args
 		tests = append(tests, permanent,
-			fault{name: step.name + " 421", script: step.before + "S 421 4.3.2 closing\nCLOSE\n", code: 75, errs: "421 4.3.2 closing", said: step.said, message: delivered},
-			fault{name: step.name + " 4xx", script: step.before + "S 451 4.3.0 later\n", code: 75, errs: "451 4.3.0 later", said: quit, message: delivered},
-			fault{name: step.name + " close", script: step.before + "CLOSE\n", code: closed, errs: "closed the connection", said: step.said, message: delivered},
-			fault{name: step.name + " reset", script: step.before + "RESET\n", code: closed, errs: "", said: step.said, message: delivered},
-			fault{name: step.name + " silence", script: step.before + "HANG\n", args: []string{"--timeout", "300ms"}, code: closed, errs: "timed out", said: step.said, message: delivered},
+			fault{name: step.name + " 421", script: step.before + "S 421 4.3.2 closing\nCLOSE\n", code: 75, errs: "421 4.3.2 closing", said: step.said, message: delivered, args: step.args},
+			fault{name: step.name + " 4xx", script: step.before + "S 451 4.3.0 later\n", args: step.args, code: 75, errs: "451 4.3.0 later", said: quit, message: delivered},
+			fault{name: step.name + " close", script: step.before + "CLOSE\n", args: step.args, code: closed, errs: "closed the connection", said: step.said, message: delivered},
+			fault{name: step.name + " reset", script: step.before + "RESET\n", args: step.args, code: closed, errs: "", said: step.said, message: delivered},
+			fault{name: step.name + " silence", script: step.before + "HANG\n", args: append([]string{"--timeout", "300ms"}, step.args...), code: closed, errs: "timed out", said: step.said, message: delivered},
 		)
 	}
 	for _, tt := range tests {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ import (
 //	TLS         make the handshake
 //	CLOSE       close (FIN)
 //	RESET       close (RST)
-//	STALL       read nothing for a while
+//	STALL       read nothing until the test ends
 //	HANG        say nothing until the client goes away
 type scripted struct {
 	addr string
@@ -37,6 +38,7 @@ type scripted struct {
 	flooded int64
 	failure string
 	done    chan struct{}
+	stop    chan struct{}
 }
 
 func play(t *testing.T, config *tls.Config, script string) *scripted {
@@ -45,8 +47,12 @@ func play(t *testing.T, config *tls.Config, script string) *scripted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scripted{addr: ln.Addr().String(), done: make(chan struct{})}
-	t.Cleanup(func() { ln.Close(); <-s.done })
+	s := &scripted{addr: ln.Addr().String(), done: make(chan struct{}), stop: make(chan struct{})}
+	t.Cleanup(func() {
+		ln.Close()
+		close(s.stop)
+		<-s.done
+	})
 	go func() {
 		defer close(s.done)
 		for { // the script is the same for every connection
@@ -130,8 +136,8 @@ func (s *scripted) connection(c net.Conn, config *tls.Config, script string) {
 				_ = tcp.SetLinger(0)
 			}
 			return
-		case "STALL": // reads nothing, for longer than the client waits
-			time.Sleep(1500 * time.Millisecond)
+		case "STALL":
+			<-s.stop
 			return
 		case "HANG":
 			for err == nil {
@@ -170,6 +176,23 @@ func (s *scripted) said() string {
 		verbs[i], _, _ = strings.Cut(line, " ")
 	}
 	return strings.Join(verbs, " ")
+}
+
+// process runs the program as a process of its own, which tests may do side by
+// side (the flags library has a global variable).
+func process(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return exitCode(err), stdout.String(), stderr.String()
 }
 
 // program runs the program in this process and returns what it did.

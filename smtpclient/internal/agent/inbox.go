@@ -297,14 +297,13 @@ func (a *Agent) Save(ctx context.Context, o *InboxOptions) error {
 			defer progress.clear()
 			source = io.TeeReader(source, progress)
 		}
+		var raw *os.File
 		if o.Raw {
-			raw, cerr := create(o.Dir, fmt.Sprintf("message-%d.eml", entry.Number))
-			if cerr != nil {
-				return fail(ExitCantCreate, "%w", cerr)
+			if raw, err = create(o.Dir, fmt.Sprintf("message-%d.eml", entry.Number)); err != nil {
+				return fail(ExitCantCreate, "%w", err)
 			}
 			defer raw.Close()
-			source = io.TeeReader(source, raw)
-			defer func() { a.saved(SavedPart{"0", "message/rfc822", raw.Name(), body.Size()}) }()
+			source = io.TeeReader(source, outputWriter{raw})
 		}
 		err = message.Read(source, nil, func(p *message.Part) error { return a.savePart(o.Dir, p) })
 		if err != nil {
@@ -312,6 +311,12 @@ func (a *Agent) Save(ctx context.Context, o *InboxOptions) error {
 				return fail(ExitCantCreate, "%w", err)
 			}
 			return fmt.Errorf("message %d: %w", entry.Number, err)
+		}
+		if raw != nil {
+			if err = raw.Close(); err != nil {
+				return fail(ExitCantCreate, "%w", err)
+			}
+			a.saved(SavedPart{"0", "message/rfc822", raw.Name(), body.Size()})
 		}
 		a.compareSize(entry, body)
 		return nil

@@ -27,7 +27,7 @@ var changing = []struct {
 	{regexp.MustCompile(` +[0-9.]+s ([CS!-]):`), "   0.000s $1:"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`Date: .*`), "Date: DATE"},
-	{regexp.MustCompile(`"date":"[^"]*"`), `"date":"DATE"`},
+	{regexp.MustCompile(`"(date|Date)":"[^"]*"`), `"$1":"DATE"`},
 	{regexp.MustCompile(`after [0-9.]+ s`), "after TIME s"},
 	{regexp.MustCompile(`[0-9a-f]{8}( {2}the same|\b.*往返)`), "$1"},
 	{regexp.MustCompile(`"(send|total)_seconds":[0-9.e-]+`), `"${1}_seconds":TIME`},
@@ -86,6 +86,7 @@ func TestTranscripts(t *testing.T) {
 	home("full", with("--subject", "Picture", "--text", "See:", "--html", `<img src="cid:cat.png">`, "--inline", "cat.png", "--attach", "cat.png"), 0)
 	home("list", append([]string{"inbox", "list"}, mailbox...), 0)
 	home("show", append([]string{"inbox", "show", "4"}, mailbox...), 0)
+	home("show-json", append([]string{"inbox", "show", "5", "--json"}, mailbox...), 0)
 	home("list-json", append([]string{"inbox", "list", "--json"}, mailbox...), 0)
 	home("save", append([]string{"inbox", "save", "5", "saved"}, mailbox...), 0)
 	home("save-again", append([]string{"inbox", "save", "5", "saved", "--json"}, mailbox...), 0)

@@ -278,12 +278,12 @@ func TestPOP3Faults(t *testing.T) {
 	}{
 		{name: "all goes well", script: listed + "C RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"show", "1"}, code: 0, out: "Subject: hi\n\n.dots\nbody\n", errs: "the server announced 40"},
 		{name: "no UIDL", script: open + "C LIST\nS +OK\nS 1 40\nS .\nC UIDL\nS -ERR no\nC RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"show", "1"}, code: 0, out: ".dots"},
-		{name: "no TOP", script: listed + "C TOP\nS -ERR no\nC RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"list"}, code: 0, out: "hi"},
+		{name: "no TOP", script: strings.Replace(listed, "C LIST", "C STAT\nS +OK 1 40\nC LIST", 1) + "C TOP\nS -ERR no\nC RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"list"}, code: 0, out: "hi"},
 		{name: "missing dot", script: listed + "C RETR\nS +OK\n" + `RAW "Subject: hi\r\n\r\nbody\r\n"` + "\nCLOSE\n", args: []string{"show", "1"}, code: 75, errs: "closed the connection"},
 		{name: "missing dot, silence", script: listed + "C RETR\nS +OK\n" + `RAW "Subject: hi\r\n\r\nbody\r\n"` + "\nHANG\n", args: []string{"show", "1", "--timeout", "1s"}, code: 75, errs: "timed out"},
 		{name: "endless RETR", script: listed + "C RETR\nS +OK\nFLOOD \"body body body\\r\\n\"\n", args: []string{"show", "1"}, code: 76, errs: "twice the announced size"},
 		{name: "endless line in RETR", script: listed + "C RETR\nS +OK\nFLOOD \"x\"\n", args: []string{"show", "1"}, code: 76, errs: "twice the announced size"},
-		{name: "endless LIST", script: open + "C LIST\nS +OK\nFLOOD \"1 1\\r\\n\"\n", args: []string{"list"}, code: 76, errs: "more than 200000 lines"},
+		{name: "endless LIST", script: open + "C STAT\nS +OK 1 40\nC LIST\nS +OK\nFLOOD \"1 1\\r\\n\"\n", args: []string{"list"}, code: 76, errs: "more than 200000 lines"},
 		{name: "endless CAPA", script: "S +OK\nC CAPA\nS +OK\nFLOOD \"X\\r\\n\"\n", args: []string{"list"}, code: 76, errs: "more than 100 lines"},
 		{name: "mailbox locked", script: "S +OK hi\nC CAPA\nS -ERR what?\nC USER\nS +OK\nC PASS\nS -ERR [IN-USE] locked\n", args: []string{"list"}, code: 75, errs: "locked"},
 		{name: "password wrong", script: "S +OK hi\nC CAPA\nS -ERR what?\nC USER\nS +OK\nC PASS\nS -ERR [AUTH] no\n", args: []string{"list"}, code: 77, errs: "USER and PASS failed"},
@@ -292,7 +292,7 @@ func TestPOP3Faults(t *testing.T) {
 		{name: "deletion refused at the end", script: listed + "C DELE\nS +OK\nC QUIT\nS -ERR some were not removed\n", args: []string{"delete", "1"}, code: 75, errs: "some were not removed"},
 		{name: "no POP3", script: "S 220 smtp\n", args: []string{"list"}, code: 76, errs: "does not speak POP3"},
 		{name: "STLS required", script: "S +OK hi\nC CAPA\nS -ERR what?\n", args: []string{"list", "--pop3-tls", "starttls"}, code: 76, errs: "does not offer STARTTLS (STLS in POP3)"},
-		{name: "numbers that are none", script: open + "C LIST\nS +OK\nS one two\nS .\n", args: []string{"list"}, code: 76, errs: "LIST"},
+		{name: "numbers that are none", script: open + "C STAT\nS +OK 1 40\nC LIST\nS +OK\nS one two\nS .\n", args: []string{"list"}, code: 76, errs: "LIST"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -73,6 +73,10 @@ func find(session *pop3.Session, which string) (pop3.Entry, error) {
 // List shows the mailbox, a line for each message.
 func (a *Agent) List(ctx context.Context, o *InboxOptions) error {
 	return a.mailbox(ctx, &o.Server, func(session *pop3.Session) error {
+		count, size, err := session.Stat()
+		if err != nil {
+			return err
+		}
 		entries, err := session.List()
 		if err != nil {
 			return err
@@ -93,8 +97,8 @@ func (a *Agent) List(ctx context.Context, o *InboxOptions) error {
 			}
 			fmt.Fprintf(a.Out, "%4d  %10s  %-30s  %s\n", line.Number, bytesText(line.Size), clip(wire.Printable(line.From), 30), wire.Printable(line.Subject))
 		}
-		if !a.JSON && len(entries) == 0 {
-			fmt.Fprintln(a.Out, "No messages.")
+		if !a.JSON {
+			fmt.Fprintf(a.Out, "%d messages, %s\n", count, bytesText(size))
 		}
 		return nil
 	})
@@ -139,13 +143,35 @@ func (a *Agent) Show(ctx context.Context, o *InboxOptions) error {
 		if err != nil {
 			return err
 		}
-		view := &view{out: a.Out}
+		view := &view{out: a.Out, json: a.JSON}
+		if a.JSON {
+			view.out = &view.text
+		}
 		if err := message.Read(body, view.head, view.part); err != nil {
 			return fmt.Errorf("message %d: %w", entry.Number, err)
 		}
 		a.compareSize(entry, body)
-		return view.end()
+		if err := view.end(); err != nil || !a.JSON {
+			return err
+		}
+		view.shown.Text = view.text.String()
+		return a.printJSON(view.shown)
 	})
+}
+
+// A Shown message is the result of inbox show as JSON.
+type Shown struct {
+	Header map[string]string `json:"header"`
+	Text   string            `json:"text"`
+	Parts  []ShownPart       `json:"parts"`
+}
+
+// A ShownPart is one that is not shown as text.
+type ShownPart struct {
+	Part string `json:"part"`
+	Type string `json:"type"`
+	Name string `json:"name"`
+	Size int64  `json:"size"` // bytes
 }
 
 // compareSize warns when a message is not as long as LIST said.
@@ -159,18 +185,27 @@ func (a *Agent) compareSize(entry pop3.Entry, body *pop3.Body) {
 // is no plain text.
 type view struct {
 	out       io.Writer
+	json      bool
+	shown     Shown           // for JSON
+	text      strings.Builder // for JSON: what would be printed as text
 	htmlText  string
 	plainSeen bool
 	parts     []string
 }
 
 func (v *view) head(h message.Header) error {
+	v.shown = Shown{Header: make(map[string]string), Parts: []ShownPart{}}
 	for _, name := range []string{"Date", "From", "To", "Cc", "Reply-To", "Subject"} {
 		if text := h.Text(name); text != "" {
-			fmt.Fprintf(v.out, "%s: %s\n", name, wire.Printable(text))
+			v.shown.Header[name] = text
+			if !v.json {
+				fmt.Fprintf(v.out, "%s: %s\n", name, wire.Printable(text))
+			}
 		}
 	}
-	fmt.Fprintln(v.out)
+	if !v.json {
+		fmt.Fprintln(v.out)
+	}
 	return nil
 }
 
@@ -206,6 +241,7 @@ func (v *view) part(p *message.Part) error {
 		note = fmt.Sprintf(" (damaged: %v)", err)
 	}
 	if !text {
+		v.shown.Parts = append(v.shown.Parts, ShownPart{p.Path, p.Type, name, size.n})
 		v.parts = append(v.parts, fmt.Sprintf("[%s] %s %s %s%s", p.Path, wire.Printable(p.Type), wire.Printable(name), bytesText(size.n), note))
 	} else if note != "" {
 		v.parts = append(v.parts, fmt.Sprintf("[%s] %s%s", p.Path, p.Type, note))
@@ -218,6 +254,9 @@ func (v *view) end() error {
 		if err := printText(v.out, strings.NewReader(v.htmlText)); err != nil {
 			return err
 		}
+	}
+	if v.json {
+		return nil // the parts are in the JSON
 	}
 	if len(v.parts) > 0 {
 		fmt.Fprintln(v.out)

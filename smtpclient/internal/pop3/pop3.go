@@ -411,12 +411,6 @@ func (s *Session) Close() {
 	s.wire.Close()
 }
 
-// Capable tells whether the server listed a capability.
-func (s *Session) Capable(name string) bool {
-	_, ok := s.capas[name]
-	return ok
-}
-
 // command sends a line and returns the text after +OK.
 func (s *Session) command(step, line string) (string, error) {
 	s.wire.Begin(step, commandTimeout)

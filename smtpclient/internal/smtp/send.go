@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"topdown/smtpclient/internal/wire"
 )
 
 // An Envelope says where a message goes, whatever its header says.
@@ -317,7 +316,3 @@ func xtext(s string) string {
 	}
 	return b.String()
 }
-
-// Watching reports to the watcher a remark of the caller, for example why a
-// connection is made anew.
-func (s *Session) Watching(remark string) { s.wire.Emit(wire.Note, remark) }

@@ -187,6 +187,28 @@ func TestOracle(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// More recipients than fit in one batch, each third refused.
+	s, err := Dial(t.Context(), &Config{Host: host, Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := &Envelope{From: "a@lab.test"}
+	for n := range 250 {
+		many.To = append(many.To, fmt.Sprintf("%s%d@lab.test", []string{"no", "b", "c"}[n%3], n))
+	}
+	b.to = nil
+	result, err := s.Send(many, text("Subject: x\r\n\r\nx\r\n"))
+	if err != nil || result.Count(Refused) != 84 || result.Count(Accepted) != 166 || len(b.to) != 166 {
+		t.Errorf("%v: %d refused, %d accepted, %d arrived", err, result.Count(Refused), result.Count(Accepted), len(b.to))
+	}
+	for _, to := range result.Recipients {
+		if (to.Status == Refused) != strings.HasPrefix(to.Address, "no") {
+			t.Errorf("%+v", to)
+		}
+	}
+	if err = s.Quit(); err != nil {
+		t.Error(err)
+	}
 	_, err = Dial(t.Context(), &Config{Host: host, Port: port, Login: &Login{User: "u", Password: "wrong"}})
 	if _, ok := errors.AsType[*wire.AuthError](err); !ok {
 		t.Error(err)

@@ -86,7 +86,7 @@ func Printable(s string) string {
 		case r == utf8.RuneError && size == 1:
 			b.WriteString(`\x`)
 			b.WriteString(strconv.FormatUint(uint64(s[i])|0x100, 16)[1:])
-		case r == '\t', unicode.IsPrint(r):
+		case r == '\t', unicode.IsGraphic(r), r == '\u200c', r == '\u200d': // the last two join letters and emoji
 			b.WriteRune(r)
 		default:
 			quoted := strconv.QuoteRuneToASCII(r)

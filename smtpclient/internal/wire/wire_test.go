@@ -104,6 +104,7 @@ func TestPrintable(t *testing.T) {
 		"\x1b[31mred":         `\x1b[31mred`,
 		"a\r\nb":              `a\r\nb`,
 		"\xff\xfe":            `\xff\xfe`,
+		"a\u00a0b\u3000c":     "a\u00a0b\u3000c",
 		"right\u202eleft":     `right\u202eleft`,
 		"c1 \u009b, del \x7f": `c1 \u009b, del \x7f`,
 	} {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -54,6 +55,7 @@ const (
 	rcpted  = mailed + "C RCPT\nS 250 ok\n"
 	granted = rcpted + "C DATA\nS 354 go\n"
 	dotted  = granted + "DATA\n"
+	oauth   = greeted + "C EHLO\nS 250-hello\nS 250 AUTH XOAUTH2\n"
 	authing = greeted + "C EHLO\nS 250-hello\nS 250 AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-256\n"
 )
 
@@ -123,6 +125,9 @@ func TestFaults(t *testing.T) {
 		{name: "EHLO changes under TLS", config: good, script: greeted + "C EHLO\nS 250-hi\nS 250-AUTH PLAIN\nS 250-SIZE 10\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nTLS\nC EHLO\nS 250 nothing more\n", args: with("--ca", goodCA), code: 77, errs: "offers no AUTH", said: "EHLO STARTTLS EHLO QUIT"},
 		{name: "implicit TLS on a plain port", script: greeted + "HANG\n", args: []string{"--tls", "implicit"}, code: 76, errs: "use --tls starttls", said: ""},
 
+		{name: "XOAUTH2", script: oauth + "C AUTH XOAUTH2 " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer geheim-xyz\x01\x01")) + "\nS 235 ok\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nDATA\nS 250 ok\n", args: with("--auth", "xoauth2"), code: 0, said: "EHLO AUTH MAIL RCPT DATA QUIT", message: true},
+		{name: "XOAUTH2 refused", script: oauth + "C AUTH XOAUTH2\nS 334 eyJzdGF0dXMiOiI0MDEifQ==\nC \nS 535 5.7.8 no\n", args: with("--auth", "xoauth2"), code: 77, errs: "535 5.7.8 no", said: "EHLO AUTH QUIT"},
+		{name: "a token too long for the command line", script: oauth + "C AUTH XOAUTH2\nS 334 \nC " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer "+strings.Repeat("x", 2000)+"\x01\x01")) + "\nS 535 no\n", args: []string{"--user", "u", "--auth", "xoauth2", "--password-command", "printf '%2000s' | tr ' ' x"}, code: 77, errs: "535 no", said: "EHLO AUTH " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer "+strings.Repeat("x", 2000)+"\x01\x01")) + " QUIT"},
 		{name: "no AUTH offered", script: helloed, args: auth, code: 77, errs: "offers no AUTH", said: "EHLO QUIT"},
 		{name: "mechanism not offered", script: authing, args: with("--auth", "XOAUTH2"), code: 77, errs: "XOAUTH2", said: "EHLO QUIT"},
 		{name: "password wrong", script: authing + "C AUTH PLAIN\nS 535 5.7.8 no\n", args: with("--auth", "plain"), code: 77, errs: "535 5.7.8 no", said: "EHLO AUTH QUIT"},

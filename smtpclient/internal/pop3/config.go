@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
 	"topdown/smtpclient/internal/wire"
 )
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
 	"topdown/smtpclient/internal/agent"
 	"topdown/smtpclient/internal/testserver"
 

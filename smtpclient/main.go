@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
 	"topdown/pkg/logging"
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/agent"

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
 	"topdown/smtpclient/internal/agent"
 
 	"github.com/emersion/go-msgauth/dkim"

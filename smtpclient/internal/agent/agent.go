@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/smtp"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"topdown/smtpclient/internal/testserver"
 	"topdown/smtpclient/internal/wire"
 )

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/bulk"
 	"topdown/smtpclient/internal/dkim"
 	"topdown/smtpclient/internal/message"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"

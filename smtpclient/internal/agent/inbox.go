@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/wire"

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
 	"topdown/smtpclient/internal/dkim"
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/smtp"

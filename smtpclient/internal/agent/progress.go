@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"topdown/smtpclient/internal/smtp"
 )
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"time"
+
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/smtp"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
 	"topdown/smtpclient/internal/smtp"
 	"topdown/smtpclient/internal/wire"
 )

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"topdown/smtpclient/internal/smtp"
 	"topdown/smtpclient/internal/wire"
 )

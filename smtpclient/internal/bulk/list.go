@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+
 	"topdown/smtpclient/internal/message"
 )
 

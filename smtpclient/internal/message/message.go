@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/crlf"
 )
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/crlf"
 )
 

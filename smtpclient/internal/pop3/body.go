@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"topdown/smtpclient/internal/wire"
 )
 

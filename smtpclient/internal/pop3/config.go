@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/wire"
 )
 

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"
 )

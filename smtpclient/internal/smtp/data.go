@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
 	"topdown/smtpclient/internal/crlf"
 	"topdown/smtpclient/internal/wire"
 )

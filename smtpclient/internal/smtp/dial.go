@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
 	"topdown/smtpclient/internal/wire"
 )
 

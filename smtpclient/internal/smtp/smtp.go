@@ -20,6 +20,7 @@ import (
 	"net"
 	"strings"
 	"time"
+
 	"topdown/smtpclient/internal/crlf"
 	"topdown/smtpclient/internal/sasl"
 	"topdown/smtpclient/internal/wire"

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"topdown/smtpclient/internal/wire"
 
 	"github.com/emersion/go-sasl"

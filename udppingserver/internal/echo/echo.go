@@ -1,0 +1,227 @@
+// Package echo is the lab's UDP ping server: it receives a message, decides
+// whether to lose it, upper-cases it and sends it back to where it came from.
+// The same server answers TCP connections on the same port number, line by line.
+//
+// It refuses to be a tool against others: it never answers a port or an address
+// that no client has (see guard.go), never answers a reply, sends no reply that
+// is longer than its request, and answers each network only so often a second.
+// All its tables are of fixed size.
+package echo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"topdown/udppingserver/internal/impair"
+)
+
+// Server answers pings. Set the fields, call Listen, then Serve.
+type Server struct {
+	// Impair is what the simulated network does to packets.
+	Impair impair.Config
+	// PerClient draws the fates of each client address from a stream of its
+	// own. Without it the first packet of every client meets the same fate, the
+	// second the same, and so on.
+	PerClient bool
+	// TCP answers TCP connections too, on the same port number.
+	TCP bool
+	// Rate is the most answers a second to one network (an IPv4 /24 or an IPv6
+	// /56; loopback is free). 0 means DefaultRate, less than 0 no limit.
+	Rate int
+	// Sockets is the number of UDP sockets that share the port; 0 means one for
+	// each core, at most 16. Systems other than Linux always have one.
+	Sockets int
+	// Silence is how long a heartbeat may stay away before its client counts as
+	// stopped; 0 means DefaultSilence.
+	Silence time.Duration
+	// Out gets the lines about heartbeats; nil means nowhere.
+	Out io.Writer
+	// Truth, if set, gets one line for each packet.
+	Truth *Truth
+	// Log gets faults; nil means nowhere.
+	Log *zap.Logger
+
+	shards   []*shard
+	listener net.Listener
+	limit    *limiter
+	beats    *heartbeats
+	tcp      tcpCounters
+}
+
+// What the zero values of Server's fields mean.
+const (
+	DefaultRate    = 10_000
+	DefaultSilence = 5 * time.Second
+)
+
+// Listen opens the UDP sockets, and the TCP one, on addr, "HOST:PORT" or
+// ":PORT". Port 0 takes a free one.
+func (s *Server) Listen(addr string) error {
+	if err := s.Impair.Validate(); err != nil {
+		return err
+	}
+	if s.Log == nil {
+		s.Log = zap.NewNop()
+	}
+	if s.Out == nil {
+		s.Out = io.Discard
+	}
+	if s.Silence <= 0 {
+		s.Silence = DefaultSilence
+	}
+	if s.Rate == 0 {
+		s.Rate = DefaultRate
+	}
+	if s.Sockets == 0 {
+		s.Sockets = min(runtime.GOMAXPROCS(0), 16)
+	}
+	s.limit = newLimiter(s.Rate)
+	s.beats = newHeartbeats(s.Out, s.Silence)
+
+	// Step 1: a UDP socket, bound to the port. Go's ListenPacket is the
+	// textbook's socket() and bind() in one call.
+	first, others, err := bind(addr, s.Sockets)
+	if err != nil {
+		return err
+	}
+	for _, conn := range append([]*net.UDPConn{first}, others...) {
+		socket, err := newSocket(conn)
+		if err != nil {
+			return errors.Join(err, s.Close())
+		}
+		s.shards = append(s.shards, s.newShard(socket))
+	}
+	if s.TCP {
+		ln, err := net.Listen("tcp", sameAddress(addr, s.Addr()))
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for TCP on the port of the UDP socket: %w", err), s.Close())
+		}
+		s.listener = ln
+	}
+	return nil
+}
+
+// Addr returns the address of the UDP sockets (and of the TCP one).
+func (s *Server) Addr() netip.AddrPort {
+	return s.shards[0].socket.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Close gives up the sockets. Serve does so itself.
+func (s *Server) Close() error {
+	for _, sh := range s.shards {
+		sh.socket.conn.Close()
+	}
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	return nil
+}
+
+// Serve answers until ctx is done, and then returns nil. Replies that are still
+// being held up then are never sent.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+
+	var wg sync.WaitGroup
+	failed := make(chan error, len(s.shards)+1)
+	run := func(serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	for _, sh := range s.shards {
+		run(sh.serve)
+		if sh.late != nil {
+			wg.Go(func() { sh.late.run(ctx) })
+		}
+	}
+	if s.listener != nil {
+		run(func() error { return s.serveTCP(ctx) })
+	}
+	wg.Go(func() { s.beats.watch(ctx) })
+	wg.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// shard is one socket and the clients whose packets the kernel gives to it: it
+// picks the socket by the client's address and port, so a client stays.
+type shard struct {
+	server *Server
+	socket *socket
+	own    uint16 // our port
+	late   *late  // replies being held up; nil if none ever are
+
+	mu      sync.Mutex // guards what follows against those who read it
+	clients *clients
+	count   Counters
+}
+
+func (s *Server) newShard(socket *socket) *shard {
+	sh := &shard{
+		server:  s,
+		socket:  socket,
+		own:     socket.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port(),
+		clients: newClients(maxClients / s.Sockets),
+	}
+	if c := s.Impair; c.Delay > 0 || c.Jitter > 0 || c.Reorder > 0 {
+		sh.late = newLate(socket, maxLate/s.Sockets)
+	}
+	return sh
+}
+
+// serve is the server's loop, in the lab's order.
+func (sh *shard) serve() error {
+	for {
+		// Step 2: receive. One system call fetches all that has come, up to
+		// the size of a batch; every packet says who sent it.
+		batch, err := sh.socket.receive()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			sh.server.Log.Warn("receive", zap.Error(err))
+			sh.bump(&sh.count.Errors)
+			time.Sleep(time.Millisecond) // whatever it is, do not spin on it
+			continue
+		}
+		now := time.Now()
+		sh.mu.Lock()
+		for i := range batch {
+			// Step 3: decide, and Step 4: upper-case (see answer.go).
+			sh.answer(&batch[i], now)
+		}
+		sh.mu.Unlock()
+		// Step 5: reply, each to the address that its request came from.
+		if failed := sh.socket.reply(batch); failed > 0 {
+			sh.mu.Lock()
+			sh.count.Errors += uint64(failed)
+			sh.mu.Unlock()
+		}
+	}
+}
+
+func (sh *shard) bump(counter *uint64) {
+	sh.mu.Lock()
+	*counter++
+	sh.mu.Unlock()
+}

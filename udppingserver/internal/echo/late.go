@@ -1,0 +1,86 @@
+package echo
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"topdown/udppingserver/internal/impair"
+)
+
+// Limits of replies being held up, all sockets together.
+const (
+	maxLate      = 65536
+	maxLateBytes = 32 << 20 // of each socket
+)
+
+// late holds replies up for as long as their fate says.
+type late struct {
+	socket *socket
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	line  impair.Line[packet]
+	bytes int
+}
+
+func newLate(socket *socket, limit int) *late {
+	l := &late{socket: socket, wake: make(chan struct{}, 1)}
+	l.line.Limit = limit
+	return l
+}
+
+// hold keeps a copy of p until due. It reports false if too many are held.
+func (l *late) hold(p *packet, due time.Time, duplicate bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bytes+len(p.data) > maxLateBytes {
+		return false
+	}
+	held := p.keep()
+	held.data = bytes.Clone(p.data)
+	held.copies = 1
+	if duplicate {
+		held.copies = 2
+	}
+	if !l.line.Push(due, held) {
+		return false
+	}
+	l.bytes += len(held.data)
+	if next, _ := l.line.Next(); next.Equal(due) {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// run sends what is due until ctx is done.
+func (l *late) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := time.Hour
+		l.mu.Lock()
+		now := time.Now()
+		for p, ok := l.line.Pop(now); ok; p, ok = l.line.Pop(now) {
+			l.bytes -= len(p.data)
+			for range p.copies {
+				l.socket.send(&p)
+			}
+		}
+		if due, ok := l.line.Next(); ok {
+			wait = time.Until(due)
+		}
+		l.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package echo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"topdown/udppingserver/internal/wire"
+)
+
+// Limits of TCP.
+const (
+	maxConns        = 256
+	maxConnsPerHost = 32
+	tcpIdle         = 60 * time.Second // for a line to come, and to go
+)
+
+// serveTCP answers TCP connections: the same upper-casing as over UDP, line by
+// line, without any loss, for TCP is there to repair losses.
+func (s *Server) serveTCP(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var mu sync.Mutex
+	open := make(map[netip.Addr]int)
+	total := 0
+	for {
+		conn, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil { // no descriptors left, say: it may pass
+			s.Log.Warn("accept", zap.Error(err))
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		host := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		mu.Lock()
+		full := total >= maxConns || open[host] >= maxConnsPerHost
+		if !full {
+			open[host]++
+			total++
+		}
+		mu.Unlock()
+		if full {
+			s.tcp.refused.Add(1)
+			conn.Close()
+			continue
+		}
+		s.tcp.accepted.Add(1)
+		wg.Go(func() {
+			s.serveConn(ctx, conn)
+			mu.Lock()
+			defer mu.Unlock()
+			total--
+			if open[host]--; open[host] == 0 {
+				delete(open, host)
+			}
+		})
+	}
+}
+
+func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	in := bufio.NewReaderSize(conn, maxMessage)
+	out := bufio.NewWriterSize(conn, 4096)
+	var own client // of this connection
+	for {
+		if in.Buffered() == 0 {
+			if out.Flush() != nil {
+				return
+			}
+		}
+		_ = conn.SetDeadline(time.Now().Add(tcpIdle))
+		line, err := in.ReadSlice('\n')
+		now := time.Now()
+		if len(line) == 0 || errors.Is(err, bufio.ErrBufferFull) {
+			return // the end, or a line longer than any UDP message
+		}
+		req, _ := wire.Parse(line)
+		wire.Upper(line)
+		switch {
+		case seen(req):
+			about := s.run(req.Nonce)
+			wire.Fill(line, req, about.report(now, time.Since(now)))
+		case req.Extended && req.Verb == wire.Ping:
+			own.run.receive(req, &own)
+			own.run.answer(req)
+			wire.Fill(line, req, own.run.report(now, time.Since(now)))
+		}
+		s.tcp.lines.Add(1)
+		if _, err := out.Write(line); err != nil {
+			return
+		}
+		if err != nil { // the last line had no end
+			_ = out.Flush()
+			return
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package ping
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// DefaultPort is the port of a target that names none: the lab's.
+const DefaultPort = 8080
+
+// SplitTarget splits "HOST", "HOST:PORT", "[V6]:PORT" or a bare IPv6 address
+// into host and port. An empty host is this one.
+func SplitTarget(s string) (host string, port uint16, err error) {
+	port = DefaultPort
+	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+		return addr.String(), port, nil
+	}
+	host = s
+	if strings.Contains(s, ":") {
+		var text string
+		if host, text, err = net.SplitHostPort(s); err != nil {
+			return "", 0, fmt.Errorf("%q is not HOST[:PORT]: an IPv6 address with a port is written [ADDRESS]:PORT", s)
+		}
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("%q: the port must be a number from 1 to 65535", s)
+		}
+		port = uint16(n)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	for _, c := range host {
+		if c <= ' ' || c == 0x7f || c == '/' {
+			return "", 0, fmt.Errorf("%q is not a host name", host)
+		}
+	}
+	return host, port, nil
+}
+
+// Resolve finds the address of a target. Network is "ip4", "ip6", or "ip" for
+// either, preferring IPv4, which every lab server speaks. The unspecified address
+// means this host, as everywhere on Linux.
+func Resolve(ctx context.Context, network, target string) (host string, addr netip.AddrPort, err error) {
+	host, port, err := SplitTarget(target)
+	if err != nil {
+		return "", netip.AddrPort{}, err
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
+	if err != nil {
+		return "", netip.AddrPort{}, fmt.Errorf("find the address of %s: %w", host, err)
+	}
+	ip := found[0].Unmap()
+	for _, other := range found {
+		if network == "ip" && !ip.Is4() && other.Unmap().Is4() {
+			ip = other.Unmap()
+		}
+	}
+	switch ip {
+	case netip.IPv4Unspecified():
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case netip.IPv6Unspecified():
+		ip = netip.IPv6Loopback()
+	}
+	return host, netip.AddrPortFrom(ip, port), nil
+}

@@ -1,0 +1,351 @@
+package report
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"topdown/udppinger/internal/ping"
+	"topdown/udppinger/internal/stats"
+)
+
+// JSON writes one document in the manner of irtt: round_trips[] and stats, with
+// times in whole nanoseconds. It writes as the run goes on.
+type JSON struct {
+	W io.Writer
+
+	written int
+	last    time.Duration // the RTT before; 0 if that probe had none
+	err     error
+}
+
+type span struct {
+	Wall      int64 `json:"wall,omitempty"`
+	Monotonic int64 `json:"monotonic,omitempty"`
+}
+
+type roundTrip struct {
+	Seqno      uint64 `json:"seqno"`
+	Lost       string `json:"lost"`
+	Verdict    string `json:"verdict"`
+	Duplicates int    `json:"duplicates,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Timestamps struct {
+		Client struct {
+			Receive *span `json:"receive,omitempty"`
+			Send    span  `json:"send"`
+		} `json:"client"`
+		Server *serverSpans `json:"server,omitempty"`
+	} `json:"timestamps"`
+	Delay struct {
+		Receive *int64 `json:"receive,omitempty"`
+		RTT     *int64 `json:"rtt,omitempty"`
+		Send    *int64 `json:"send,omitempty"`
+	} `json:"delay"`
+	IPDV struct {
+		RTT *int64 `json:"rtt,omitempty"`
+	} `json:"ipdv"`
+}
+
+type serverSpans struct {
+	Receive span `json:"receive"`
+	Send    span `json:"send"`
+}
+
+// Begin implements View.
+func (v *JSON) Begin(s *Summary) {
+	config, _ := json.Marshal(map[string]any{ // cannot fail: numbers and strings
+		"remote_address": address(&s.Target),
+		"protocol":       s.protocol(),
+		"count":          s.Target.Count,
+		"interval":       int64(s.Target.Interval),
+		"timeout":        int64(s.Target.Timeout),
+		"length":         s.Target.Bytes,
+	})
+	v.print("{\n\"version\": {\"udppinger\": 1, \"json_format\": 1},\n\"config\": %s,\n\"round_trips\": [", config)
+}
+
+// Event implements View.
+func (v *JSON) Event(s *Summary, e ping.Event) {
+	if e.Kind != ping.Final {
+		return
+	}
+	p := &e.Probe
+	rt := roundTrip{Seqno: p.Seq, Lost: lostName(p), Verdict: p.Verdict.String(), Duplicates: p.Duplicates, Reason: reason(p)}
+	rt.Timestamps.Client.Send = span{s.Start.Add(p.Left).UnixNano(), int64(p.Left)}
+	rtt := time.Duration(0)
+	if p.Came > 0 {
+		rtt = p.RTT
+		rt.Timestamps.Client.Receive = &span{s.Start.Add(p.Came).UnixNano(), int64(p.Came)}
+		rt.Delay.RTT = ref(int64(p.RTT))
+		if v.last > 0 {
+			rt.IPDV.RTT = ref(int64((p.RTT - v.last).Abs()))
+		}
+	}
+	v.last = rtt
+	if p.Server != nil {
+		received := p.Server.Received.UnixNano()
+		rt.Timestamps.Server = &serverSpans{span{Wall: received}, span{Wall: received + int64(p.Server.Residence)}}
+		there, back := s.oneWay(p)
+		rt.Delay.Send, rt.Delay.Receive = ref(int64(there)), ref(int64(back))
+	}
+	row, _ := json.Marshal(rt) // cannot fail: numbers and strings
+	if v.written > 0 {
+		v.print(",")
+	}
+	v.written++
+	v.print("\n%s", row)
+}
+
+func ref[T any](v T) *T { return &v }
+
+// lostName says whether a probe was lost, in irtt's words.
+func lostName(p *ping.Probe) string {
+	switch {
+	case p.Verdict != ping.Lost:
+		return "false"
+	case p.Where == ping.There:
+		return "true_up"
+	case p.Where == ping.Back:
+		return "true_down"
+	}
+	return "true"
+}
+
+func reason(p *ping.Probe) string {
+	if p.Reason == nil {
+		return ""
+	}
+	return p.Reason.Error()
+}
+
+// End implements View.
+func (v *JSON) End(s *Summary) error {
+	figures, err := json.MarshalIndent(figures(s), "", "  ")
+	if err != nil {
+		return err
+	}
+	v.print("\n],\n\"stats\": %s\n}\n", figures)
+	return v.err
+}
+
+func (v *JSON) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(v.W, format, args...); v.err == nil {
+		v.err = err
+	}
+}
+
+type durations struct {
+	Total    int64   `json:"total"`
+	N        int64   `json:"n"`
+	Min      int64   `json:"min"`
+	Max      int64   `json:"max"`
+	Mean     int64   `json:"mean"`
+	Median   *int64  `json:"median,omitempty"`
+	P90      *int64  `json:"p90,omitempty"`
+	P99      *int64  `json:"p99,omitempty"`
+	Stddev   int64   `json:"stddev"`
+	Variance float64 `json:"variance"`
+}
+
+func newDurations(m *stats.Moments) durations {
+	return durations{
+		Total: int64(m.Total()), N: m.N, Min: int64(m.Min), Max: int64(m.Max),
+		Mean: int64(m.Mean()), Stddev: int64(m.Deviation()), Variance: m.Variance(),
+	}
+}
+
+type statistics struct {
+	StartTime        string     `json:"start_time"`
+	RTT              durations  `json:"rtt"`
+	Jitter           int64      `json:"jitter"`
+	IPDV             int64      `json:"ipdv_round_trip_mean"`
+	SendDelayChange  *durations `json:"send_delay_change,omitempty"`
+	BackDelayChange  *durations `json:"receive_delay_change,omitempty"`
+	ServerProcessing *durations `json:"server_processing_time,omitempty"`
+	Connect          int64      `json:"tcp_connect,omitempty"`
+	Duration         int64      `json:"duration"`
+	Sent             uint64     `json:"packets_sent"`
+	Received         uint64     `json:"packets_received"`
+	OnTime           uint64     `json:"on_time_packets"`
+	Reordered        uint64     `json:"reordered_packets"`
+	Late             uint64     `json:"late_packets"`
+	Lost             uint64     `json:"lost_packets"`
+	Corrupt          uint64     `json:"corrupt_packets"`
+	Truncated        uint64     `json:"truncated_packets"`
+	Refused          uint64     `json:"refused_packets"`
+	Dropped          uint64     `json:"locally_dropped_packets"`
+	Duplicates       uint64     `json:"duplicates"`
+	Strays           uint64     `json:"strays"`
+	LossPercent      float64    `json:"packet_loss_percent"`
+	LossLow          float64    `json:"packet_loss_percent_low"`
+	LossHigh         float64    `json:"packet_loss_percent_high"`
+	DirectionKnown   bool       `json:"loss_direction_known"`
+	LostThere        uint64     `json:"lost_there"`
+	LostAtServer     uint64     `json:"lost_at_server"`
+	LostBack         uint64     `json:"lost_back"`
+	LostUnknown      uint64     `json:"lost_unknown"`
+}
+
+func figures(s *Summary) statistics {
+	c, loss := &s.Counts, s.Loss()
+	f := statistics{
+		StartTime: s.Start.UTC().Format(time.RFC3339Nano),
+		RTT:       newDurations(&s.RTT.Moments),
+		Jitter:    int64(s.RTT.Jitter), IPDV: int64(s.RTT.Variation),
+		Connect: int64(s.Target.Connect), Duration: int64(s.Elapsed),
+		Sent: c.Sent, Received: c.Received(), OnTime: c.OnTime, Reordered: c.Reordered, Late: c.Late, Lost: c.Lost,
+		Corrupt: c.Corrupt, Truncated: c.Truncated, Refused: c.Refused, Dropped: c.Dropped,
+		Duplicates: c.Duplicates, Strays: c.Strays,
+		LossPercent: 100 * loss.Share, LossLow: 100 * loss.Low, LossHigh: 100 * loss.High,
+		DirectionKnown: c.Extended,
+		LostThere:      c.LostThere, LostAtServer: c.LostAtServer, LostBack: c.LostBack, LostUnknown: c.LostUnknown,
+	}
+	if s.RTT.N > 0 {
+		f.RTT.Median = ref(int64(s.RTT.Percentile(50)))
+		f.RTT.P90 = ref(int64(s.RTT.Percentile(90)))
+		f.RTT.P99 = ref(int64(s.RTT.Percentile(99)))
+	}
+	if c.Extended {
+		f.SendDelayChange = change(&s.There)
+		f.BackDelayChange = change(&s.Back)
+		f.ServerProcessing = ref(newDurations(&s.Residence))
+	}
+	return f
+}
+
+// change returns the figures of times above the least of them.
+func change(m *stats.Moments) *durations {
+	d := newDurations(m)
+	d.Total -= d.N * d.Min
+	d.Max -= d.Min
+	d.Mean -= d.Min
+	d.Min = 0
+	return &d
+}
+
+// NDJSON writes one JSON object a line for each event, as it happens, and one
+// for the summary.
+type NDJSON struct {
+	W   io.Writer
+	err error
+}
+
+type record struct {
+	Event   string `json:"event"`
+	Target  string `json:"target"`
+	Seq     uint64 `json:"seq,omitempty"`
+	Verdict string `json:"verdict,omitempty"`
+	Where   string `json:"where,omitempty"`
+	From    string `json:"from,omitempty"`
+	RTT     *int64 `json:"rtt_ns,omitempty"`
+	Sent    int64  `json:"sent_ns,omitempty"`
+	Held    *int64 `json:"server_ns,omitempty"`
+	TTL     int    `json:"ttl,omitempty"`
+	Bytes   int    `json:"bytes,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+
+	Stats *statistics `json:"stats,omitempty"`
+}
+
+var eventNames = map[ping.EventKind]string{
+	ping.Settled: "verdict", ping.TimedOut: "timeout", ping.Duplicate: "duplicate", ping.Stray: "stray", ping.Final: "final",
+}
+
+// Begin implements View.
+func (v *NDJSON) Begin(s *Summary) {
+	v.write(record{Event: "start", Target: address(&s.Target), Sent: s.Start.UnixNano()})
+}
+
+// Event implements View. Of what is final only losses are news: where they were.
+func (v *NDJSON) Event(s *Summary, e ping.Event) {
+	p := &e.Probe
+	if e.Kind == ping.Final && p.Verdict != ping.Lost {
+		return
+	}
+	r := record{Event: eventNames[e.Kind], Target: address(&s.Target), Seq: p.Seq, From: e.From, Reason: reason(p)}
+	if e.Kind == ping.Stray {
+		r.Reason = e.Note
+	} else {
+		r.Verdict = p.Verdict.String()
+		r.Sent = s.Start.Add(p.Left).UnixNano()
+	}
+	if e.Kind == ping.Final {
+		r.Where = p.Where.String()
+	}
+	if p.Came > 0 {
+		r.RTT, r.TTL, r.Bytes = ref(int64(p.RTT)), p.TTL, p.Bytes
+	}
+	if p.Server != nil {
+		r.Held = ref(int64(p.Server.Residence))
+	}
+	v.write(r)
+}
+
+// End implements View.
+func (v *NDJSON) End(s *Summary) error {
+	v.write(record{Event: "end", Target: address(&s.Target), Stats: ref(figures(s))})
+	return v.err
+}
+
+func (v *NDJSON) write(r record) {
+	row, _ := json.Marshal(r) // cannot fail: numbers and strings
+	if _, err := v.W.Write(append(row, '\n')); v.err == nil {
+		v.err = err
+	}
+}
+
+// CSV writes one row a probe, in order of sequence, once nothing about it will
+// change any more.
+type CSV struct {
+	W io.Writer
+
+	out *csv.Writer
+}
+
+// Begin implements View.
+func (v *CSV) Begin(*Summary) {
+	if v.out == nil {
+		v.out = csv.NewWriter(v.W)
+		v.write("target", "seq", "verdict", "where", "rtt_ns", "duplicates", "sent_unix_ns",
+			"scheduling_ns", "sending_ns", "wakeup_ns", "server_received_unix_ns", "server_ns", "bytes", "ttl", "reason")
+	}
+}
+
+// Event implements View.
+func (v *CSV) Event(s *Summary, e ping.Event) {
+	if e.Kind != ping.Final {
+		return
+	}
+	p := &e.Probe
+	where, rtt, wakeup, received, held, size, ttl := "", "", "", "", "", "", ""
+	if p.Verdict == ping.Lost {
+		where = p.Where.String()
+	}
+	if p.Came > 0 {
+		rtt, wakeup, size = number(p.RTT), number(p.Read-p.Came), strconv.Itoa(p.Bytes)
+	}
+	if p.TTL > 0 {
+		ttl = strconv.Itoa(p.TTL)
+	}
+	if p.Server != nil {
+		received, held = strconv.FormatInt(p.Server.Received.UnixNano(), 10), number(p.Server.Residence)
+	}
+	v.write(address(&s.Target), strconv.FormatUint(p.Seq, 10), p.Verdict.String(), where, rtt, strconv.Itoa(p.Duplicates),
+		strconv.FormatInt(s.Start.Add(p.Left).UnixNano(), 10),
+		number(p.Begun-p.Due), number(p.Left-p.Begun), wakeup, received, held, size, ttl, reason(p))
+}
+
+func number(d time.Duration) string { return strconv.FormatInt(int64(d), 10) }
+
+// write leaves errors to the writer, which keeps the first.
+func (v *CSV) write(fields ...string) { _ = v.out.Write(fields) }
+
+// End implements View.
+func (v *CSV) End(*Summary) error {
+	v.out.Flush()
+	return v.out.Error()
+}

@@ -1,0 +1,66 @@
+// Package socket is what the pinger sends and receives with: a UDP socket that
+// knows, where the system tells, when the kernel let a message go and when it
+// took a reply in, which message an ICMP error is about, and how many messages
+// it had no room for. It knows nothing about pings.
+package socket
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Options are the settings of a socket. The zero value leaves all to the system.
+type Options struct {
+	Source netip.AddrPort // address to send from; its port may be 0
+	TOS    int            // IPv4 type of service or IPv6 traffic class, 0 to 255
+	TTL    int            // IPv4 time to live or IPv6 hop limit, 1 to 255; 0: the system's
+}
+
+// Kind says what a Notice is about.
+type Kind uint8
+
+// The kinds of notices.
+const (
+	Message Kind = iota // a message came
+	Refusal             // an ICMP error came
+	Stamp               // the kernel says when it let a message go
+)
+
+// Notice is one thing that a socket has to tell.
+type Notice struct {
+	Kind Kind
+	// Data is the message that came (valid until the next Receive), or of a
+	// Refusal as much as came back of the message that it is about.
+	Data []byte
+	From netip.AddrPort
+	// TTL is that of the packet that came; 0 if not known.
+	TTL int
+	// Tag names the message that a Stamp is about.
+	Tag uint64
+	// Err is the error behind a Refusal.
+	Err error
+	// Read is when Receive had it; its monotonic clock counts.
+	Read time.Time
+	// Lag is how long before Read the kernel had it, or, of a Stamp, let it go;
+	// 0 if the kernel does not say.
+	Lag time.Duration
+}
+
+// bufferSize holds any UDP message.
+const bufferSize = 65536
+
+// lag turns a stamp of the kernel, which is on the wall clock, into its distance
+// from now. A step of the wall clock in between makes the distance useless,
+// which shows when it is negative or absurd; then the kernel has said nothing.
+func lag(stamp, now time.Time) time.Duration {
+	d := now.Round(0).Sub(stamp) // Round strips the monotonic reading
+	if d < 0 || d > 10*time.Second {
+		return 0
+	}
+	return d
+}
+
+func dialError(target netip.AddrPort, err error) error {
+	return fmt.Errorf("open a UDP socket to %s: %w", target, err)
+}

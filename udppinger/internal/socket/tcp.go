@@ -1,0 +1,78 @@
+package socket
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// TCP is a TCP connection to a line echo server, used like a UDP socket: each
+// message is one line.
+type TCP struct {
+	// Connect is how long it took to connect.
+	Connect time.Duration
+
+	conn   net.Conn
+	in     *bufio.Reader
+	peer   netip.AddrPort
+	closed atomic.Bool
+	line   []byte
+}
+
+// DialTCP connects to target within timeout.
+func DialTCP(ctx context.Context, target netip.AddrPort, source netip.AddrPort, timeout time.Duration) (*TCP, error) {
+	dialer := net.Dialer{Timeout: timeout}
+	if source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
+	}
+	start := time.Now()
+	conn, err := dialer.DialContext(ctx, "tcp", target.String())
+	if err != nil {
+		return nil, err
+	}
+	return &TCP{Connect: time.Since(start), conn: conn, in: bufio.NewReaderSize(conn, bufferSize), peer: target}, nil
+}
+
+// Send sends one line.
+func (t *TCP) Send(_ uint64, message []byte) error {
+	_ = t.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	t.line = append(append(t.line[:0], message...), '\n')
+	_, err := t.conn.Write(t.line)
+	return err
+}
+
+// Receive waits for a line. After Interrupt it returns net.ErrClosed; when the
+// server has closed the connection, io.EOF.
+func (t *TCP) Receive() (Notice, error) {
+	line, err := t.in.ReadSlice('\n')
+	if err != nil {
+		if t.closed.Load() {
+			return Notice{}, net.ErrClosed
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return Notice{}, errors.New("the server sent a line without an end")
+		}
+		if len(line) == 0 {
+			return Notice{}, err
+		}
+		return Notice{}, io.ErrUnexpectedEOF
+	}
+	return Notice{Kind: Message, Data: line[:len(line)-1], From: t.peer, Read: time.Now()}, nil
+}
+
+// Drops returns 0: TCP repeats what it has no room for.
+func (t *TCP) Drops() uint64 { return 0 }
+
+// Interrupt makes Receive return net.ErrClosed, now and ever after.
+func (t *TCP) Interrupt() {
+	t.closed.Store(true)
+	_ = t.conn.SetReadDeadline(time.Now())
+}
+
+// Close closes the connection.
+func (t *TCP) Close() error { return t.conn.Close() }

@@ -1,0 +1,342 @@
+package socket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// UDP is a UDP socket for messages to and from one target.
+//
+// It is not connected: a connected one would hide replies from another port. It
+// does without the runtime's poller too, which takes the kernel's stamps, queued
+// as errors, for errors.
+type UDP struct {
+	fd     int
+	wake   int // an eventfd that ends a Receive
+	target unix.Sockaddr
+	buffer []byte
+	oob    []byte
+	closed atomic.Bool
+
+	// The kernel numbers the messages that it stamps from 0: message number 0
+	// has the tag first.
+	first  atomic.Uint64
+	numbed bool // the next message starts the numbers again
+}
+
+// stampFlags asks for the time at which the kernel took a message in, and at
+// which it handed one to the device, that with the message's number only.
+const stampFlags = unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE |
+	unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
+
+// Dial opens a socket to target.
+func Dial(target netip.AddrPort, o Options) (*UDP, error) {
+	family := unix.AF_INET6
+	if target.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	to, err := sockaddr(target)
+	if err != nil {
+		return nil, dialError(target, err)
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, dialError(target, os.NewSyscallError("socket", err))
+	}
+	u := &UDP{fd: fd, wake: -1, target: to, buffer: make([]byte, bufferSize), oob: make([]byte, 1024)}
+	if err := u.setUp(family, o); err != nil {
+		u.release()
+		return nil, dialError(target, err)
+	}
+	return u, nil
+}
+
+func (u *UDP) setUp(family int, o Options) (err error) {
+	set := func(level, name, value int, what string) {
+		if e := unix.SetsockoptInt(u.fd, level, name, value); e != nil && err == nil {
+			err = fmt.Errorf("set %s: %w", what, e)
+		}
+	}
+	if family == unix.AF_INET {
+		set(unix.IPPROTO_IP, unix.IP_RECVERR, 1, "IP_RECVERR")
+		set(unix.IPPROTO_IP, unix.IP_RECVTTL, 1, "IP_RECVTTL")
+		if o.TOS > 0 {
+			set(unix.IPPROTO_IP, unix.IP_TOS, o.TOS, "the type of service")
+		}
+		if o.TTL > 0 {
+			set(unix.IPPROTO_IP, unix.IP_TTL, o.TTL, "the time to live")
+		}
+	} else {
+		set(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1, "IPV6_RECVERR")
+		set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1, "IPV6_RECVHOPLIMIT")
+		if o.TOS > 0 {
+			set(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, o.TOS, "the traffic class")
+		}
+		if o.TTL > 0 {
+			set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, o.TTL, "the hop limit")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_ = unix.SetsockoptInt(u.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // the system may give less
+	_ = u.number()                                                       // no stamps, no harm
+	if o.Source.IsValid() {
+		from, err := sockaddr(o.Source)
+		if err != nil {
+			return err
+		}
+		if err := unix.Bind(u.fd, from); err != nil {
+			return fmt.Errorf("bind to the source %s: %w", o.Source, err)
+		}
+	}
+	u.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC)
+	return os.NewSyscallError("eventfd", err)
+}
+
+// number has the kernel number its stamps from 0 again.
+func (u *UDP) number() error {
+	if err := unix.SetsockoptInt(u.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, stampFlags); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(u.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, stampFlags|unix.SOF_TIMESTAMPING_OPT_ID)
+}
+
+// Send sends one message. Tags must follow one another without gaps. An error
+// means that this host did not send it.
+func (u *UDP) Send(tag uint64, message []byte) error {
+	if u.numbed {
+		// Whether the kernel counted the message that failed is not known.
+		_ = u.number()
+		u.numbed = false
+		u.first.Store(tag)
+	} else if u.first.Load() == 0 {
+		u.first.Store(tag)
+	}
+	var err error
+	for range 4 {
+		err = unix.Sendto(u.fd, message, unix.MSG_NOSIGNAL, u.target)
+		// An ICMP error about an earlier message shows here once, and again
+		// in full in the error queue; it does not keep this one from going.
+		if err != unix.ECONNREFUSED && err != unix.EHOSTUNREACH && err != unix.EINTR && err != unix.EPROTO {
+			break
+		}
+	}
+	if err != nil {
+		u.numbed = true
+		return os.NewSyscallError("sendto", err)
+	}
+	return nil
+}
+
+// Receive waits for a notice. After Close it returns net.ErrClosed.
+func (u *UDP) Receive() (Notice, error) {
+	for {
+		if u.closed.Load() {
+			return Notice{}, net.ErrClosed
+		}
+		if n, ok := u.receiveError(); ok {
+			return n, nil
+		}
+		n, err := u.receiveMessage()
+		switch err {
+		case nil:
+			return n, nil
+		case unix.EAGAIN:
+			if err := u.wait(); err != nil {
+				return Notice{}, err
+			}
+		case unix.EINTR:
+		default: // the short form of what is in the error queue
+		}
+	}
+}
+
+// wait blocks until there is something to receive or the socket is closed.
+func (u *UDP) wait() error {
+	fds := []unix.PollFd{{Fd: int32(u.fd), Events: unix.POLLIN}, {Fd: int32(u.wake), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return os.NewSyscallError("poll", err)
+		}
+	}
+}
+
+func (u *UDP) receiveMessage() (Notice, error) {
+	n, oobn, _, from, err := unix.Recvmsg(u.fd, u.buffer, u.oob, unix.MSG_DONTWAIT)
+	if err != nil {
+		return Notice{}, err
+	}
+	notice := Notice{Kind: Message, Data: u.buffer[:n], From: addrPort(from), Read: time.Now()}
+	eachControl(u.oob[:oobn], func(level, kind int32, data []byte) {
+		switch {
+		case level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPING:
+			if at, ok := stamp(data); ok {
+				notice.Lag = lag(at, notice.Read)
+			}
+		case level == unix.IPPROTO_IP && kind == unix.IP_TTL, level == unix.IPPROTO_IPV6 && kind == unix.IPV6_HOPLIMIT:
+			if len(data) >= 4 {
+				notice.TTL = int(binary.NativeEndian.Uint32(data))
+			}
+		}
+	})
+	return notice, nil
+}
+
+// receiveError takes one entry out of the socket's error queue: a transmit stamp
+// or an ICMP error.
+func (u *UDP) receiveError() (notice Notice, ok bool) {
+	n, oobn, _, _, err := unix.Recvmsg(u.fd, u.buffer, u.oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+	if err != nil {
+		return notice, false
+	}
+	notice = Notice{Kind: Refusal, Data: u.buffer[:n], Read: time.Now(), Err: errors.New("unknown error")}
+	eachControl(u.oob[:oobn], func(level, kind int32, data []byte) {
+		switch {
+		case level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPING:
+			if at, ok := stamp(data); ok {
+				notice.Lag = lag(at, notice.Read)
+			}
+		case level == unix.IPPROTO_IP && kind == unix.IP_RECVERR, level == unix.IPPROTO_IPV6 && kind == unix.IPV6_RECVERR:
+			const size = int(unsafe.Sizeof(unix.SockExtendedErr{}))
+			if len(data) < size {
+				return
+			}
+			e := (*unix.SockExtendedErr)(unsafe.Pointer(&data[0]))
+			if e.Origin == unix.SO_EE_ORIGIN_TIMESTAMPING {
+				notice.Kind, notice.Data = Stamp, nil
+				notice.Tag = u.first.Load() + uint64(e.Data)
+				return
+			}
+			notice.Err = unix.Errno(e.Errno)
+			notice.From = offender(data[size:])
+		}
+	})
+	return notice, true
+}
+
+// Drops returns how many messages the socket has had no room for.
+func (u *UDP) Drops() uint64 {
+	const drops = 8 // SK_MEMINFO_DROPS, the last of nine uint32
+	var info [9]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(u.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || size < uint32(unsafe.Sizeof(info)) {
+		return 0
+	}
+	return uint64(info[drops])
+}
+
+// LocalPort returns the port that the socket sends from, once it has sent.
+func (u *UDP) LocalPort() int {
+	name, err := unix.Getsockname(u.fd)
+	if err != nil {
+		return 0
+	}
+	return int(addrPort(name).Port())
+}
+
+// Interrupt makes Receive return net.ErrClosed, now and ever after.
+func (u *UDP) Interrupt() {
+	u.closed.Store(true)
+	_, _ = unix.Write(u.wake, binary.NativeEndian.AppendUint64(nil, 1))
+}
+
+// Close gives the socket up. Nobody may be using it any more: see Interrupt.
+func (u *UDP) Close() error {
+	u.release()
+	return nil
+}
+
+func (u *UDP) release() {
+	unix.Close(u.fd)
+	if u.wake >= 0 {
+		unix.Close(u.wake)
+	}
+}
+
+// eachControl calls f for each control message in oob.
+func eachControl(oob []byte, f func(level, kind int32, data []byte)) {
+	for len(oob) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+		size := int(h.Len)
+		if size < unix.SizeofCmsghdr || size > len(oob) {
+			return
+		}
+		f(h.Level, h.Type, oob[unix.CmsgLen(0):size])
+		oob = oob[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(oob)):]
+	}
+}
+
+// stamp reads the first of the three times of SCM_TIMESTAMPING: the kernel's own.
+func stamp(data []byte) (time.Time, bool) {
+	if len(data) < int(unsafe.Sizeof(unix.Timespec{})) {
+		return time.Time{}, false
+	}
+	t := (*unix.Timespec)(unsafe.Pointer(&data[0]))
+	sec, nsec := t.Unix()
+	return time.Unix(sec, nsec), sec != 0
+}
+
+// offender reads the address of the host that sent an ICMP error.
+func offender(data []byte) netip.AddrPort {
+	if len(data) < 2 {
+		return netip.AddrPort{}
+	}
+	switch binary.NativeEndian.Uint16(data) {
+	case unix.AF_INET:
+		if len(data) >= unix.SizeofSockaddrInet4 {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[4:8])), 0)
+		}
+	case unix.AF_INET6:
+		if len(data) >= 24 {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte(data[8:24])), 0)
+		}
+	}
+	return netip.AddrPort{}
+}
+
+func sockaddr(a netip.AddrPort) (unix.Sockaddr, error) {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}, nil
+	}
+	to := &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	if zone := a.Addr().Zone(); zone != "" {
+		index, err := strconv.Atoi(zone)
+		if err != nil {
+			device, err := net.InterfaceByName(zone)
+			if err != nil {
+				return nil, err
+			}
+			index = device.Index
+		}
+		to.ZoneId = uint32(index)
+	}
+	return to, nil
+}
+
+// addrPort returns an address without its zone.
+func addrPort(from unix.Sockaddr) netip.AddrPort {
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}

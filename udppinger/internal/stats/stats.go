@@ -1,0 +1,132 @@
+// Package stats works out figures from round-trip times and losses, in bounded
+// memory: minimum, mean, maximum, deviation, percentiles, jitter, and how far a
+// share of losses can be trusted. It reads no clock.
+package stats
+
+import (
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// RTT gathers round-trip times. Make it with NewRTT.
+type RTT struct {
+	Moments
+	// Jitter is the smoothed difference of neighbouring times (RFC 3550, 6.4.1).
+	Jitter time.Duration
+	// Variation is the mean difference of neighbouring times, without regard to
+	// its sign (the IPDV of RFC 3393).
+	Variation time.Duration
+	// Recent is the mean with each time weighing an eighth less than the next,
+	// ping's ewma.
+	Recent time.Duration
+
+	histogram  *hdrhistogram.Histogram
+	last       time.Duration
+	jitter     float64
+	variations float64
+}
+
+// highest is the longest time that the histogram tells from longer ones.
+const highest = time.Hour
+
+// NewRTT returns an empty RTT. Its percentiles are true to three digits.
+func NewRTT() *RTT {
+	return &RTT{histogram: hdrhistogram.New(1, int64(highest), 3)}
+}
+
+// Add takes in one time.
+func (r *RTT) Add(d time.Duration) {
+	if r.N == 0 {
+		r.Recent = d
+	} else {
+		r.Recent += (d - r.Recent) / 8
+		diff := math.Abs(float64(d - r.last))
+		r.jitter += (diff - r.jitter) / 16
+		r.Jitter = time.Duration(r.jitter)
+		r.variations += diff
+		r.Variation = time.Duration(r.variations / float64(r.N))
+	}
+	r.last = d
+	r.Moments.Add(d)
+	_ = r.histogram.RecordValue(int64(min(max(d, 1), highest))) // in range by min and max
+}
+
+// Percentile returns the time that q percent of all times do not exceed, 0 to
+// 100; 0 if there are none.
+func (r *RTT) Percentile(q float64) time.Duration {
+	if r.N == 0 {
+		return 0
+	}
+	return min(max(time.Duration(r.histogram.ValueAtPercentile(q)), r.Min), r.Max)
+}
+
+// Bar is one bar of a histogram: how many times lie in [From, To).
+type Bar struct {
+	From, To time.Duration
+	N        int64
+}
+
+// Bars returns a histogram with the given number of bars, evenly spaced from the
+// least time to the 99.5th percentile; what is beyond counts to the last bar.
+func (r *RTT) Bars(count int) []Bar {
+	if r.N == 0 || count < 1 {
+		return nil
+	}
+	low, high := r.Min, max(r.Percentile(99.5), r.Min+time.Duration(count))
+	width := float64(high-low) / float64(count)
+	bars := make([]Bar, count)
+	for i := range bars {
+		bars[i].From = low + time.Duration(float64(i)*width)
+		bars[i].To = low + time.Duration(float64(i+1)*width)
+	}
+	for _, b := range r.histogram.Distribution() {
+		if b.Count > 0 {
+			at := int(float64(time.Duration(b.From/2+b.To/2)-low) / width)
+			bars[min(max(at, 0), count-1)].N += b.Count
+		}
+	}
+	return bars
+}
+
+// Moments gathers the least, the mean, the greatest and the deviation of times.
+type Moments struct {
+	N        int64
+	Min, Max time.Duration
+
+	mean, squares float64 // Welford's running mean and sum of squared deviations
+}
+
+// Add takes in one time.
+func (m *Moments) Add(d time.Duration) {
+	if m.N == 0 || d < m.Min {
+		m.Min = d
+	}
+	if m.N == 0 || d > m.Max {
+		m.Max = d
+	}
+	m.N++
+	delta := float64(d) - m.mean
+	m.mean += delta / float64(m.N)
+	m.squares += delta * (float64(d) - m.mean)
+}
+
+// Mean returns the mean.
+func (m *Moments) Mean() time.Duration { return time.Duration(math.Round(m.mean)) }
+
+// Deviation returns the standard deviation of all times, ping's mdev.
+func (m *Moments) Deviation() time.Duration {
+	return time.Duration(math.Round(math.Sqrt(m.Variance())))
+}
+
+// Variance returns the square of Deviation, in square nanoseconds.
+func (m *Moments) Variance() float64 {
+	if m.N == 0 {
+		return 0
+	}
+	return m.squares / float64(m.N)
+}
+
+// Total returns the sum of all times.
+func (m *Moments) Total() time.Duration { return time.Duration(math.Round(m.mean * float64(m.N))) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )
 
@@ -19,7 +20,7 @@ func Heartbeat(ctx context.Context, conn Conn, interval time.Duration, count uin
 			if err != nil {
 				return
 			}
-			if n.Err != nil {
+			if n.Kind == socket.Refusal {
 				refused(n.Err)
 			}
 		}

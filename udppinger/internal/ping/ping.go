@@ -115,7 +115,7 @@ func (p *Pinger) send(ctx context.Context) {
 		now := time.Since(p.start)
 		p.mu.Lock()
 		p.tracker.Expire(now-settleTime, p.Conn.Drops())
-		outstanding := p.tracker.Outstanding()
+		outstanding, answered := p.tracker.Outstanding(), p.tracker.LatestSettled()
 		expiry, waiting := p.tracker.NextExpiry()
 		room := p.tracker.Room()
 		p.mu.Unlock()
@@ -132,7 +132,7 @@ func (p *Pinger) send(ctx context.Context) {
 		if more && room {
 			switch {
 			case s.Interval > 0:
-			case outstanding == 0:
+			case answered:
 				due = now
 			case s.Flood: // due is set already
 			default:

@@ -151,8 +151,13 @@ func (t *Tracker) Arrive(a Arrival) {
 		t.Stray(a.From, a.Data, "no reply to any probe that is still awaited")
 		return
 	}
-	t.scratch = t.format.Append(t.scratch[:0], p.Seq, time.UnixMicro(p.sent))
-	quality, report := wire.Judge(t.scratch, a.Data)
+	quality, report := t.judge(p, a.Data)
+	if quality == wire.Corrupt { // perhaps its sequence is what is damaged
+		if q := t.nearest(a.Data); q != nil && q != p {
+			p = q
+			quality, report = t.judge(p, a.Data)
+		}
+	}
 	if report != nil {
 		t.learn(p, report)
 	}
@@ -184,6 +189,12 @@ func (t *Tracker) Arrive(a Arrival) {
 	t.emit(Event{Kind: Settled, Probe: *p, From: a.From, Text: wire.Text(a.Data), Revised: revised, Note: note})
 }
 
+// judge compares a reply with the probe that it belongs to.
+func (t *Tracker) judge(p *Probe, reply []byte) (wire.Quality, *wire.Report) {
+	t.scratch = t.format.Append(t.scratch[:0], p.Seq, time.UnixMicro(p.sent))
+	return wire.Judge(t.scratch, reply)
+}
+
 // Stray takes note of a message that is no reply.
 func (t *Tracker) Stray(from string, data []byte, note string) {
 	t.Counts.Strays++
@@ -210,7 +221,7 @@ func (t *Tracker) nearest(reply []byte) *Probe {
 			second = d
 		}
 	}
-	if least == second || least > max(2, len(reply)/16) {
+	if least == second || least > max(2, len(reply)/32) {
 		return nil
 	}
 	return best
@@ -286,6 +297,12 @@ func (t *Tracker) Expire(now time.Duration, drops uint64) {
 
 // Outstanding returns the number of probes without a verdict.
 func (t *Tracker) Outstanding() int { return t.pending }
+
+// LatestSettled reports whether the latest probe has its verdict; so it is before
+// the first.
+func (t *Tracker) LatestSettled() bool {
+	return t.next == 1 || t.at(t.next-1).Verdict != Pending
+}
 
 // Finish ends the run: what has no verdict counts as not sent, and all is final.
 func (t *Tracker) Finish() {

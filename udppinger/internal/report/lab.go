@@ -137,20 +137,18 @@ func WriteSummary(w io.Writer, s *Summary) {
 		fmt.Fprintf(w, " (to know it to ±%g points: -c %d)\n", 100*half, probes)
 	}
 	for _, beside := range []struct {
-		n    uint64
-		text string
+		n          uint64
+		what, note string
 	}{
-		{c.Late, fmt.Sprintf("of the replies came late, after the timeout of %v", s.Target.Timeout)},
-		{c.Reordered, "of the replies came out of order"},
-		{c.Duplicates, "duplicate replies"},
-		{c.Unchanged, "replies were not upper-cased: this is an echo server, not the lab's"},
+		{c.Late, "Late", fmt.Sprintf("their replies came after the timeout of %v", s.Target.Timeout)},
+		{c.Reordered, "Out of order", "their replies came after those to later pings"},
+		{c.Duplicates, "Duplicates", "replies beyond the first"},
+		{c.Unchanged, "Not upper-cased", "this is an echo server, not the lab's"},
+		{c.Strays, "Ignored", "messages that are no replies to these pings, the last from " + s.Strays},
 	} {
 		if beside.n > 0 {
-			fmt.Fprintf(w, "%d %s\n", beside.n, beside.text)
+			fmt.Fprintf(w, "%s: %d (%s)\n", beside.what, beside.n, beside.note)
 		}
-	}
-	if c.Strays > 0 {
-		fmt.Fprintf(w, "%d messages ignored that were no replies to these probes (the last from %s)\n", c.Strays, s.Strays)
 	}
 	if c.Refused > 0 && c.Refused == c.Sent {
 		fmt.Fprintf(w, "The port is closed: is the server running on port %d?\n", s.Target.Port)

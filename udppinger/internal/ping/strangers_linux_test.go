@@ -1,0 +1,5 @@
+package ping
+
+// socketSeesStrangers tells whether messages from another port than the target's
+// are seen at all.
+const socketSeesStrangers = true

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/netip"
@@ -587,6 +588,10 @@ func TestTCPTellsWhatUDPReceived(t *testing.T) {
 		line, err := bufio.NewReader(conn).ReadString('\n')
 		if err != nil || line[len(line)-1-80+24:len(line)-1-80+48] != tt.want {
 			t.Errorf("run %X: %q, %v", tt.nonce, line, err)
+		}
+		body := strings.TrimSuffix(line, "\n") // the checksum is the message's, not the line's
+		if want := fmt.Sprintf("%08X", crc32.ChecksumIEEE([]byte(body[:len(body)-8]))); !strings.HasSuffix(body, want) {
+			t.Errorf("run %X: checksum of %q, want %s", tt.nonce, body, want)
 		}
 	}
 }

@@ -109,16 +109,21 @@ func (h *heartbeats) watch(ctx context.Context) {
 	}
 }
 
-// makeRoom forgets whoever has been silent for longest, if the table is full.
+// makeRoom forgets a client if the table is full: of a few taken at random, the
+// one silent for longest. To look at all would be slow under a flood.
 func (h *heartbeats) makeRoom() {
 	if len(h.clients) < maxHeartbeats {
 		return
 	}
 	var oldest netip.AddrPort
 	var last time.Time
-	for from, b := range h.clients {
+	looked := 0
+	for from, b := range h.clients { // in random order
 		if last.IsZero() || b.last.Before(last) {
 			oldest, last = from, b.last
+		}
+		if looked++; looked == 8 {
+			break
 		}
 	}
 	delete(h.clients, oldest)

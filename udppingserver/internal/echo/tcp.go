@@ -2,6 +2,7 @@ package echo
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -84,16 +85,17 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		if len(line) == 0 || errors.Is(err, bufio.ErrBufferFull) {
 			return // the end, or a line longer than any UDP message
 		}
-		req, _ := wire.Parse(line)
-		wire.Upper(line)
+		message := bytes.TrimRight(line, "\r\n")
+		req, _ := wire.Parse(message)
+		wire.Upper(message)
 		switch {
 		case seen(req):
 			about := s.run(req.Nonce)
-			wire.Fill(line, req, about.report(now, time.Since(now)))
+			wire.Fill(message, req, about.report(now, time.Since(now)))
 		case req.Extended && req.Verb == wire.Ping:
 			own.run.receive(req, &own)
 			own.run.answer(req)
-			wire.Fill(line, req, own.run.report(now, time.Since(now)))
+			wire.Fill(message, req, own.run.report(now, time.Since(now)))
 		}
 		s.tcp.lines.Add(1)
 		if _, err := out.Write(line); err != nil {

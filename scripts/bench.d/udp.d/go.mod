@@ -1,0 +1,3 @@
+module topdown/scripts/bench.d/udp.d
+
+go 1.26.0

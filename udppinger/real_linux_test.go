@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// These tests run the program as a user does, against programs that are not
+// this lab's, and in network namespaces of their own, where packets can be lost.
+
+// missing skips the test, or fails it where everything must be there.
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			missing(t, "%s is not installed", program)
+		}
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "network namespaces need root")
+	}
+	need(t, "ip", "nft")
+}
+
+// build builds the program in a directory beside this one.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		t.Skipf("this lab stands alone: there is no %s", dir)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-o", program, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", dir, err, out)
+	}
+	return program
+}
+
+// daemon starts a program and ends it with the test.
+func daemon(t *testing.T, args ...string) *bytes.Buffer {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	return &out
+}
+
+func command(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func must(t *testing.T, line string) {
+	t.Helper()
+	if out, code := command(t, strings.Fields(line)...); code != 0 {
+		t.Fatalf("%s: exit code %d\n%s", line, code, out)
+	}
+}
+
+// pythonServer is the lab's server as a student writes it, without its losses
+// unless asked for.
+const pythonServer = `
+import random, sys
+from socket import *
+serverSocket = socket(AF_INET, SOCK_DGRAM)
+serverSocket.bind(('', int(sys.argv[1])))
+while True:
+    rand = random.randint(0, 10)
+    message, address = serverSocket.recvfrom(1024)
+    message = message.upper()
+    if rand < int(sys.argv[2]):
+        continue
+    serverSocket.sendto(message, address)
+`
+
+// namespaces makes two network namespaces, joined by a cable: the client's, with
+// 10.213.0.1, and the server's, with 10.213.0.2.
+func namespaces(t *testing.T) (client, server []string) {
+	t.Helper()
+	needRoot(t)
+	names := [2]string{fmt.Sprintf("tdc%d", os.Getpid()), fmt.Sprintf("tds%d", os.Getpid())}
+	for _, name := range names {
+		if out, code := command(t, "ip", "netns", "add", name); code != 0 {
+			missing(t, "no network namespaces here: %s", out)
+		}
+		t.Cleanup(func() { _, _ = command(t, "ip", "netns", "del", name) })
+	}
+	must(t, fmt.Sprintf("ip -n %s link add td0 type veth peer name td0 netns %s", names[0], names[1]))
+	for i, name := range names {
+		must(t, fmt.Sprintf("ip -n %s addr add 10.213.0.%d/24 dev td0", name, i+1))
+		must(t, fmt.Sprintf("ip -n %s link set td0 up", name))
+		must(t, fmt.Sprintf("ip -n %s link set lo up", name))
+	}
+	in := func(name string) []string { return []string{"ip", "netns", "exec", name} }
+	return in(names[0]), in(names[1])
+}
+
+// rule puts a firewall rule into a namespace in the place of those before.
+func rule(t *testing.T, where []string, hook, match string) {
+	t.Helper()
+	text := fmt.Sprintf("add table inet td\ndelete table inet td\ntable inet td { chain c { type filter hook %s priority 0\n%s counter drop\n}\n}\n", hook, match)
+	cmd := exec.Command(where[0], append(where[1:], "nft", "-f", "-")...)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s%s", err, out, text)
+	}
+}
+
+// dropped returns how many packets the rule has dropped.
+func dropped(t *testing.T, where []string) string {
+	t.Helper()
+	out, _ := command(t, append(where, "nft", "list", "table", "inet", "td")...)
+	return regexp.MustCompile(`counter packets (\d+)`).FindStringSubmatch(out)[1]
+}
+
+func in(where []string, args ...string) []string {
+	return append(append([]string(nil), where...), args...)
+}
+
+// listening waits until something listens on a UDP port of a namespace.
+func listening(t *testing.T, where []string, port string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		out, _ := command(t, in(where, "ss", "-Huln", "sport", "=", ":"+port)...)
+		if out != "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody listens on port %s", port)
+		}
+	}
+}
+
+func TestPythonLabServer(t *testing.T) {
+	need(t, "python3")
+	script := filepath.Join(t.TempDir(), "server.py")
+	if err := os.WriteFile(script, []byte(pythonServer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.LocalAddr().String()
+	free.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	daemon(t, "python3", script, port, "0")
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if _, _, code := call(t, "-c", "1", addr); code == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the Python server does not answer")
+		}
+	}
+	stdout, _, code := call(t, addr)
+	if n := strings.Count(stdout, "Reply from 127.0.0.1    RTT = 0.0"); code != 0 || n != 10 {
+		t.Errorf("exit code %d, %d replies\n%s", code, n, stdout)
+	}
+	stdout, _, code = call(t, "-c", "2", "-s", "1400", addr)
+	if code != 1 || strings.Count(stdout, "(1024 bytes came back)") != 2 {
+		t.Errorf("beyond 1,024 bytes: exit code %d\n%s", code, stdout)
+	}
+}
+
+// The lab, word for word: the handout's port and ours, and no arguments at all.
+func TestLabPortsInANamespace(t *testing.T) {
+	_, server := namespaces(t)
+	need(t, "python3", "ss")
+	ours := build(t, ".")
+	script := filepath.Join(t.TempDir(), "server.py")
+	if err := os.WriteFile(script, []byte(pythonServer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ port, drop, target string }{{"12000", "0", "127.0.0.1:12000"}, {"8080", "4", ""}} {
+		daemon(t, in(server, "python3", script, tt.port, tt.drop)...)
+		listening(t, server, tt.port)
+		args := in(server, ours)
+		if tt.target != "" {
+			args = append(args, tt.target)
+		}
+		out, code := command(t, args...)
+		replies := strings.Count(out, "Reply from 127.0.0.1    RTT = 0.0")
+		losses := strings.Count(out, ": Request timed out")
+		if code != 0 || replies+losses != 10 || tt.drop == "0" && losses > 0 {
+			t.Errorf("port %s: exit code %d, %d replies, %d losses\n%s", tt.port, code, replies, losses, out)
+		}
+	}
+}
+
+type figures struct {
+	Stats struct {
+		Sent         uint64 `json:"packets_sent"`
+		Lost         uint64 `json:"lost_packets"`
+		LostThere    uint64 `json:"lost_there"`
+		LostAtServer uint64 `json:"lost_at_server"`
+		LostBack     uint64 `json:"lost_back"`
+		LostUnknown  uint64 `json:"lost_unknown"`
+	}
+}
+
+func TestLossDirectionIsNamed(t *testing.T) {
+	client, server := namespaces(t)
+	need(t, "ss")
+	ours, peer := build(t, "."), build(t, filepath.Join("..", "udppingserver"))
+	daemon(t, in(server, peer, "--loss", "0", "--rate", "0", "8080")...)
+	listening(t, server, "8080")
+	for _, tt := range []struct{ name, hook, match string }{
+		{"there", "input", "udp dport 8080 numgen random mod 100 < 30"},
+		{"back", "output", "udp sport 8080 numgen random mod 100 < 30"},
+	} {
+		rule(t, server, tt.hook, tt.match)
+		out, code := command(t, in(client, ours, "-c", "1000", "-i", "1ms", "-W", "0.5", "--format", "json", "10.213.0.2")...)
+		var f figures
+		if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 {
+			t.Fatalf("%s: exit code %d, %v\n%s", tt.name, code, err, out)
+		}
+		s := f.Stats
+		named, other := s.LostThere, s.LostBack
+		if tt.name == "back" {
+			named, other = other, named
+		}
+		if s.Sent != 1000 || s.Lost < 200 || s.Lost > 400 || other != 0 || s.LostAtServer != 0 || named+s.LostUnknown != s.Lost || s.LostUnknown > 20 {
+			t.Errorf("lost on the way %s: %+v", tt.name, s)
+		}
+		if n := dropped(t, server); n != fmt.Sprint(s.Lost) {
+			t.Errorf("lost on the way %s: the pinger says %d, the firewall %s", tt.name, s.Lost, n)
+		}
+	}
+}
+
+func TestServersTruthAndPingersClaimsAgree(t *testing.T) {
+	needRoot(t)
+	need(t, "ss")
+	_, where := namespaces(t)
+	ours, peer := build(t, "."), build(t, filepath.Join("..", "udppingserver"))
+	truth := filepath.Join(t.TempDir(), "truth.ndjson")
+	cmd := exec.Command(where[0], in(where[1:], peer, "--seed", "7", "--loss", "lab", "--duplicate", "10%", "--corrupt", "10%", "--truth", truth, "8080")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop := func() {
+		if !stopped {
+			stopped = true
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			_ = cmd.Wait()
+		}
+	}
+	t.Cleanup(stop)
+	listening(t, where, "8080")
+	out, _ := command(t, in(where, ours, "-c", "500", "-i", "1ms", "-W", "0.5", "--format", "csv")...)
+	stop()
+	file, err := os.ReadFile(truth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	did := map[string]string{}
+	for line := range strings.Lines(string(file)) {
+		var row struct {
+			Seq                int
+			Verdict            string
+			Duplicate, Corrupt bool
+		}
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatal(err)
+		}
+		what := "on time"
+		switch {
+		case row.Verdict == "dropped":
+			what = "lost"
+		case row.Corrupt:
+			what = "corrupt"
+		}
+		if row.Duplicate {
+			what += " twice"
+		}
+		did[fmt.Sprint(row.Seq)] = what
+	}
+	rows := strings.Split(strings.TrimSpace(out), "\n")[1:]
+	if len(rows) != 500 || len(did) != 500 {
+		t.Fatalf("%d rows of the pinger, %d of the server", len(rows), len(did))
+	}
+	for _, row := range rows {
+		fields := strings.Split(row, ",")
+		claim := fields[2]
+		if fields[5] == "1" {
+			claim += " twice"
+		}
+		if claim != did[fields[1]] {
+			t.Errorf("sequence %s: the pinger says %q, the server did %q", fields[1], claim, did[fields[1]])
+		}
+	}
+}
+
+func TestDoctorInEachCase(t *testing.T) {
+	client, server := namespaces(t)
+	need(t, "ss", "python3")
+	ours, peer := build(t, "."), build(t, filepath.Join("..", "udppingserver"))
+	script := filepath.Join(t.TempDir(), "server.py")
+	if err := os.WriteFile(script, []byte(pythonServer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon(t, in(server, peer, "--loss", "0", "8080")...)
+	daemon(t, in(server, peer, "--loss", "lab", "8081")...)
+	daemon(t, in(server, peer, "--loss", "100%", "8082")...)
+	daemon(t, in(server, "python3", script, "12000", "0")...)
+	for _, port := range []string{"8080", "8081", "8082", "12000"} {
+		listening(t, server, port)
+	}
+	const nothing = "udp dport 1"
+	for _, tt := range []struct {
+		name, hook, match string
+		port              string
+		code              int
+		want              []string
+	}{
+		{"open", "input", nothing, "8080", 0, []string{"OPEN: ", "10 of 10", "from 64 to 65000 bytes pass"}},
+		{"open with losses", "input", nothing, "8081", 0, []string{"OPEN: ", "from 64 to 65000 bytes pass"}},
+		{"open, plain lab server", "input", nothing, "12000", 0, []string{"OPEN: ", "the first 1024 bytes"}},
+		{"closed", "input", nothing, "8099", 1, []string{"CLOSED: ", "came back as ICMP port unreachable"}},
+		{"requests dropped", "input", "udp dport 8080", "8080", 1, []string{"FILTERED ON THE WAY THERE", "received 0 of the UDP requests"}},
+		{"replies dropped", "output", "udp sport 8080", "8080", 1, []string{"REPLIES ARE LOST", "received 10 of the UDP requests and answered 10"}},
+		{"dropped on purpose", "input", nothing, "8082", 1, []string{"ANSWERED BY SILENCE", "received 10 of the UDP requests and answered 0"}},
+		{"all dropped", "input", "meta l4proto { tcp, udp }", "8080", 1, []string{"FILTERED OR DROPPED", "no connection to the same port either"}},
+		{"filtered, no TCP server", "input", "udp dport 12000", "12000", 1, []string{"FILTERED OR DROPPED", "the connection was refused, so the host is up"}},
+		{"large ones dropped", "input", "meta l4proto udp meta length > 1000", "8080", 1, []string{"OPEN FOR SOME SIZES ONLY", "of 972 bytes pass, of 973 bytes no more"}},
+		{"no route", "input", nothing, "", 1, []string{"UNREACHABLE"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rule(t, server, tt.hook, tt.match)
+			target := "10.213.0.2:" + tt.port
+			if tt.port == "" {
+				target = "198.51.100.1"
+			}
+			out, code := command(t, in(client, ours, "doctor", "-W", "0.5", target)...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("%q is missing", want)
+				}
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
+	}
+}

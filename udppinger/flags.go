@@ -6,13 +6,12 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
-
-	"github.com/urfave/cli/v2"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
+
+	"github.com/urfave/cli/v2"
 )
 
 type addrPort = netip.AddrPort

@@ -10,15 +10,14 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
-
 	"topdown/udppinger/internal/doctor"
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
 )
 
 // job is the run of one target and its report.
@@ -26,7 +25,7 @@ type job struct {
 	pinger  *ping.Pinger
 	summary *report.Summary
 	views   *views
-	conn    io.Closer
+	conn    interface{ Close() }
 }
 
 // open gets ready to ping a target.
@@ -185,7 +184,7 @@ func examine(c *cli.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := matches(options, targets[0].addr); err != nil {
+	if err = matches(options, targets[0].addr); err != nil {
 		return err
 	}
 	timeout := timeOf(c, "timeout")
@@ -219,7 +218,7 @@ func heartbeat(c *cli.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := matches(options, targets[0].addr); err != nil {
+	if err = matches(options, targets[0].addr); err != nil {
 		return err
 	}
 	interval := timeOf(c, "interval")

@@ -12,12 +12,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/urfave/cli/v2"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"
 	"topdown/udppinger/internal/wire"
+
+	"github.com/urfave/cli/v2"
 )
 
 // Exit codes, those of ping.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -61,11 +60,9 @@ func build(t *testing.T, dir string) string {
 }
 
 // daemon starts a program and ends it with the test.
-func daemon(t *testing.T, args ...string) *bytes.Buffer {
+func daemon(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +70,6 @@ func daemon(t *testing.T, args ...string) *bytes.Buffer {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
-	return &out
 }
 
 func command(t *testing.T, args ...string) (string, int) {

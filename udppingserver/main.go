@@ -14,14 +14,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/urfave/cli/v2"
-	"go.uber.org/zap"
-
 	"topdown/pkg/logging"
 	"topdown/udppingserver/internal/echo"
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/metrics"
+
+	"github.com/urfave/cli/v2"
+	"go.uber.org/zap"
 )
 
 // Exit codes.
@@ -90,7 +89,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 }
 
 // serve builds the server from the flags and runs it.
-func serve(c *cli.Context) (err error) {
+func serve(c *cli.Context) error {
 	stdout, stderr := c.App.Writer, c.App.ErrWriter
 	log, err := logging.New(stderr, c.String("log-level"), c.String("log-format"))
 	if err != nil {
@@ -126,31 +125,33 @@ func serve(c *cli.Context) (err error) {
 	if server.Rate == 0 {
 		server.Rate = -1
 	}
+	flush := func() error { return nil }
 	if name := c.String("truth"); name != "" {
-		file, err := os.Create(name)
-		if err != nil {
-			return fmt.Errorf("truth file: %w", err)
+		file, failed := os.Create(name)
+		if failed != nil {
+			return fmt.Errorf("truth file: %w", failed)
 		}
 		server.Truth = echo.NewTruth(file)
-		defer func() { err = errors.Join(err, server.Truth.Flush(), file.Close()) }()
+		flush = func() error { return errors.Join(server.Truth.Flush(), file.Close()) }
 	}
-	if err := server.Listen(addr); err != nil {
+	if err = server.Listen(addr); err != nil {
 		return fmt.Errorf("%w%s", err, hint(err))
 	}
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	if at := c.String("metrics-addr"); at != "" {
-		ln, err := net.Listen("tcp", at)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen for metrics: %w", err), server.Close())
+		ln, failed := net.Listen("tcp", at)
+		if failed != nil {
+			server.Close()
+			return fmt.Errorf("listen for metrics: %w", failed)
 		}
 		log.Info("metrics", zap.String("url", fmt.Sprintf("http://%s/metrics", ln.Addr())))
 		go metrics.Serve(ctx, ln, func(w io.Writer) { metrics.Write(w, server.Counters()) })
 	}
 	go onStatisticsSignal(ctx, func() {
 		if server.Truth != nil {
-			if err := server.Truth.Flush(); err != nil {
-				log.Error("truth file", zap.Error(err))
+			if failed := server.Truth.Flush(); failed != nil {
+				log.Error("truth file", zap.Error(failed))
 			}
 		}
 		_ = server.WriteStatistics(stdout)
@@ -158,7 +159,7 @@ func serve(c *cli.Context) (err error) {
 	ready(stdout, server, c)
 	err = server.Serve(ctx)
 	fmt.Fprintln(stdout)
-	return errors.Join(err, server.WriteStatistics(stdout))
+	return errors.Join(err, server.WriteStatistics(stdout), flush())
 }
 
 // address returns the address to listen on from the positional arguments.

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/stats"
@@ -178,7 +177,7 @@ func (d *Doctor) askOverTCP(ctx context.Context) (Finding, error) {
 	question := format.Append(nil, 1, time.Now())
 	stop := time.AfterFunc(max(d.Timeout, time.Second), conn.Interrupt)
 	defer stop.Stop()
-	if err := conn.Send(1, question); err != nil {
+	if err = conn.Send(1, question); err != nil {
 		d.Say("TCP: %v", err)
 		return Filtered, nil
 	}

@@ -3,7 +3,6 @@ package ping
 import (
 	"context"
 	"time"
-
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )

@@ -8,11 +8,10 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // peer is a UDP server that does with each request what its script says: script

@@ -16,7 +16,7 @@ const DefaultPort = 8080
 // into host and port. An empty host is this one.
 func SplitTarget(s string) (host string, port uint16, err error) {
 	port = DefaultPort
-	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+	if addr, failed := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); failed == nil {
 		return addr.String(), port, nil
 	}
 	host = s
@@ -25,8 +25,8 @@ func SplitTarget(s string) (host string, port uint16, err error) {
 		if host, text, err = net.SplitHostPort(s); err != nil {
 			return "", 0, fmt.Errorf("%q is not HOST[:PORT]: an IPv6 address with a port is written [ADDRESS]:PORT", s)
 		}
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
+		n, failed := strconv.ParseUint(text, 10, 16)
+		if failed != nil || n == 0 {
 			return "", 0, fmt.Errorf("%q: the port must be a number from 1 to 65535", s)
 		}
 		port = uint16(n)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/bits"
 	"time"
-
 	"topdown/udppinger/internal/wire"
 )
 
@@ -280,7 +279,7 @@ func (t *Tracker) Expire(now time.Duration, drops uint64) {
 	for at, ok := t.NextExpiry(); ok && at <= now; at, ok = t.NextExpiry() {
 		p := t.at(t.oldest)
 		t.oldest++
-		if t.unfound > 0 && !(p.covered && !p.answered) {
+		if t.unfound > 0 && (!p.covered || p.answered) {
 			t.unfound--
 			p.Reason = errNoRoom
 			t.settle(p, Dropped)

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // script drives a tracker with a clock of its own. Probes are sent every second.

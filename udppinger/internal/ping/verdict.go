@@ -2,7 +2,6 @@ package ping
 
 import (
 	"time"
-
 	"topdown/udppinger/internal/wire"
 )
 
@@ -67,7 +66,6 @@ type Probe struct {
 
 	sent                    int64 // the time in the message, microseconds since 1970
 	covered, seen, answered bool  // what the server told about it
-	pastTimeout             bool
 }
 
 // Server is what the server said in its reply to a probe.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"time"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/stats"
 )
@@ -80,9 +79,9 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 	if p.Came > 0 {
 		rtt = p.RTT
 		rt.Timestamps.Client.Receive = &span{s.Start.Add(p.Came).UnixNano(), int64(p.Came)}
-		rt.Delay.RTT = ref(int64(p.RTT))
+		rt.Delay.RTT = new(int64(p.RTT))
 		if v.last > 0 {
-			rt.IPDV.RTT = ref(int64((p.RTT - v.last).Abs()))
+			rt.IPDV.RTT = new(int64((p.RTT - v.last).Abs()))
 		}
 	}
 	v.last = rtt
@@ -90,7 +89,7 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 		received := p.Server.Received.UnixNano()
 		rt.Timestamps.Server = &serverSpans{span{Wall: received}, span{Wall: received + int64(p.Server.Residence)}}
 		there, back := s.oneWay(p)
-		rt.Delay.Send, rt.Delay.Receive = ref(int64(there)), ref(int64(back))
+		rt.Delay.Send, rt.Delay.Receive = new(int64(there)), new(int64(back))
 	}
 	row, _ := json.Marshal(rt) // cannot fail: numbers and strings
 	if v.written > 0 {
@@ -100,9 +99,9 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 	v.print("\n%s", row)
 }
 
-func ref[T any](v T) *T { return &v }
-
 // lostName says whether a probe was lost, in irtt's words.
+//
+//go:fix inline
 func lostName(p *ping.Probe) string {
 	switch {
 	case p.Verdict != ping.Lost:
@@ -205,14 +204,14 @@ func figures(s *Summary) statistics {
 		LostThere:      c.LostThere, LostAtServer: c.LostAtServer, LostBack: c.LostBack, LostUnknown: c.LostUnknown,
 	}
 	if s.RTT.N > 0 {
-		f.RTT.Median = ref(int64(s.RTT.Percentile(50)))
-		f.RTT.P90 = ref(int64(s.RTT.Percentile(90)))
-		f.RTT.P99 = ref(int64(s.RTT.Percentile(99)))
+		f.RTT.Median = new(int64(s.RTT.Percentile(50)))
+		f.RTT.P90 = new(int64(s.RTT.Percentile(90)))
+		f.RTT.P99 = new(int64(s.RTT.Percentile(99)))
 	}
 	if c.Extended {
 		f.SendDelayChange = change(&s.There)
 		f.BackDelayChange = change(&s.Back)
-		f.ServerProcessing = ref(newDurations(&s.Residence))
+		f.ServerProcessing = new(newDurations(&s.Residence))
 	}
 	return f
 }
@@ -277,17 +276,17 @@ func (v *NDJSON) Event(s *Summary, e ping.Event) {
 		r.Where = p.Where.String()
 	}
 	if p.Came > 0 {
-		r.RTT, r.TTL, r.Bytes = ref(int64(p.RTT)), p.TTL, p.Bytes
+		r.RTT, r.TTL, r.Bytes = new(int64(p.RTT)), p.TTL, p.Bytes
 	}
 	if p.Server != nil {
-		r.Held = ref(int64(p.Server.Residence))
+		r.Held = new(int64(p.Server.Residence))
 	}
 	v.write(r)
 }
 
 // End implements View.
 func (v *NDJSON) End(s *Summary) error {
-	v.write(record{Event: "end", Target: address(&s.Target), Stats: ref(figures(s))})
+	v.write(record{Event: "end", Target: address(&s.Target), Stats: new(figures(s))})
 	return v.err
 }
 

@@ -6,11 +6,10 @@ import (
 	"math"
 	"strings"
 	"time"
+	"topdown/udppinger/internal/ping"
 	"unicode/utf8"
 
 	"github.com/guptarohit/asciigraph"
-
-	"topdown/udppinger/internal/ping"
 )
 
 // Graph draws RTT over time in characters, with losses marked below.

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
-
 	"topdown/udppinger/internal/ping"
+	"unicode/utf8"
 )
 
 // Live keeps one line of a terminal up to date while a run prints no lines of

@@ -14,12 +14,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

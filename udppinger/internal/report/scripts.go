@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
 	"topdown/udppinger/internal/ping"
 )
 

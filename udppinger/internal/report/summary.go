@@ -6,7 +6,6 @@ package report
 import (
 	"fmt"
 	"time"
-
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/stats"
 )

@@ -75,4 +75,4 @@ func (t *TCP) Interrupt() {
 }
 
 // Close closes the connection.
-func (t *TCP) Close() error { return t.conn.Close() }
+func (t *TCP) Close() { t.conn.Close() }

@@ -92,16 +92,23 @@ func (u *UDP) setUp(family int, o Options) (err error) {
 	_ = unix.SetsockoptInt(u.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // the system may give less
 	_ = u.number()                                                       // no stamps, no harm
 	if o.Source.IsValid() {
-		from, err := sockaddr(o.Source)
-		if err != nil {
+		if err = u.bind(o.Source); err != nil {
 			return err
-		}
-		if err := unix.Bind(u.fd, from); err != nil {
-			return fmt.Errorf("bind to the source %s: %w", o.Source, err)
 		}
 	}
 	u.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC)
 	return os.NewSyscallError("eventfd", err)
+}
+
+func (u *UDP) bind(source netip.AddrPort) error {
+	from, err := sockaddr(source)
+	if err == nil {
+		err = unix.Bind(u.fd, from)
+	}
+	if err != nil {
+		return fmt.Errorf("bind to the source %s: %w", source, err)
+	}
+	return nil
 }
 
 // number has the kernel number its stamps from 0 again.
@@ -149,15 +156,15 @@ func (u *UDP) Receive() (Notice, error) {
 			return n, nil
 		}
 		n, err := u.receiveMessage()
-		switch err {
-		case nil:
+		switch {
+		case err == nil:
 			return n, nil
-		case unix.EAGAIN:
-			if err := u.wait(); err != nil {
-				return Notice{}, err
+		case errors.Is(err, unix.EAGAIN):
+			if failed := u.wait(); failed != nil {
+				return Notice{}, failed
 			}
-		case unix.EINTR:
-		default: // the short form of what is in the error queue
+		case errors.Is(err, unix.EINTR):
+		default:
 		}
 	}
 }
@@ -258,15 +265,12 @@ func (u *UDP) Interrupt() {
 }
 
 // Close gives the socket up. Nobody may be using it any more: see Interrupt.
-func (u *UDP) Close() error {
-	u.release()
-	return nil
-}
+func (u *UDP) Close() { u.release() }
 
 func (u *UDP) release() {
-	unix.Close(u.fd)
+	_ = unix.Close(u.fd)
 	if u.wake >= 0 {
-		unix.Close(u.wake)
+		_ = unix.Close(u.wake)
 	}
 }
 

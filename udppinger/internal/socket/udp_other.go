@@ -141,4 +141,4 @@ func (u *UDP) Interrupt() {
 }
 
 // Close gives the socket up.
-func (u *UDP) Close() error { return u.conn.Close() }
+func (u *UDP) Close() { u.conn.Close() }

@@ -40,11 +40,11 @@ func (s *Series) Add(at, rtt time.Duration, lost bool) {
 	if len(s.Points) == s.limit {
 		half := s.Points[:0]
 		for i := 0; i < s.limit; i += 2 {
-			p := s.Points[i]
+			two := s.Points[i]
 			if i+1 < s.limit {
-				p = merge(p, s.Points[i+1])
+				two = merge(two, s.Points[i+1])
 			}
-			half = append(half, p)
+			half = append(half, two)
 		}
 		s.Points = half
 		s.each *= 2

@@ -13,11 +13,11 @@ import (
 
 // vectors reads testdata/extension.txt, which both ends of the protocol test
 // themselves against: pairs of lines, a request and the server's reply to it.
-func vectors(t testing.TB) (pairs [][2]string) {
-	t.Helper()
+func vectors(tb testing.TB) (pairs [][2]string) {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "extension.txt"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {
@@ -29,7 +29,7 @@ func vectors(t testing.TB) (pairs [][2]string) {
 		pairs = append(pairs, [2]string{lines[i], lines[i+1]})
 	}
 	if len(pairs) != 5 {
-		t.Fatalf("%d vectors, want 5", len(pairs))
+		tb.Fatalf("%d vectors, want 5", len(pairs))
 	}
 	return pairs
 }

@@ -3,7 +3,6 @@ package echo
 import (
 	"hash/maphash"
 	"time"
-
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
 )

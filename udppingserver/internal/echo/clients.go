@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"time"
-
 	"topdown/udppingserver/internal/wire"
 )
 

@@ -18,10 +18,9 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"topdown/udppingserver/internal/impair"
 
 	"go.uber.org/zap"
-
-	"topdown/udppingserver/internal/impair"
 )
 
 // Server answers pings. Set the fields, call Listen, then Serve.
@@ -96,14 +95,16 @@ func (s *Server) Listen(addr string) error {
 	for _, conn := range append([]*net.UDPConn{first}, others...) {
 		socket, err := newSocket(conn)
 		if err != nil {
-			return errors.Join(err, s.Close())
+			s.Close()
+			return err
 		}
 		s.shards = append(s.shards, s.newShard(socket))
 	}
 	if s.TCP {
 		ln, err := net.Listen("tcp", sameAddress(addr, s.Addr()))
 		if err != nil {
-			return errors.Join(fmt.Errorf("listen for TCP on the port of the UDP socket: %w", err), s.Close())
+			s.Close()
+			return fmt.Errorf("listen for TCP on the port of the UDP socket: %w", err)
 		}
 		s.listener = ln
 	}
@@ -116,14 +117,13 @@ func (s *Server) Addr() netip.AddrPort {
 }
 
 // Close gives up the sockets. Serve does so itself.
-func (s *Server) Close() error {
+func (s *Server) Close() {
 	for _, sh := range s.shards {
-		sh.socket.conn.Close()
+		_ = sh.socket.conn.Close()
 	}
 	if s.listener != nil {
 		s.listener.Close()
 	}
-	return nil
 }
 
 // Serve answers until ctx is done, and then returns nil. Replies that are still
@@ -131,7 +131,7 @@ func (s *Server) Close() error {
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.Close() })
+	stop := context.AfterFunc(ctx, s.Close)
 	defer stop()
 
 	var wg sync.WaitGroup

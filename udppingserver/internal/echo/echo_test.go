@@ -15,11 +15,10 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // start runs a server on a free port of loopback until the test is over.
@@ -443,7 +442,7 @@ func TestLimitedPacketsAreSeenButNotAnswered(t *testing.T) {
 	}
 }
 
-func listenUDP(t testing.TB) *net.UDPConn {
+func listenUDP(t *testing.T) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
 	"topdown/udppingserver/internal/impair"
 )
 

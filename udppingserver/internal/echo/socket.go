@@ -36,7 +36,7 @@ func bind(addr string, count int) (first *net.UDPConn, others []*net.UDPConn, er
 		conn, err := config.ListenPacket(context.Background(), "udp", addr)
 		if err != nil {
 			for _, c := range others {
-				c.Close()
+				_ = c.Close()
 			}
 			return nil, nil, fmt.Errorf("listen for UDP: %w", err)
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"text/tabwriter"
-
 	"topdown/udppingserver/internal/wire"
 )
 

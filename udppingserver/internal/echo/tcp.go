@@ -9,10 +9,9 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+	"topdown/udppingserver/internal/wire"
 
 	"go.uber.org/zap"
-
-	"topdown/udppingserver/internal/wire"
 )
 
 // Limits of TCP.
@@ -98,7 +97,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			wire.Fill(message, req, own.run.report(now, time.Since(now)))
 		}
 		s.tcp.lines.Add(1)
-		if _, err := out.Write(line); err != nil {
+		if _, failed := out.Write(line); failed != nil {
 			return
 		}
 		if err != nil { // the last line had no end

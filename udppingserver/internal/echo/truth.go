@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
 )

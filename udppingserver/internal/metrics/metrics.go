@@ -13,10 +13,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"topdown/udppingserver/internal/echo"
 
 	"github.com/VictoriaMetrics/metrics"
-
-	"topdown/udppingserver/internal/echo"
 )
 
 const (
@@ -26,7 +25,7 @@ const (
 )
 
 // Serve answers requests on ln with what write writes, until ctx is done.
-func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) error {
+func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 	var wg sync.WaitGroup
@@ -35,7 +34,7 @@ func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) error {
 	for {
 		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
-			return nil
+			return
 		}
 		if err != nil {
 			time.Sleep(10 * time.Millisecond)

@@ -13,11 +13,11 @@ import (
 
 // vectors reads testdata/extension.txt, which both ends of the protocol test
 // themselves against: pairs of lines, a request and the server's reply to it.
-func vectors(t testing.TB) (pairs [][2]string) {
-	t.Helper()
+func vectors(tb testing.TB) (pairs [][2]string) {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "extension.txt"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {
@@ -29,7 +29,7 @@ func vectors(t testing.TB) (pairs [][2]string) {
 		pairs = append(pairs, [2]string{lines[i], lines[i+1]})
 	}
 	if len(pairs) < 3 {
-		t.Fatalf("only %d vectors", len(pairs))
+		tb.Fatalf("only %d vectors", len(pairs))
 	}
 	return pairs
 }
@@ -100,17 +100,20 @@ func TestParse(t *testing.T) {
 		{"another verb", "Hello 2 4.25", Request{Verb: Other, Seq: 2, Sent: 4250 * time.Millisecond}, true},
 		{
 			"extension", "Ping 7 1.5 TD1 00000000000000FF " + slot,
-			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255, Extended: true}, true,
+			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255, Extended: true},
+			true,
 		},
 		{
 			"padding after the slot", "Ping 7 1.5 TD1 00000000000000FF " + slot + " xxx",
-			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255, Extended: true}, true,
+			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255, Extended: true},
+			true,
 		},
 		{"slot too short", "Ping 7 1.5 TD1 00000000000000FF " + slot[1:], Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond}, true},
 		{"nonce in small letters", "Ping 7 1.5 TD1 00000000000000ff " + slot, Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond}, true},
 		{
 			"slot half filled", "Ping 7 1.5 TD1 00000000000000FF " + slot[1:] + "0",
-			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255}, true,
+			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255},
+			true,
 		},
 		{"empty", "", Request{}, false},
 		{"no sequence", "Ping", Request{}, false},

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
-
 	"topdown/udppinger/internal/wire"
 )
 

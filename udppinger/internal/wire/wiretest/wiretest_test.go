@@ -5,10 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"topdown/udppinger/internal/wire"
 
 	"github.com/google/go-cmp/cmp"
-
-	"topdown/udppinger/internal/wire"
 )
 
 func TestReplyIsTheServersReply(t *testing.T) {

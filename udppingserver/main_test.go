@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// output is what a running program has written so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// await waits until the pattern stands in the output, and returns its first group.
+func (o *output) await(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if m := re.FindStringSubmatch(o.String()); m != nil {
+			return m[len(m)-1]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q does not come:\n%s", pattern, o.String())
+		}
+	}
+}
+
+// program runs the program until stop is called, which returns its exit code.
+func program(t *testing.T, args ...string) (stdout, stderr *output, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	stdout, stderr = &output{}, &output{}
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, append([]string{"udppingserver"}, args...), stdout, stderr) }()
+	stop = sync.OnceValue(func() int {
+		cancel()
+		select {
+		case c := <-code:
+			return c
+		case <-time.After(5 * time.Second):
+			t.Error("the program does not end within 5 s")
+			return -1
+		}
+	})
+	t.Cleanup(func() { stop() })
+	return stdout, stderr, stop
+}
+
+const readyLine = `Ready to serve: .*? on (\S+),`
+
+func exchange(t *testing.T, network, addr, message string) string {
+	t.Helper()
+	conn, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, message); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 100)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buffer[:n])
+}
+
+func TestServesUDPAndTCPAndEndsWithStatistics(t *testing.T) {
+	stdout, stderr, stop := program(t, "--loss", "0", "127.0.0.1:0")
+	addr := stdout.await(t, readyLine)
+	if got := exchange(t, "udp", addr, "Ping 1 5.5"); got != "PING 1 5.5" {
+		t.Errorf("UDP: %q", got)
+	}
+	if got := exchange(t, "tcp", addr, "how do you do\n"); got != "HOW DO YOU DO\n" {
+		t.Errorf("TCP: %q", got)
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	for _, want := range []string{"client  received  answered  dropped on purpose", "all UDP         1         1", "1 TCP lines answered"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, stdout)
+		}
+	}
+}
+
+func TestBarePortOnAllAddresses(t *testing.T) {
+	stdout, _, _ := program(t, "--loss", "0", "0")
+	_, port, err := net.SplitHostPort(stdout.await(t, readyLine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := exchange(t, "udp", "127.0.0.1:"+port, "ping"); got != "PING" {
+		t.Errorf("IPv4: %q", got)
+	}
+	if probe, err := net.ListenPacket("udp6", "[::1]:0"); err == nil {
+		probe.Close()
+		if got := exchange(t, "udp", "[::1]:"+port, "ping"); got != "PING" {
+			t.Errorf("IPv6: %q", got)
+		}
+	}
+}
+
+func TestTruthFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "truth.ndjson")
+	stdout, _, stop := program(t, "--loss", "0", "--truth", name, "127.0.0.1:0")
+	exchange(t, "udp", stdout.await(t, readyLine), "Ping 7 5.5")
+	stop()
+	text, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(text), `"seq":7,"bytes":10,"verdict":"answered"`) {
+		t.Errorf("truth %q, %v", text, err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	stdout, stderr, _ := program(t, "--loss", "0", "--metrics-addr", "127.0.0.1:0", "127.0.0.1:0")
+	addr := stdout.await(t, readyLine)
+	at := stderr.await(t, `http://(\S+)/metrics`)
+	exchange(t, "udp", addr, "ping")
+	ask := func(request string) string {
+		conn, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(conn, request)
+		all, _ := io.ReadAll(conn)
+		return string(all)
+	}
+	page := ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	for _, want := range []string{"HTTP/1.1 200 OK\r\n", "udppingserver_packets_received_total 1\n", `udppingserver_packets_total{verdict="answered"} 1` + "\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing:\n%s", want, page)
+		}
+	}
+	head, body, _ := strings.Cut(page, "\r\n\r\n")
+	if want := fmt.Sprintf("Content-Length: %d\r\n", len(body)); !strings.Contains(head+"\r\n", want) {
+		t.Errorf("%q is missing:\n%s", want, head)
+	}
+	for request, status := range map[string]string{
+		"GET / HTTP/1.1\r\n\r\n":         "404 Not Found",
+		"POST /metrics HTTP/1.1\r\n\r\n": "405 Method Not Allowed",
+		"hello\r\n\r\n":                  "400 Bad Request",
+	} {
+		if got := ask(request); !strings.HasPrefix(got, "HTTP/1.1 "+status+"\r\n") {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--loss", "30"}, 2, "for 30 percent write 30%"},
+		{[]string{"--loss", "much"}, 2, `"much" is not a share of packets`},
+		{[]string{"--burst", "2", "--loss", "100%"}, 2, "burst"},
+		{[]string{"--corrupt", "200%"}, 2, "corrupt"},
+		{[]string{"--delay", "-1s"}, 2, "cannot be negative"},
+		{[]string{"--silence", "0s"}, 2, "silence"},
+		{[]string{"--rate", "-5"}, 2, "rate"},
+		{[]string{"--bogus"}, 2, "not defined: -bogus"},
+		{[]string{"--log-level", "loud"}, 2, "log level"},
+		{[]string{"http"}, 2, `"http" is not a port`},
+		{[]string{"70000"}, 2, `"70000" is not a port`},
+		{[]string{"8080", "9090"}, 2, "one port is enough"},
+		{[]string{taken.LocalAddr().String()}, 1, "another program has this port"},
+		{[]string{"--truth", "/nowhere/at/all", "127.0.0.1:0"}, 1, "truth file"},
+		{[]string{"--metrics-addr", "nowhere", "127.0.0.1:0"}, 1, "listen for metrics"},
+	} {
+		_, stderr, stop := program(t, tt.args...)
+		stderr.await(t, "udppingserver: ")
+		if code := stop(); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("%v: exit code %d, want %d\n%s", tt.args, code, tt.code, stderr)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,7 +132,7 @@ func namespaces(t *testing.T) (client, server []string) {
 func rule(t *testing.T, where []string, hook, match string) {
 	t.Helper()
 	text := fmt.Sprintf("add table inet td\ndelete table inet td\ntable inet td { chain c { type filter hook %s priority 0\n%s counter drop\n}\n}\n", hook, match)
-	cmd := exec.Command(where[0], append(where[1:], "nft", "-f", "-")...)
+	cmd := exec.Command(where[0], in(where[1:], "nft", "-f", "-")...)
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s%s", err, out, text)
@@ -139,10 +140,14 @@ func rule(t *testing.T, where []string, hook, match string) {
 }
 
 // dropped returns how many packets the rule has dropped.
-func dropped(t *testing.T, where []string) string {
+func dropped(t *testing.T, where []string) uint64 {
 	t.Helper()
-	out, _ := command(t, append(where, "nft", "list", "table", "inet", "td")...)
-	return regexp.MustCompile(`counter packets (\d+)`).FindStringSubmatch(out)[1]
+	out, _ := command(t, in(where, "nft", "list", "table", "inet", "td")...)
+	n, err := strconv.ParseUint(regexp.MustCompile(`counter packets (\d+)`).FindStringSubmatch(out)[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func in(where []string, args ...string) []string {
@@ -255,8 +260,12 @@ func TestLossDirectionIsNamed(t *testing.T) {
 		if s.Sent != 1000 || s.Lost < 200 || s.Lost > 400 || other != 0 || s.LostAtServer != 0 || named+s.LostUnknown != s.Lost || s.LostUnknown > 20 {
 			t.Errorf("lost on the way %s: %+v", tt.name, s)
 		}
-		if n := dropped(t, server); n != fmt.Sprint(s.Lost) {
-			t.Errorf("lost on the way %s: the pinger says %d, the firewall %s", tt.name, s.Lost, n)
+		// A server that sends in batches is told of a packet that the firewall
+		// drops behind others only when it has tried again, so that some
+		// packets are counted twice on the way back.
+		n := dropped(t, server)
+		if n < s.Lost || n > s.Lost+20 || tt.name == "there" && n != s.Lost {
+			t.Errorf("lost on the way %s: the pinger says %d, the firewall %d", tt.name, s.Lost, n)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	window = 256 // requests under way
+	window = 128 // requests under way
 	batch  = 32
 	size   = 64
 

@@ -86,6 +86,23 @@ func (s *Server) Listen(addr string) error {
 	s.limit = newLimiter(s.Rate)
 	s.beats = newHeartbeats(s.Out, s.Silence)
 
+	for try := 1; ; try++ {
+		err := s.open(addr)
+		if err == nil {
+			return nil
+		}
+		s.Close()
+		s.shards, s.listener = nil, nil
+		// A port that is free for UDP need not be so for TCP; when any port
+		// will do, take another.
+		if _, port, _ := net.SplitHostPort(addr); port != "0" || try == 10 {
+			return err
+		}
+	}
+}
+
+// open opens the sockets.
+func (s *Server) open(addr string) error {
 	// Step 1: a UDP socket, bound to the port. Go's ListenPacket is the
 	// textbook's socket() and bind() in one call.
 	first, others, err := bind(addr, s.Sockets)
@@ -93,20 +110,18 @@ func (s *Server) Listen(addr string) error {
 		return err
 	}
 	for _, conn := range append([]*net.UDPConn{first}, others...) {
-		socket, err := newSocket(conn)
-		if err != nil {
-			s.Close()
-			return err
+		socket, failed := newSocket(conn)
+		if failed != nil {
+			return failed
 		}
 		s.shards = append(s.shards, s.newShard(socket))
 	}
 	if s.TCP {
-		ln, err := net.Listen("tcp", sameAddress(addr, s.Addr()))
+		s.listener, err = net.Listen("tcp", sameAddress(addr, s.Addr()))
 		if err != nil {
-			s.Close()
+			s.listener = nil
 			return fmt.Errorf("listen for TCP on the port of the UDP socket: %w", err)
 		}
-		s.listener = ln
 	}
 	return nil
 }

@@ -186,9 +186,10 @@ func writeDirections(w io.Writer, s *Summary) {
 		fmt.Fprintf(w, "Lost on the way there %d, at the server on purpose %d, on the way back %d, unknown %d\n",
 			c.LostThere, c.LostAtServer, c.LostBack, c.LostUnknown)
 	}
-	fmt.Fprintf(w, "One-way delay above its least: there avg %s max %s, back avg %s max %s; in the server avg %s\n",
+	fmt.Fprintf(w, "One-way delay above its least: there avg %s max %s, back avg %s max %s\n",
 		micros(s.There.Mean()-s.There.Min), micros(s.There.Max-s.There.Min),
-		micros(s.Back.Mean()-s.Back.Min), micros(s.Back.Max-s.Back.Min), micros(s.Residence.Mean()))
+		micros(s.Back.Mean()-s.Back.Min), micros(s.Back.Max-s.Back.Min))
+	fmt.Fprintf(w, "Time in the server avg %s max %s\n", micros(s.Residence.Mean()), micros(s.Residence.Max))
 }
 
 func address(t *Target) string {

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	window = 128 // requests under way
+	window = 192 // requests under way
 	batch  = 32
 	size   = 64
 

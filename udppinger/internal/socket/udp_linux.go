@@ -153,6 +153,9 @@ func (u *UDP) Receive() (Notice, error) {
 			return Notice{}, net.ErrClosed
 		}
 		if n, ok := u.receiveError(); ok {
+			if n.Kind == Message {
+				continue // an error of this host: Send has returned it
+			}
 			return n, nil
 		}
 		n, err := u.receiveMessage()
@@ -205,7 +208,7 @@ func (u *UDP) receiveMessage() (Notice, error) {
 }
 
 // receiveError takes one entry out of the socket's error queue: a transmit stamp
-// or an ICMP error.
+// or an ICMP error, or, with the kind Message, something else.
 func (u *UDP) receiveError() (notice Notice, ok bool) {
 	n, oobn, _, _, err := unix.Recvmsg(u.fd, u.buffer, u.oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 	if err != nil {
@@ -224,10 +227,14 @@ func (u *UDP) receiveError() (notice Notice, ok bool) {
 				return
 			}
 			e := (*unix.SockExtendedErr)(unsafe.Pointer(&data[0]))
-			if e.Origin == unix.SO_EE_ORIGIN_TIMESTAMPING {
+			switch e.Origin {
+			case unix.SO_EE_ORIGIN_TIMESTAMPING:
 				notice.Kind, notice.Data = Stamp, nil
 				notice.Tag = u.first.Load() + uint64(e.Data)
 				return
+			case unix.SO_EE_ORIGIN_ICMP, unix.SO_EE_ORIGIN_ICMP6:
+			default:
+				notice.Kind = Message
 			}
 			notice.Err = unix.Errno(e.Errno)
 			notice.From = offender(data[size:])

@@ -109,6 +109,7 @@ func (s *Server) open(addr string) error {
 	if err != nil {
 		return err
 	}
+	s.Sockets = 1 + len(others) // as many as this system shares a port among
 	for _, conn := range append([]*net.UDPConn{first}, others...) {
 		socket, failed := newSocket(conn)
 		if failed != nil {

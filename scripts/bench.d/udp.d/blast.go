@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	window = 192 // requests under way
-	batch  = 32
+	window = 64 // requests under way: few enough for a default receive buffer
+	batch  = 16
 	size   = 64
 
 	udpSegment = 103 // UDP_SEGMENT of udp(7)
@@ -85,14 +85,19 @@ func run(target string, d time.Duration) error {
 		if failure = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_UDP, udpSegment, size); failure != nil {
 			return
 		}
-		begin, last := time.Now(), time.Now()
+		begin := time.Now()
+		last, settled := begin, begin
 		underway, lost := 0, 0
 		for {
 			now := time.Now()
 			if now.Sub(begin) >= d {
 				break
 			}
-			for underway+batch <= window {
+			// Losses would leave ever fewer requests under way, and measure
+			// the server's waking up instead of its speed: now and then wait
+			// for what is under way, and take what does not come as lost.
+			pause := now.Sub(settled) > 20*time.Millisecond
+			for !pause && underway+batch <= window {
 				for i := range batch {
 					binary.BigEndian.PutUint64(messages[i*size:], sequence.Add(1))
 				}
@@ -107,9 +112,10 @@ func run(target string, d time.Duration) error {
 				replies.Add(uint64(n))
 				underway -= int(n)
 				last = now
-			} else if now.Sub(last) > 100*time.Millisecond { // what is under way is lost
-				lost += underway
-				underway, last = 0, now
+			}
+			if pause && (underway <= 0 || now.Sub(last) > 5*time.Millisecond) {
+				lost += max(underway, 0)
+				underway, settled, last = 0, now, now
 			}
 		}
 		fmt.Printf("%.0f\n", float64(replies.Load())/time.Since(begin).Seconds())

@@ -204,7 +204,7 @@ func (t *Tracker) Stray(from string, data []byte, note string) {
 // damaged or cut off: the one among the latest that it differs least from, if
 // that is little, and less than from any other.
 func (t *Tracker) nearest(reply []byte) *Probe {
-	const latest = 64
+	const latest = 1024
 	if len(reply) < len("PING 1") {
 		return nil
 	}

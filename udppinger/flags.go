@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"
 	"topdown/udppinger/internal/socket"

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"time"
+
 	"topdown/udppinger/internal/doctor"
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/report"
 	"topdown/udppinger/internal/wire"

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
 	"topdown/pkg/logging"
 	"topdown/udppingserver/internal/echo"
 	"topdown/udppingserver/internal/impair"

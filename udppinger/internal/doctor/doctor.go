@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/stats"

@@ -3,6 +3,7 @@ package ping
 import (
 	"context"
 	"time"
+
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )

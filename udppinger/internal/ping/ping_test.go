@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/bits"
 	"time"
+
 	"topdown/udppinger/internal/wire"
 )
 

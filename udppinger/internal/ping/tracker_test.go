@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"
 

@@ -2,6 +2,7 @@ package ping
 
 import (
 	"time"
+
 	"topdown/udppinger/internal/wire"
 )
 

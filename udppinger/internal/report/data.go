@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/stats"
 )

@@ -6,8 +6,9 @@ import (
 	"math"
 	"strings"
 	"time"
-	"topdown/udppinger/internal/ping"
 	"unicode/utf8"
+
+	"topdown/udppinger/internal/ping"
 
 	"github.com/guptarohit/asciigraph"
 )

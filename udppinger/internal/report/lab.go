@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 )
 

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"topdown/udppinger/internal/ping"
 	"unicode/utf8"
+
+	"topdown/udppinger/internal/ping"
 )
 
 // Live keeps one line of a terminal up to date while a run prints no lines of

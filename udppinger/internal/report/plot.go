@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
 	"topdown/udppinger/internal/ping"
 
 	"gonum.org/v1/plot"

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"

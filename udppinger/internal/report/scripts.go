@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 )
 

@@ -6,6 +6,7 @@ package report
 import (
 	"fmt"
 	"time"
+
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/stats"
 )

@@ -3,6 +3,7 @@ package echo
 import (
 	"hash/maphash"
 	"time"
+
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
 )

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"time"
+
 	"topdown/udppingserver/internal/wire"
 )
 

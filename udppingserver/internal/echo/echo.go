@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
 	"topdown/udppingserver/internal/impair"
 
 	"go.uber.org/zap"

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
 

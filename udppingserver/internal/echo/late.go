@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 	"time"
+
 	"topdown/udppingserver/internal/impair"
 )
 

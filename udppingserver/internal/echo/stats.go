@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"text/tabwriter"
+
 	"topdown/udppingserver/internal/wire"
 )
 

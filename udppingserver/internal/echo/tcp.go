@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
 	"topdown/udppingserver/internal/wire"
 
 	"go.uber.org/zap"

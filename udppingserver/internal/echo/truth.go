@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
 	"topdown/udppingserver/internal/impair"
 	"topdown/udppingserver/internal/wire"
 )

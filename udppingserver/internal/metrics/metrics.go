@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"topdown/udppingserver/internal/echo"
 
 	"github.com/VictoriaMetrics/metrics"

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
+
 	"topdown/udppinger/internal/wire"
 )
 

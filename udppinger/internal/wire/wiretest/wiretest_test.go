@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
 	"topdown/udppinger/internal/wire"
 
 	"github.com/google/go-cmp/cmp"

@@ -6,6 +6,7 @@ package exchange
 import (
 	"context"
 	"io"
+	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
 )
@@ -13,6 +14,9 @@ import (
 // Request is a request on its way to an origin. Hop-by-hop fields, those named
 // in Connection and Proxy-Authorization have been removed; Host is rewritten
 // from the URI.
+//
+// It belongs to the caller again once Exchange has returned and the response's
+// body is closed; what is kept longer is copied (strings never change).
 type Request struct {
 	Method string
 	Scheme string // "http", "https" or "ftp"
@@ -48,22 +52,58 @@ func (r *Request) Say(section, decision string) {
 }
 
 // Response is a final response, or a 101, on its way to the client. Hop-by-hop
-// fields have been removed.
+// fields have been removed. Whoever receives it does not change it: it may be
+// shared.
 type Response struct {
 	Status int
 	Reason string
 	Fields httpmsg.Fields
+	Result Result // what the cache had to do with it
 	// Body is the content and never nil. It must be closed; closed before its
 	// end it gives up the transfer. A read error other than io.EOF means that
 	// the content is broken off, which the client must be shown as such.
 	Body io.ReadCloser
-	// Framing is the content's length, or Chunked or UntilClose if unknown.
+	// Framing is the content's length, or Chunked or UntilClose if unknown. For
+	// HEAD and 304 there is no content, and Framing says nothing: a
+	// Content-Length field, if any, is part of Fields.
 	Framing httpmsg.Framing
 	// Trailers is as in Request.
 	Trailers func() httpmsg.Fields
 	// Upgraded, for a 101, is the connection to the origin.
-	Upgraded io.ReadWriteCloser
+	Upgraded Upgraded
+
+	// Content, if not nil, is the whole content, in memory that nobody changes;
+	// Body need not be read then.
+	Content []byte
+	// Memo, if not nil, is where whoever writes the response to a client may
+	// keep the bytes written. Every response with the same Memo has the same
+	// status, fields and content.
+	Memo *Memo
 }
+
+// Memo holds a response as it was written to a client.
+type Memo struct{ atomic.Pointer[[]byte] }
+
+// Upgraded is a connection that has left HTTP after a 101: what is read comes
+// from the origin, what is written goes there.
+type Upgraded interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
+// Result says in one word what the cache had to do with a response, for the
+// access log and the metrics. It is "" where no cache was asked.
+type Result string
+
+// The results.
+const (
+	Hit         Result = "HIT"         // fresh from the store
+	Stale       Result = "STALE"       // stale from the store, as RFC 5861 or max-stale allows
+	Revalidated Result = "REVALIDATED" // from the store after a 304
+	Collapsed   Result = "COLLAPSED"   // from another client's fetch under way
+	Miss        Result = "MISS"        // from the origin, perhaps stored
+	Bypass      Result = "BYPASS"      // a request that the cache takes no part in
+)
 
 // Transport carries out exchanges. It may be used by many goroutines at a time.
 // Exchange returns once the head of the final response is there; its body

@@ -6,7 +6,6 @@ package exchange
 import (
 	"context"
 	"io"
-	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
 )
@@ -33,12 +32,19 @@ type Request struct {
 	// end; nil where there can be none.
 	Trailers func() httpmsg.Fields
 
+	// Upgrade is the protocol that the client asks to change to (RFC 9110,
+	// section 7.8), "" for none.
+	Upgrade string
+
 	// Interim, if not nil, is called for each interim (1xx) response but 101,
 	// in order, before Exchange returns.
 	Interim func(*httpmsg.Response)
 	// Explain, if not nil, is told each decision on the way with the section
 	// of the RFC behind it.
 	Explain func(section, decision string)
+	// Trace, if not nil, is shown each head that goes to the origin (">") or
+	// comes from it ("<"), as on the wire but for masked credentials.
+	Trace func(direction string, head []byte)
 }
 
 // URI returns the request's absolute URI, the primary cache key.
@@ -71,18 +77,7 @@ type Response struct {
 	Trailers func() httpmsg.Fields
 	// Upgraded, for a 101, is the connection to the origin.
 	Upgraded Upgraded
-
-	// Content, if not nil, is the whole content, in memory that nobody changes;
-	// Body need not be read then.
-	Content []byte
-	// Memo, if not nil, is where whoever writes the response to a client may
-	// keep the bytes written. Every response with the same Memo has the same
-	// status, fields and content.
-	Memo *Memo
 }
-
-// Memo holds a response as it was written to a client.
-type Memo struct{ atomic.Pointer[[]byte] }
 
 // Upgraded is a connection that has left HTTP after a 101: what is read comes
 // from the origin, what is written goes there.

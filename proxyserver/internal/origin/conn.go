@@ -1,0 +1,340 @@
+package origin
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
+)
+
+// errDied is what exchange returns when the connection ended before the first
+// octet of an answer.
+var errDied = errors.New("the connection died before any answer")
+
+// maxInterim is how many 1xx responses may come before the final one.
+const maxInterim = 64
+
+// conn is one connection to an origin, in use by one exchange at a time.
+type conn struct {
+	*netio.Conn
+	transport *Transport
+	key       poolKey
+	reused    bool
+	idleSince time.Duration
+	resp      httpmsg.Response
+}
+
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// exchange sends req and reads the head of the final response. On an error the
+// connection is of no more use.
+func (c *conn) exchange(req *exchange.Request) (*exchange.Response, error) {
+	if c.transport.opts.Lab && req.Framing == httpmsg.Chunked {
+		return nil, &exchange.Error{
+			Status: 411, Type: "http_request_error", Step: "sending the request as HTTP/1.0",
+			Err: errors.New("HTTP/1.0 needs a Content-Length"),
+		}
+	}
+	out, _ := scratch.Get().(*[]byte)
+	defer func() {
+		if cap(*out) <= 64<<10 {
+			scratch.Put(out)
+		}
+	}()
+	var err error
+	*out, err = c.appendHead((*out)[:0], req)
+	if err != nil {
+		return nil, &exchange.Error{Status: 400, Type: "http_request_error", Step: "writing the request", Err: err}
+	}
+	if req.Trace != nil {
+		req.Trace(">", *out)
+	}
+	c.Timeout(c.transport.opts.ResponseTimeout)
+	if _, err = c.Write(*out); err != nil {
+		return nil, errDied
+	}
+	var up *upload
+	if req.Body != nil {
+		up = &upload{conn: c, body: req.Body, trailers: req.Trailers, chunked: req.Framing == httpmsg.Chunked}
+		go up.run()
+	}
+	return c.receive(req, up)
+}
+
+// appendHead appends the request's head as it goes to this origin.
+func (c *conn) appendHead(dst []byte, req *exchange.Request) ([]byte, error) {
+	opts := &c.transport.opts
+	parent := opts.Dialer.Parent
+	if !httpmsg.IsToken(req.Method) || strings.ContainsAny(req.Path, " \r\n\x00") {
+		return dst, httpmsg.ErrUnsafe
+	}
+	b := append(append(dst, req.Method...), ' ')
+	if parent != nil && req.Scheme == "http" {
+		b = append(append(append(b, req.Scheme...), "://"...), req.Host...)
+	}
+	if req.Path != "*" || parent == nil {
+		b = append(b, req.Path...)
+	}
+	if opts.Lab {
+		b = append(b, " HTTP/1.0\r\n"...)
+	} else {
+		b = append(b, " HTTP/1.1\r\n"...)
+	}
+	b, err := httpmsg.AppendField(b, "Host", req.Host)
+	if err != nil {
+		return dst, err
+	}
+	if b, err = httpmsg.AppendFields(b, req.Fields); err != nil {
+		return dst, err
+	}
+	if parent != nil && parent.Authorization != "" && req.Scheme == "http" {
+		if b, err = httpmsg.AppendField(b, "Proxy-Authorization", parent.Authorization); err != nil {
+			return dst, err
+		}
+	}
+	switch {
+	case req.Body == nil && (req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH"):
+		b = append(b, "Content-Length: 0\r\n"...)
+	case req.Body != nil && req.Framing == httpmsg.Chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case req.Body != nil:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), int64(req.Framing), 10), "\r\n"...)
+	}
+	switch {
+	case opts.Lab:
+		b = append(b, "Connection: close\r\nProxy-Connection: close\r\n"...)
+	case req.Upgrade != "":
+		if b, err = httpmsg.AppendField(b, "Upgrade", req.Upgrade); err != nil {
+			return dst, err
+		}
+		b = append(b, "Connection: upgrade\r\n"...)
+	}
+	return append(b, "\r\n"...), nil
+}
+
+// receive reads heads until the final one and makes the response of it.
+func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, error) {
+	for range maxInterim {
+		if err := c.Wait(); err != nil {
+			if netio.IsTimeout(err) {
+				return nil, c.timeout()
+			}
+			if up.failed() != nil {
+				return nil, up.failed()
+			}
+			return nil, errDied
+		}
+		resp := &c.resp
+		resp.Fields = make(httpmsg.Fields, 0, 16)
+		if err := resp.Read(c, c.transport.opts.Limits); err != nil {
+			return nil, c.headError(err)
+		}
+		if req.Trace != nil {
+			if head, err := httpmsg.AppendResponse(nil, resp); err == nil {
+				req.Trace("<", head)
+			}
+		}
+		switch {
+		case resp.Status == 101:
+			return c.upgraded(req)
+		case resp.Status < 200:
+			if req.Interim != nil {
+				stripHop(&resp.Fields)
+				req.Interim(resp)
+			}
+			c.Timeout(c.transport.opts.ResponseTimeout)
+			continue
+		}
+		return c.final(req, up)
+	}
+	return nil, c.protocolError(errors.New("too many interim responses"))
+}
+
+func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, error) {
+	resp := &c.resp
+	framing, err := resp.Framing(req.Method)
+	if err != nil {
+		return nil, c.headError(err)
+	}
+	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme == "http" {
+		return nil, &exchange.Error{
+			Status: 502, Type: "proxy_configuration_error", Step: "asking the parent proxy",
+			Err: errors.New("the parent proxy does not accept this proxy's user name and password"),
+		}
+	}
+	both := &struct {
+		exchange.Response
+		body
+	}{}
+	b := &both.body
+	b.conn, b.upload = c, up
+	b.persistent = !c.transport.opts.Lab && resp.Persistent() && framing != httpmsg.UntilClose
+	b.Reset(c, framing, httpmsg.BodyLimits{})
+	c.clean(framing)
+	r := &both.Response
+	r.Status, r.Reason, r.Fields = resp.Status, resp.Reason, resp.Fields
+	r.Body, r.Framing = b, framing
+	if framing == httpmsg.Chunked {
+		r.Trailers = func() httpmsg.Fields { return safeTrailers(b.Trailers) }
+	}
+	resp.Fields = nil
+	if framing == 0 {
+		b.finish()
+	}
+	return r, nil
+}
+
+// clean makes the response's fields those of a message that is passed on.
+func (c *conn) clean(framing httpmsg.Framing) {
+	resp := &c.resp
+	trailer := ""
+	if framing == httpmsg.Chunked {
+		trailer = resp.Fields.Get("Trailer")
+	}
+	stripHop(&resp.Fields)
+	if resp.Fields.Count("Content-Length") > 1 || strings.Contains(resp.Fields.Get("Content-Length"), ",") {
+		first, _, _ := strings.Cut(resp.Fields.Get("Content-Length"), ",")
+		resp.Fields.Set("Content-Length", httpmsg.TrimOWS(first))
+	}
+	if trailer != "" {
+		resp.Fields.Add("Trailer", trailer)
+	}
+	// A recipient with a clock that stores or passes on a response without a
+	// Date adds one (RFC 9110, section 6.6.1).
+	if !resp.Fields.Has("Date") {
+		resp.Fields.Add("Date", string(httpmsg.AppendDate(nil, c.transport.opts.Now())))
+	}
+	resp.Fields.Add("Via", c.transport.via[resp.Minor])
+}
+
+func (c *conn) upgraded(req *exchange.Request) (*exchange.Response, error) {
+	if req.Upgrade == "" {
+		return nil, c.protocolError(errors.New("it changed the protocol unasked"))
+	}
+	resp := &c.resp
+	protocol := resp.Fields.Get("Upgrade")
+	stripHop(&resp.Fields)
+	resp.Fields.Add("Upgrade", protocol)
+	resp.Fields.Add("Via", c.transport.via[resp.Minor])
+	c.Timeout(0)
+	return &exchange.Response{
+		Status: 101, Reason: resp.Reason, Fields: resp.Fields,
+		Body: noBody{}, Upgraded: c.Conn,
+	}, nil
+}
+
+func (c *conn) headError(err error) error {
+	switch {
+	case netio.IsTimeout(err):
+		return c.timeout()
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return &exchange.Error{
+			Status: 502, Type: "http_response_incomplete", Step: "reading the answer of " + c.key.host,
+			Err: errors.New("the connection was closed in the middle of the head"),
+		}
+	}
+	return c.protocolError(err)
+}
+
+func (c *conn) timeout() error {
+	return &exchange.Error{
+		Status: 504, Type: "http_response_timeout", Step: "waiting for the answer of " + c.key.host,
+		Err: errors.New("nothing came within the time limit"),
+	}
+}
+
+func (c *conn) protocolError(err error) error {
+	return &exchange.Error{Status: 502, Type: "http_protocol_error", Step: "reading the answer of " + c.key.host, Err: err}
+}
+
+type noBody struct{}
+
+func (noBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (noBody) Close() error             { return nil }
+
+// upload sends the content of a request while the response may already come.
+type upload struct {
+	conn     *conn
+	body     io.Reader
+	trailers func() httpmsg.Fields
+	chunked  bool
+
+	finished atomic.Bool
+	err      atomic.Pointer[exchange.Error]
+}
+
+// done reports whether all has been sent; a nil upload has nothing to send.
+func (u *upload) done() bool { return u == nil || u.finished.Load() }
+
+// failed returns why the client's content could not be read, if that is so.
+func (u *upload) failed() error {
+	if u == nil {
+		return nil
+	}
+	if err := u.err.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (u *upload) run() {
+	buf := make([]byte, 32<<10)
+	var chunk []byte
+	for {
+		n, err := u.body.Read(buf)
+		if n > 0 {
+			piece := buf[:n]
+			if u.chunked {
+				chunk = httpmsg.AppendChunk(chunk[:0], piece)
+				piece = chunk
+			}
+			u.conn.Timeout(u.conn.transport.opts.ResponseTimeout)
+			if _, werr := u.conn.Write(piece); werr != nil {
+				return // the origin may have answered early; the answer tells
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			// The origin must not take a broken body for a whole one.
+			u.err.Store(bodyError(err))
+			u.conn.Close()
+			return
+		}
+	}
+	if u.chunked {
+		var trailers httpmsg.Fields
+		if u.trailers != nil {
+			trailers = safeTrailers(u.trailers())
+		}
+		last, err := httpmsg.AppendLastChunk(nil, trailers)
+		if err == nil {
+			_, err = u.conn.Write(last)
+		}
+		if err != nil {
+			return
+		}
+	}
+	u.finished.Store(true)
+}
+
+func bodyError(err error) *exchange.Error {
+	if known, ok := errors.AsType[*exchange.Error](err); ok {
+		return known
+	}
+	status := 400
+	if known, ok := errors.AsType[*httpmsg.Error](err); ok {
+		status = known.Status
+	} else if netio.IsTimeout(err) {
+		status = 408
+	}
+	return &exchange.Error{Status: status, Type: "http_request_error", Step: "reading the content of the request", Err: err}
+}

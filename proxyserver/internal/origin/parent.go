@@ -1,0 +1,187 @@
+package origin
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
+)
+
+// Parent is a proxy that stands between this one and all origins.
+type Parent struct {
+	Host string // "name:port"
+	// Authorization is the value of Proxy-Authorization, "" for none.
+	Authorization string
+}
+
+// ParseParent reads http://[user:password@]host[:port], port 3128 by default.
+func ParseParent(s string) (*Parent, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		// The error of url.Parse repeats its argument, password and all.
+		return nil, errors.New("not a URL: use http://host:port")
+	}
+	if u.Scheme != "http" || u.Hostname() == "" || u.Path != "" && u.Path != "/" {
+		return nil, errors.New("use http://host:port")
+	}
+	name, port := SplitHost(u.Host, "3128")
+	parent := &Parent{Host: net.JoinHostPort(name, port)}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		parent.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	}
+	return parent, nil
+}
+
+// Tunnel returns a connection to host for CONNECT: a direct one, or one through
+// the parent.
+func (d *Dialer) Tunnel(ctx context.Context, host string) (net.Conn, error) {
+	if d.Parent == nil {
+		return d.Dial(ctx, host, "443")
+	}
+	if err := d.checkLiteral(host, "443"); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout())
+	defer cancel()
+	conn, err := d.dialParent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, port := SplitHost(host, "443")
+	if err = d.connectThrough(ctx, conn, net.JoinHostPort(name, port)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// dialParent connects to the parent, which the operator has named and the rules
+// for targets therefore do not touch.
+func (d *Dialer) dialParent(ctx context.Context) (net.Conn, error) {
+	name, port := SplitHost(d.Parent.Host, "3128")
+	return d.dial(ctx, name, port, nil)
+}
+
+// checkLiteral applies the address rules to what can be known of a target
+// whose name the parent will look up.
+func (d *Dialer) checkLiteral(host, defaultPort string) error {
+	name, port := SplitHost(host, defaultPort)
+	addr, err := netip.ParseAddr(name)
+	if err != nil || d.Check == nil {
+		return nil
+	}
+	full, err := netip.ParseAddrPort(net.JoinHostPort(addr.Unmap().String(), port))
+	if err != nil {
+		return &exchange.Error{Status: 400, Type: "http_request_error", Step: "finding the port", Err: err}
+	}
+	if err = d.Check(name, full); err != nil {
+		if known, ok := errors.AsType[*exchange.Error](err); ok {
+			return known
+		}
+		return &exchange.Error{Status: 403, Type: "destination_ip_prohibited", Step: "checking the address of " + name, Err: err}
+	}
+	return nil
+}
+
+// connectThrough asks the parent on conn for a tunnel to target.
+func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target string) error {
+	fail := func(err error) error {
+		return &exchange.Error{Status: 502, Type: "proxy_internal_error", Step: "asking the parent proxy for a tunnel", Err: err}
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return fail(err)
+		}
+	}
+	req := httpmsg.Request{Method: "CONNECT", Target: target, Minor: 1, Fields: httpmsg.Fields{{Name: "Host", Value: target}}}
+	if d.Parent.Authorization != "" {
+		req.Fields.Add("Proxy-Authorization", d.Parent.Authorization)
+	}
+	head, err := httpmsg.AppendRequest(nil, &req)
+	if err != nil {
+		return fail(err)
+	}
+	if _, err = conn.Write(head); err != nil {
+		return fail(err)
+	}
+	// Octet by octet: what follows the head belongs to the tunnel, and the
+	// connection must stay bare so that the kernel can splice it.
+	var resp httpmsg.Response
+	if err = readBare(conn, &resp); err != nil {
+		if netio.IsTimeout(err) {
+			return &exchange.Error{Status: 504, Type: "connection_timeout", Step: "asking the parent proxy for a tunnel", Err: errors.New("no answer within the time limit")}
+		}
+		return fail(err)
+	}
+	if resp.Status < 200 || resp.Status > 299 {
+		return fail(fmt.Errorf("it answered %d %s", resp.Status, resp.Reason))
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// readBare reads a head from conn and not one octet more.
+func readBare(conn net.Conn, resp *httpmsg.Response) error {
+	src := &bareSource{conn: conn}
+	return resp.Read(src, httpmsg.Limits{Fields: 8 << 10})
+}
+
+// bareSource is an httpmsg.Source that never reads ahead.
+type bareSource struct {
+	conn net.Conn
+	buf  []byte
+}
+
+func (s *bareSource) Read(p []byte) (int, error) {
+	if len(s.buf) > 0 {
+		n := copy(p, s.buf)
+		s.buf = s.buf[n:]
+		return n, nil
+	}
+	return s.conn.Read(p)
+}
+
+func (s *bareSource) Peek(n int) ([]byte, error) {
+	if missing := n - len(s.buf); missing > 0 {
+		at := len(s.buf)
+		s.buf = append(s.buf, make([]byte, missing)...)
+		got, err := io.ReadFull(s.conn, s.buf[at:])
+		s.buf = s.buf[:at+got]
+		if err != nil {
+			return s.buf, err
+		}
+	}
+	return s.buf[:n], nil
+}
+
+func (s *bareSource) Discard(n int) (int, error) {
+	if _, err := s.Peek(n); err != nil {
+		return 0, err
+	}
+	s.buf = s.buf[n:]
+	return n, nil
+}
+
+func (s *bareSource) Buffered() int { return len(s.buf) }
+
+func (s *bareSource) ReadSlice(delim byte) ([]byte, error) {
+	for i := 0; ; i++ {
+		b, err := s.Peek(i + 1)
+		if err != nil {
+			return b, err
+		}
+		if b[i] == delim {
+			s.buf = s.buf[i+1:]
+			return b, nil
+		}
+	}
+}

@@ -5,7 +5,9 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"io"
+	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
 )
@@ -77,7 +79,18 @@ type Response struct {
 	Trailers func() httpmsg.Fields
 	// Upgraded, for a 101, is the connection to the origin.
 	Upgraded Upgraded
+
+	// Content, if not nil, is the whole content, in memory that nobody changes;
+	// Body need not be read then.
+	Content []byte
+	// Memo, if not nil, is where whoever writes the response to a client may
+	// keep the bytes written. Every response with the same Memo has the same
+	// status, fields and content.
+	Memo *Memo
 }
+
+// Memo holds a response as it was written to a client.
+type Memo struct{ atomic.Pointer[[]byte] }
 
 // Upgraded is a connection that has left HTTP after a 101: what is read comes
 // from the origin, what is written goes there.
@@ -120,3 +133,15 @@ func (e *Error) Error() string { return e.Step + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Schemes passes each request to the transport for its scheme.
+type Schemes map[string]Transport
+
+// Exchange implements Transport.
+func (s Schemes) Exchange(ctx context.Context, req *Request) (*Response, error) {
+	next, ok := s[req.Scheme]
+	if !ok {
+		return nil, &Error{Status: 501, Type: "http_request_error", Step: "choosing a protocol", Err: errors.New("nothing here speaks " + req.Scheme)}
+	}
+	return next.Exchange(ctx, req)
+}

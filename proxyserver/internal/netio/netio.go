@@ -295,3 +295,10 @@ func (c *Conn) Linger() {
 func IsTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
+
+// WriteBuffers writes several buffers with one call where the system allows it.
+func (c *Conn) WriteBuffers(buffers net.Buffers) (int64, error) {
+	n, err := buffers.WriteTo(c.Conn)
+	c.Sent.Add(n)
+	return n, err
+}

@@ -76,7 +76,7 @@ func (c *conn) appendHead(dst []byte, req *exchange.Request) ([]byte, error) {
 		return dst, httpmsg.ErrUnsafe
 	}
 	b := append(append(dst, req.Method...), ' ')
-	if parent != nil && req.Scheme == "http" {
+	if parent != nil && req.Scheme != "https" {
 		b = append(append(append(b, req.Scheme...), "://"...), req.Host...)
 	}
 	if req.Path != "*" || parent == nil {
@@ -94,7 +94,7 @@ func (c *conn) appendHead(dst []byte, req *exchange.Request) ([]byte, error) {
 	if b, err = httpmsg.AppendFields(b, req.Fields); err != nil {
 		return dst, err
 	}
-	if parent != nil && parent.Authorization != "" && req.Scheme == "http" {
+	if parent != nil && parent.Authorization != "" && req.Scheme != "https" {
 		if b, err = httpmsg.AppendField(b, "Proxy-Authorization", parent.Authorization); err != nil {
 			return dst, err
 		}
@@ -163,7 +163,7 @@ func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, err
 	if err != nil {
 		return nil, c.headError(err)
 	}
-	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme == "http" {
+	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme != "https" {
 		return nil, &exchange.Error{
 			Status: 502, Type: "proxy_configuration_error", Step: "asking the parent proxy",
 			Err: errors.New("the parent proxy does not accept this proxy's user name and password"),

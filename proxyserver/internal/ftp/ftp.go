@@ -1,0 +1,471 @@
+// Package ftp is a transport for ftp URLs: it carries out a GET as the dialogue
+// of RFC 959, USER, PASS, CWD, TYPE, EPSV or PASV, RETR, QUIT. It reads only;
+// it never lets the server name another host for the data connection, and a
+// file counts as fetched only after the server has said so (226) and the size
+// is right.
+//
+// RFC 959 (FTP), RFC 2428 (EPSV), RFC 3659 (SIZE, MDTM, REST), RFC 1738,
+// section 3.2 (ftp URLs).
+package ftp
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
+)
+
+// Transport implements exchange.Transport for the scheme ftp.
+type Transport struct {
+	// Dial returns a connection to host, "name" or "name:port", after every
+	// check that it takes; required.
+	Dial    func(ctx context.Context, host, defaultPort string) (net.Conn, error)
+	Clock   *netio.Clock     // required
+	Timeout time.Duration    // for each reply and between two pieces of content; default 60 s
+	Now     func() time.Time // default time.Now
+}
+
+const maxListing = 8 << 20
+
+// session is one dialogue.
+type session struct {
+	*control
+	transport *Transport
+	ctx       context.Context
+	host      string
+}
+
+// Exchange implements exchange.Transport.
+func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	if req.Method != "GET" && req.Method != "HEAD" {
+		return nil, &exchange.Error{Status: 405, Type: "http_request_error", Step: "using ftp", Err: errors.New("only GET and HEAD are understood for ftp URLs")}
+	}
+	dirs, file, err := splitPath(req.Path)
+	if err != nil {
+		return nil, &exchange.Error{Status: 400, Type: "http_request_error", Step: "reading the path", Err: err}
+	}
+	conn, err := t.Dial(ctx, req.Host, "21")
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		control:   &control{Conn: netio.NewConn(conn, t.Clock), timeout: t.Timeout, trace: req.Trace},
+		transport: t, ctx: ctx, host: req.Host,
+	}
+	if s.timeout <= 0 {
+		s.timeout = 60 * time.Second
+	}
+	resp, err := s.fetch(req, dirs, file)
+	if err != nil {
+		s.quit()
+		return s.answer(err)
+	}
+	return resp, nil
+}
+
+// answer turns what went wrong into a response or an error for the client.
+func (s *session) answer(err error) (*exchange.Response, error) {
+	failure := &exchange.Error{Status: 502, Type: "http_protocol_error", Step: "talking FTP with " + s.host, Err: err}
+	if known, ok := errors.AsType[*exchange.Error](err); ok {
+		return nil, known
+	}
+	if netio.IsTimeout(err) {
+		failure.Status, failure.Type = 504, "http_response_timeout"
+		failure.Err = errors.New("nothing came within the time limit")
+	}
+	if errors.Is(err, errUnsafe) {
+		failure.Status, failure.Type = 400, "http_request_error"
+	}
+	r, ok := errors.AsType[*reply](err)
+	if !ok {
+		return nil, failure
+	}
+	switch r.code {
+	case 530, 332:
+		body := []byte("The FTP server asks for a user name and password.\n")
+		return s.response(401, "Unauthorized", httpmsg.Fields{
+			{Name: "WWW-Authenticate", Value: `Basic realm="ftp"`},
+			{Name: "Content-Type", Value: "text/plain"},
+			{Name: "Cache-Control", Value: "no-store"},
+		}, &memory{rest: body}, httpmsg.Framing(len(body))), nil
+	case 550:
+		failure.Status, failure.Type = 404, "http_response_incomplete"
+	case 421, 425, 426, 450:
+		failure.Status, failure.Type = 503, "destination_unavailable"
+	}
+	return nil, failure
+}
+
+// splitPath takes a URL's path apart: directories to change to one after
+// another, and a file, "" for a directory.
+func splitPath(p string) (dirs []string, file string, err error) {
+	p, _, _ = strings.Cut(p, "?")
+	if i := strings.LastIndex(p, ";type="); i >= 0 {
+		p = p[:i]
+	}
+	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
+	for i, segment := range segments {
+		decoded, err := url.PathUnescape(segment)
+		if err != nil {
+			return nil, "", errors.New("a percent-encoding in the path is malformed")
+		}
+		if strings.ContainsAny(decoded, "\r\n\x00") {
+			return nil, "", errUnsafe
+		}
+		switch {
+		case i == len(segments)-1:
+			file = decoded
+		case decoded != "":
+			dirs = append(dirs, decoded)
+		}
+	}
+	return dirs, file, nil
+}
+
+func (s *session) fetch(req *exchange.Request, dirs []string, file string) (*exchange.Response, error) {
+	r, err := s.reply()
+	if err == nil && r.code == 120 {
+		r, err = s.reply()
+	}
+	if err = expect(r, err, 220); err != nil {
+		return nil, err
+	}
+	if err = s.login(req); err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		r, err = s.command("CWD", dir)
+		if err = expect(r, err, 250, 200); err != nil {
+			return nil, err
+		}
+	}
+	r, err = s.command("TYPE", "I")
+	if err = expect(r, err, 200); err != nil {
+		return nil, err
+	}
+	if file == "" {
+		return s.list(req, req.Path)
+	}
+	return s.file(req, file)
+}
+
+// expect returns r as an error unless its code is one of codes.
+func expect(r *reply, err error, codes ...int) error {
+	if err != nil {
+		return err
+	}
+	for _, code := range codes {
+		if r.code == code {
+			return nil
+		}
+	}
+	return r
+}
+
+func (s *session) login(req *exchange.Request) error {
+	user, password := "anonymous", "anonymous@"
+	if encoded, ok := strings.CutPrefix(req.Fields.Get("Authorization"), "Basic "); ok {
+		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+		if err != nil {
+			return &exchange.Error{Status: 400, Type: "http_request_error", Step: "reading the credentials", Err: errors.New("they are not Basic ones")}
+		}
+		user, password, _ = strings.Cut(string(decoded), ":")
+	}
+	r, err := s.command("USER", user)
+	if err == nil && r.code == 331 {
+		r, err = s.command("PASS", password)
+	}
+	return expect(r, err, 230, 202)
+}
+
+func (s *session) file(req *exchange.Request, name string) (*exchange.Response, error) {
+	size := int64(-1)
+	r, err := s.command("SIZE", name)
+	if err != nil {
+		return nil, err
+	}
+	if r.code == 213 {
+		if n, bad := strconv.ParseInt(strings.TrimSpace(r.text), 10, 64); bad == nil && n >= 0 {
+			size = n
+		}
+	}
+	if r.code == 550 && s.enter(name) {
+		return s.list(req, req.Path+"/")
+	}
+	fields := httpmsg.Fields{{Name: "Content-Type", Value: contentType(name)}}
+	if r, err = s.command("MDTM", name); err != nil {
+		return nil, err
+	}
+	modified, dated := time.Time{}, false
+	if r.code == 213 {
+		if modified, err = time.Parse("20060102150405", firstWord(r.text)); err == nil {
+			dated = true
+			fields.Add("Last-Modified", string(httpmsg.AppendDate(nil, modified)))
+		}
+	}
+	if since, ok := httpmsg.ParseDate(req.Fields.Get("If-Modified-Since"), s.now()); ok && dated && !modified.After(since) {
+		s.quit()
+		return s.response(304, "Not Modified", fields, &memory{}, 0), nil
+	}
+	if size >= 0 {
+		fields.Add("Accept-Ranges", "bytes")
+	}
+	if req.Method == "HEAD" {
+		s.quit()
+		if size >= 0 {
+			fields.Add("Content-Length", strconv.FormatInt(size, 10))
+		}
+		return s.response(200, "OK", fields, &memory{}, 0), nil
+	}
+	first, last, partial := int64(0), size-1, false
+	if size > 0 && !req.Fields.Has("If-Range") {
+		first, last, partial = parseRange(req.Fields.Get("Range"), size)
+	}
+	data, err := s.retrieve("RETR", name, &first)
+	if err != nil {
+		return nil, err
+	}
+	if first == 0 && partial && last < 0 {
+		partial = false
+	}
+	b := &body{session: s, data: data, left: -1}
+	status, reason, framing := 200, "OK", httpmsg.UntilClose
+	if size >= 0 {
+		b.left = size - first
+		framing = httpmsg.Framing(b.left)
+	}
+	if partial {
+		status, reason = 206, "Partial Content"
+		b.cut = last < size-1
+		b.left = last - first + 1
+		framing = httpmsg.Framing(b.left)
+		fields.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, size))
+	}
+	return s.response(status, reason, fields, b, framing), nil
+}
+
+// enter reports whether name is a directory, and is in it then.
+func (s *session) enter(name string) bool {
+	r, err := s.command("CWD", name)
+	return err == nil && (r.code == 250 || r.code == 200)
+}
+
+// parseRange reads "bytes=first-" and "bytes=first-last"; anything else, and
+// what cannot be satisfied, is the whole file.
+func parseRange(value string, size int64) (first, last int64, partial bool) {
+	spec, ok := strings.CutPrefix(value, "bytes=")
+	from, to, dash := strings.Cut(spec, "-")
+	if !ok || !dash || strings.Contains(spec, ",") {
+		return 0, size - 1, false
+	}
+	first, err := strconv.ParseInt(from, 10, 64)
+	if err != nil || first < 0 || first >= size {
+		return 0, size - 1, false
+	}
+	last = size - 1
+	if to != "" {
+		n, err := strconv.ParseInt(to, 10, 64)
+		if err != nil || n < first {
+			return 0, size - 1, false
+		}
+		last = min(n, last)
+	}
+	return first, last, true
+}
+
+// retrieve opens the data connection for RETR or LIST. If the server cannot
+// begin at *from, an error says so.
+func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, error) {
+	addr, err := s.passive()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.transport.Dial(s.ctx, addr.String(), "")
+	if err != nil {
+		return nil, err
+	}
+	data := netio.NewConn(conn, s.transport.Clock)
+	if *from > 0 {
+		r, restErr := s.command("REST", strconv.FormatInt(*from, 10))
+		if restErr = expect(r, restErr, 350); restErr != nil {
+			data.Close()
+			return nil, restErr
+		}
+	}
+	r, err := s.command(verb, argument)
+	if err = expect(r, err, 150, 125); err != nil {
+		data.Close()
+		return nil, err
+	}
+	return data, nil
+}
+
+func (s *session) list(req *exchange.Request, where string) (*exchange.Response, error) {
+	fields := httpmsg.Fields{
+		{Name: "Content-Type", Value: "text/html; charset=utf-8"},
+		{Name: "Content-Security-Policy", Value: "default-src 'none'; style-src 'unsafe-inline'"},
+		{Name: "Cache-Control", Value: "no-cache"},
+	}
+	if req.Method == "HEAD" {
+		s.quit()
+		return s.response(200, "OK", fields, &memory{}, 0), nil
+	}
+	var start int64
+	data, err := s.retrieve("LIST", "", &start)
+	if err != nil {
+		return nil, err
+	}
+	data.Timeout(s.timeout)
+	listing, err := io.ReadAll(io.LimitReader(data, maxListing))
+	data.Close()
+	data.Release()
+	if err != nil {
+		return nil, fmt.Errorf("read the listing: %w", err)
+	}
+	r, err := s.reply()
+	if err = expect(r, err, 226, 250); err != nil {
+		return nil, err
+	}
+	s.quit()
+	content := page("ftp://"+s.host+strings.TrimRight(where, "/")+"/", string(listing))
+	return s.response(200, "OK", fields, &memory{rest: content}, httpmsg.Framing(len(content))), nil
+}
+
+func (s *session) response(status int, reason string, fields httpmsg.Fields, body io.ReadCloser, framing httpmsg.Framing) *exchange.Response {
+	fields.Add("Date", string(httpmsg.AppendDate(nil, s.now())))
+	return &exchange.Response{Status: status, Reason: reason, Fields: fields, Body: body, Framing: framing}
+}
+
+func (s *session) now() time.Time {
+	if s.transport.Now != nil {
+		return s.transport.Now()
+	}
+	return time.Now()
+}
+
+// quit ends the dialogue as it should be ended, without waiting long.
+func (s *session) quit() {
+	s.timeout = min(s.timeout, 2*time.Second)
+	s.Renew(s.timeout)
+	s.command("QUIT", "") //nolint:errcheck // the connection is closed in any case
+	s.Conn.Close()
+	s.Release()
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(s), " ")
+	word, _, _ = strings.Cut(word, ".")
+	return word
+}
+
+func contentType(name string) string {
+	if kind := mime.TypeByExtension(path.Ext(name)); kind != "" {
+		return kind
+	}
+	return "application/octet-stream"
+}
+
+// body is a file on its way. The last octets are held back until the server has
+// confirmed that the transfer is complete.
+type body struct {
+	session *session
+	data    *netio.Conn
+	left    int64 // octets to come, -1 if unknown
+	cut     bool  // the file goes on after what was asked for
+	err     error
+	closed  bool
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil || b.closed {
+		return 0, b.err
+	}
+	if b.left == 0 {
+		b.err = b.confirm()
+		return 0, b.err
+	}
+	if b.left > 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	b.data.Timeout(b.session.timeout)
+	n, err := b.data.Read(p)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
+	switch {
+	case b.left == 0:
+		if b.err = b.confirm(); !errors.Is(b.err, io.EOF) {
+			n = 0
+		}
+		return n, b.err
+	case errors.Is(err, io.EOF) && b.left > 0:
+		b.err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		b.err = b.confirm()
+	default:
+		b.err = err
+	}
+	return n, b.err
+}
+
+// confirm returns io.EOF if the transfer is complete.
+func (b *body) confirm() error {
+	if b.cut {
+		return io.EOF
+	}
+	if b.left == 0 {
+		var more [1]byte
+		b.data.Timeout(b.session.timeout)
+		if n, err := b.data.Read(more[:]); n > 0 || err != nil && !errors.Is(err, io.EOF) {
+			return errors.New("the file is longer than the server said")
+		}
+	}
+	b.data.Close()
+	r, err := b.session.reply()
+	if err = expect(r, err, 226, 250); err != nil {
+		return fmt.Errorf("the transfer was not confirmed: %w", err)
+	}
+	return io.EOF
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	if b.err == nil {
+		b.err = errors.New("read after close")
+	}
+	b.data.Close()
+	b.data.Release()
+	b.session.quit()
+	return nil
+}
+
+// memory is content in memory.
+type memory struct{ rest []byte }
+
+func (m *memory) Read(p []byte) (int, error) {
+	if len(m.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, m.rest)
+	m.rest = m.rest[n:]
+	return n, nil
+}
+
+func (m *memory) Close() error { return nil }

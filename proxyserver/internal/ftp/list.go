@@ -1,0 +1,147 @@
+package ftp
+
+import (
+	"html"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Entry is one line of a directory listing.
+type Entry struct {
+	Name string
+	Dir  bool
+	Link bool
+	Size int64  // -1 if unknown
+	Time string // as the server wrote it
+}
+
+// ParseList takes apart one line of LIST, whose form no standard fixes: that of
+// ls -l, or that of DOS. ok is false for any other line.
+func ParseList(line string) (e Entry, ok bool) {
+	line = strings.TrimRight(line, "\r\n")
+	if e, ok = parseUnix(line); !ok {
+		e, ok = parseDOS(line)
+	}
+	if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00\r\n") {
+		return Entry{}, false
+	}
+	return e, ok
+}
+
+// parseUnix reads "drwxr-xr-x 2 user group 4096 Nov 20 12:00 name".
+func parseUnix(line string) (Entry, bool) {
+	if len(line) < 10 || !strings.ContainsRune("-dlbcps", rune(line[0])) || !strings.ContainsRune("-r", rune(line[1])) {
+		return Entry{}, false
+	}
+	words, rest := cutWords(line, 8)
+	// Some servers leave out the group.
+	if len(words) == 8 && !isMonth(words[5]) && isMonth(words[4]) {
+		words, rest = cutWords(line, 7)
+		words = append(words[:3], append([]string{""}, words[3:]...)...)
+	}
+	if len(words) != 8 || !isMonth(words[5]) {
+		return Entry{}, false
+	}
+	size, err := strconv.ParseInt(words[4], 10, 64)
+	if err != nil || size < 0 {
+		return Entry{}, false
+	}
+	e := Entry{Name: rest, Dir: line[0] == 'd', Link: line[0] == 'l', Size: size, Time: strings.Join(words[5:8], " ")}
+	if e.Link {
+		e.Name, _, _ = strings.Cut(e.Name, " -> ")
+	}
+	if line[0] != '-' {
+		e.Size = -1
+	}
+	return e, true
+}
+
+// parseDOS reads "11-20-26 12:00PM <DIR> name" and "11-20-26 12:00PM 123 name".
+func parseDOS(line string) (Entry, bool) {
+	words, rest := cutWords(line, 3)
+	if len(words) != 3 {
+		return Entry{}, false
+	}
+	when := words[0] + " " + words[1]
+	known := false
+	for _, layout := range []string{"01-02-06 03:04PM", "01-02-2006 03:04PM", "01-02-06 15:04", "01-02-2006 15:04"} {
+		if _, err := time.Parse(layout, when); err == nil {
+			known = true
+		}
+	}
+	if !known {
+		return Entry{}, false
+	}
+	e := Entry{Name: strings.TrimLeft(rest, " "), Time: when, Size: -1}
+	if words[2] == "<DIR>" {
+		e.Dir = true
+		return e, true
+	}
+	size, err := strconv.ParseInt(words[2], 10, 64)
+	if err != nil || size < 0 {
+		return Entry{}, false
+	}
+	e.Size = size
+	return e, true
+}
+
+// cutWords cuts n words off the front of s; one space after the last of them
+// does not belong to the rest.
+func cutWords(s string, n int) (words []string, rest string) {
+	for len(words) < n {
+		s = strings.TrimLeft(s, " ")
+		end := strings.IndexByte(s, ' ')
+		if end < 0 {
+			return words, ""
+		}
+		words = append(words, s[:end])
+		s = s[end:]
+	}
+	return words, s[1:]
+}
+
+func isMonth(s string) bool {
+	switch strings.ToLower(s) {
+	case "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec":
+		return true
+	}
+	return false
+}
+
+// page renders a listing; base is the directory's URL with a "/" at its end.
+// Lines that cannot be taken apart are shown as they are.
+func page(base, listing string) []byte {
+	var b strings.Builder
+	title := html.EscapeString("Index of " + base)
+	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>" + title + "</title>\n" +
+		"<style>body{font-family:sans-serif;margin:2em auto;max-width:50em}td{padding:.1em 1.5em .1em 0}td+td{text-align:right}</style></head>\n" +
+		"<body>\n<h1>" + title + "</h1>\n<table>\n")
+	if strings.Count(base, "/") > len("ftp://h/")-len("ftp:h") {
+		b.WriteString("<tr><td><a href=\"../\">../</a>\n")
+	}
+	for line := range strings.Lines(listing) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || strings.HasPrefix(line, "total ") {
+			continue
+		}
+		e, ok := ParseList(line)
+		if !ok {
+			b.WriteString("<tr><td colspan=\"3\">" + html.EscapeString(line) + "\n")
+			continue
+		}
+		slash := ""
+		if e.Dir {
+			slash = "/"
+		}
+		// "./" keeps a name with a colon from being read as a scheme.
+		b.WriteString("<tr><td><a href=\"./" + html.EscapeString(url.PathEscape(e.Name)) + slash + "\">" + html.EscapeString(e.Name) + slash + "</a><td>")
+		if e.Size >= 0 {
+			b.WriteString(strconv.FormatInt(e.Size, 10))
+		}
+		b.WriteString("<td>" + html.EscapeString(e.Time) + "\n")
+	}
+	b.WriteString("</table>\n</body>\n</html>\n")
+	return []byte(b.String())
+}

@@ -1,0 +1,327 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+)
+
+// oneWrite is how large a head and body together may be to be copied into one
+// buffer.
+const oneWrite = 32 << 10
+
+// maxMemo is the largest content kept once more together with its head.
+const maxMemo = 16 << 10
+
+// sendWritten writes a response that has been written to others before.
+func (c *session) sendWritten(b []byte, content int) {
+	c.conn.Timeout(c.server.BodyTimeout)
+	n, err := c.conn.Write(b)
+	c.sent += int64(max(n-(len(b)-content), 0))
+	if err != nil {
+		c.keep = false
+	}
+}
+
+// send writes a head that is in b and content with as few calls as possible.
+func (c *session) send(b, content []byte) {
+	c.conn.Timeout(c.server.BodyTimeout)
+	var n int64
+	var err error
+	head := len(b)
+	if len(content) <= cap(b)-head && len(content) <= oneWrite {
+		var k int
+		k, err = c.conn.Write(append(b, content...))
+		n = int64(k)
+	} else {
+		n, err = c.conn.WriteBuffers(net.Buffers{b, content})
+	}
+	c.sent += max(n-int64(head), 0)
+	if err != nil {
+		c.keep = false
+	}
+}
+
+// appendConnection ends a head: the client learns whether the connection stays.
+func (c *session) appendConnection(b []byte) []byte {
+	switch {
+	case !c.keep:
+		b = append(b, "Connection: close\r\n"...)
+	case c.req.Minor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// hasContent reports whether a response has content at all (RFC 9110, section
+// 6.4.1).
+func hasContent(method string, status int) bool {
+	return method != "HEAD" && status >= 200 && status != 204 && status != 304
+}
+
+// respond writes resp to the client. What goes wrong from here on can be told
+// only by breaking the transfer off, so that it cannot pass for a whole one.
+func (c *session) respond(resp *exchange.Response) {
+	if !c.body.complete() {
+		c.keep = false
+	}
+	usual := resp.Memo != nil && c.keep && c.req.Minor >= 1 && c.req.Method == "GET" && c.where.way != pathStyle && c.trace == nil
+	if usual {
+		if written := resp.Memo.Load(); written != nil {
+			c.status = resp.Status
+			c.sendWritten(*written, len(resp.Content))
+			return
+		}
+	}
+	buf, _ := writeBuffers.Get().(*[]byte)
+	defer writeBuffers.Put(buf)
+	content := hasContent(c.req.Method, resp.Status)
+	framing := resp.Framing
+	if content && framing < 0 {
+		if framing = httpmsg.Chunked; c.req.Minor == 0 {
+			framing = httpmsg.UntilClose
+			c.keep = false
+		}
+	}
+	b, err := c.appendHead((*buf)[:0], resp, content, framing)
+	if err != nil {
+		// Only a transport of our own could have made such a head.
+		c.fail(&exchange.Error{Status: 502, Type: "http_protocol_error", Step: "writing the response", Err: err})
+		return
+	}
+	c.status = resp.Status
+	if c.trace != nil {
+		c.trace.client("<", b)
+	}
+	if !content || framing == 0 {
+		c.send(b, nil)
+		return
+	}
+	if resp.Content != nil && int64(len(resp.Content)) == int64(framing) {
+		if usual && len(resp.Content) <= maxMemo {
+			written := append(append(make([]byte, 0, len(b)+len(resp.Content)), b...), resp.Content...)
+			resp.Memo.Store(&written)
+		}
+		c.send(b, resp.Content)
+		return
+	}
+	if file, ok := resp.Body.(section); ok && framing > oneWrite {
+		if f, off, n, isFile := file.Section(); isFile && n == int64(framing) {
+			c.sendFile(b, f, off, n)
+			return
+		}
+	}
+	c.stream(b, resp, framing)
+}
+
+// section is a body that is a part of a file.
+type section interface {
+	Section() (f *os.File, off, n int64, ok bool)
+}
+
+// appendHead appends the response's head as this client gets it.
+func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, framing httpmsg.Framing) ([]byte, error) {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(resp.Status), 10)
+	b = append(b, ' ')
+	if !httpmsg.IsValue(resp.Reason) {
+		return b, httpmsg.ErrUnsafe
+	}
+	b = append(append(b, resp.Reason...), "\r\n"...)
+	for _, field := range resp.Fields {
+		value := field.Value
+		switch len(field.Name) {
+		case len("Trailer"):
+			if strings.EqualFold(field.Name, "Trailer") && framing != httpmsg.Chunked {
+				continue
+			}
+		case len("Content-Length"):
+			if (content || resp.Status == 204) && strings.EqualFold(field.Name, "Content-Length") {
+				continue
+			}
+		case len("Transfer-Encoding"):
+			if strings.EqualFold(field.Name, "Transfer-Encoding") {
+				continue
+			}
+		}
+		if c.where.way == pathStyle {
+			if strings.EqualFold(field.Name, "Set-Cookie") {
+				continue
+			}
+			if strings.EqualFold(field.Name, "Location") {
+				value = c.pathLocation(value)
+			}
+		}
+		var err error
+		if b, err = httpmsg.AppendField(b, field.Name, value); err != nil {
+			return b, err
+		}
+	}
+	if c.where.way == pathStyle {
+		// All sites share one origin here: none may run as that origin.
+		b = append(b, "Content-Security-Policy: sandbox\r\n"...)
+	}
+	switch {
+	case !content:
+	case framing == httpmsg.Chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case framing >= 0:
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, int64(framing), 10), "\r\n"...)
+	}
+	return c.appendConnection(b), nil
+}
+
+// pathLocation turns the target of a redirect into path style, so that the
+// client stays with the proxy.
+func (c *session) pathLocation(location string) string {
+	lower := strings.ToLower(location)
+	switch {
+	case strings.HasPrefix(lower, "http://"):
+		return "/" + location[len("http://"):]
+	case strings.HasPrefix(lower, "https://"):
+		return "/" + location
+	case strings.HasPrefix(location, "//"):
+		if c.where.scheme == "http" {
+			return location[1:]
+		}
+		return "/" + c.where.scheme + ":" + location
+	case strings.HasPrefix(location, "/"):
+		return pathPrefix(c.where) + location
+	}
+	return location
+}
+
+// sendFile writes a head and a part of a file.
+func (c *session) sendFile(b []byte, f *os.File, off, n int64) {
+	// The first octets travel with the head.
+	first := b[len(b):min(cap(b), len(b)+8<<10)]
+	k, err := f.ReadAt(first[:min(int64(len(first)), n)], off)
+	if k > 0 {
+		b = b[:len(b)+k]
+		err = nil
+	}
+	c.conn.Timeout(c.server.BodyTimeout)
+	if err == nil {
+		_, err = c.conn.Write(b)
+	}
+	if err != nil {
+		c.breakOff(err, httpmsg.Framing(n))
+		return
+	}
+	sent, err := c.conn.SendFile(f, off+int64(k), n-int64(k), c.server.BodyTimeout)
+	c.sent += int64(k) + sent
+	if err != nil {
+		c.breakOff(err, httpmsg.Framing(n))
+	}
+}
+
+// chunkRoom is kept free in front of a chunk for its size line.
+const chunkRoom = len("ffffffff\r\n")
+
+// stream passes content on as it comes; the head, which is in b, travels with
+// the first of it.
+func (c *session) stream(b []byte, resp *exchange.Response, framing httpmsg.Framing) {
+	left := int64(framing)
+	for {
+		start := len(b)
+		room := start
+		if framing == httpmsg.Chunked {
+			room += chunkRoom
+		}
+		limit := cap(b) - len("\r\n")
+		// A head that leaves little room goes alone.
+		if limit-room < 1<<10 {
+			if !c.write(b) {
+				return
+			}
+			b = b[:0]
+			continue
+		}
+		n, err := resp.Body.Read(b[room:limit])
+		if framing >= 0 {
+			if int64(n) > left {
+				n, err = int(left), nil
+			}
+			left -= int64(n)
+		}
+		ended := errors.Is(err, io.EOF)
+		if n > 0 {
+			if framing == httpmsg.Chunked {
+				b = closeChunk(b, start, n)
+			} else {
+				b = b[:start+n]
+			}
+			c.sent += int64(n)
+		}
+		if ended && framing == httpmsg.Chunked {
+			b = c.appendLastChunk(b, resp)
+		}
+		if len(b) > 0 && !c.write(b) {
+			return
+		}
+		b = b[:0]
+		switch {
+		case framing >= 0 && left == 0:
+			return
+		case ended && framing >= 0:
+			c.breakOff(io.ErrUnexpectedEOF, framing)
+			return
+		case ended:
+			return
+		case err != nil:
+			c.breakOff(err, framing)
+			return
+		}
+	}
+}
+
+// closeChunk makes the n octets that lie chunkRoom behind start a chunk.
+func closeChunk(b []byte, start, n int) []byte {
+	var line [chunkRoom]byte
+	size := append(strconv.AppendInt(line[:0], int64(n), 16), "\r\n"...)
+	copy(b[start:cap(b)], size)
+	copy(b[start+len(size):cap(b)], b[start+chunkRoom:start+chunkRoom+n])
+	return append(b[:start+len(size)+n], "\r\n"...)
+}
+
+func (c *session) appendLastChunk(b []byte, resp *exchange.Response) []byte {
+	var trailers httpmsg.Fields
+	if resp.Trailers != nil {
+		trailers = resp.Trailers()
+	}
+	b, err := httpmsg.AppendLastChunk(b, trailers)
+	if err != nil {
+		b = append(b, "0\r\n\r\n"...)
+	}
+	return b
+}
+
+func (c *session) write(b []byte) bool {
+	c.conn.Timeout(c.server.BodyTimeout)
+	if _, err := c.conn.Write(b); err != nil {
+		c.keep = false
+		return false
+	}
+	return true
+}
+
+// breakOff ends a transfer that cannot be completed. Where only the end of the
+// connection marks the end of the content it has to be a reset.
+func (c *session) breakOff(err error, framing httpmsg.Framing) {
+	c.keep = false
+	if c.trace != nil {
+		c.trace.note("the transfer is broken off: " + err.Error())
+	}
+	if framing == httpmsg.UntilClose {
+		c.conn.Abort()
+		return
+	}
+	c.conn.Close()
+}

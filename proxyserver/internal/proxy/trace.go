@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+
+	"topdown/pkg/httpmsg"
+)
+
+// trace collects what happens in one exchange and writes it in one piece, so
+// that exchanges do not mix.
+type trace struct {
+	server *Server
+	mu     sync.Mutex
+	buf    bytes.Buffer
+}
+
+func (s *Server) newTrace(c *session) *trace {
+	t := &trace{server: s}
+	t.buf.WriteString("--- " + c.client.String() + "\n")
+	if head, err := httpmsg.AppendRequest(nil, &c.req); err == nil {
+		t.client(">", head)
+	}
+	return t
+}
+
+// client adds a head that came from the client (">") or went to it ("<").
+func (t *trace) client(direction string, head []byte) { t.head("client "+direction+" ", head) }
+
+// origin adds a head that went to the origin (">") or came from it ("<").
+func (t *trace) origin(direction string, head []byte) { t.head("origin "+direction+" ", head) }
+
+// explain adds a decision and the section of the RFC behind it.
+func (t *trace) explain(section, decision string) { t.note(section + ": " + decision) }
+
+func (t *trace) note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf.WriteString("         * ")
+	t.buf.Write(printable(text))
+	t.buf.WriteByte('\n')
+}
+
+func (t *trace) head(prefix string, head []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
+		if name, _, ok := strings.Cut(line, ":"); ok && secret(name) {
+			line = name + ": (hidden)"
+		}
+		t.buf.WriteString(prefix)
+		t.buf.Write(printable(maskLogin(line)))
+		t.buf.WriteByte('\n')
+	}
+}
+
+// flush writes what has been collected.
+func (t *trace) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.server.Trace == nil {
+		return
+	}
+	t.server.traceMu.Lock()
+	defer t.server.traceMu.Unlock()
+	t.server.Trace.Write(t.buf.Bytes()) //nolint:errcheck // nobody to tell
+	t.buf.Reset()
+}
+
+// printable makes a peer's octets safe for a terminal.
+func printable(s string) []byte {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, s[i])
+			continue
+		}
+		b = appendSafe(b, s[i:i+1])
+	}
+	return b
+}
+
+// secret reports whether a field holds credentials.
+func secret(name string) bool {
+	switch strings.ToLower(name) {
+	case "authorization", "proxy-authorization", "cookie", "set-cookie":
+		return true
+	}
+	return false
+}
+
+// maskLogin hides the password of a URL in a request line.
+func maskLogin(s string) string {
+	start := strings.Index(s, "://")
+	if start < 0 {
+		return s
+	}
+	start += len("://")
+	end := len(s)
+	if i := strings.IndexAny(s[start:], "/? "); i >= 0 {
+		end = start + i
+	}
+	at := strings.LastIndexByte(s[start:end], '@')
+	if at < 0 {
+		return s
+	}
+	user, _, _ := strings.Cut(s[start:start+at], ":")
+	return s[:start] + user + ":(hidden)" + s[start+at:]
+}

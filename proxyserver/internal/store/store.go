@@ -55,23 +55,18 @@ type Entry struct {
 	// not want to derive again.
 	Aux atomic.Value
 
-	body   []byte // the body, where it is held in memory
-	loaded atomic.Pointer[[]byte]
-	owner  opener
-	place  place
+	name   name
+	memory atomic.Pointer[[]byte] // the body, where it is held in memory
+	disk   *Disk                  // nil in a memory store
+	place  place                  // where in the directory
 }
-
-type opener interface{ open(e *Entry) (Body, error) }
 
 // Bytes returns the body where it is in memory. It must not be changed.
 func (e *Entry) Bytes() ([]byte, bool) {
-	if e.body != nil || e.Size == 0 {
-		return e.body, true
-	}
-	if b := e.loaded.Load(); b != nil {
+	if b := e.memory.Load(); b != nil {
 		return *b, true
 	}
-	return nil, false
+	return nil, e.Size == 0
 }
 
 // Open opens the body. The error is ErrGone, perhaps wrapped, when there is
@@ -80,7 +75,10 @@ func (e *Entry) Open() (Body, error) {
 	if b, ok := e.Bytes(); ok {
 		return Body{data: b, size: e.Size}, nil
 	}
-	return e.owner.open(e)
+	if e.disk == nil {
+		return Body{}, ErrGone
+	}
+	return e.disk.open(e)
 }
 
 // Body is an open body: in memory or a section of a file that nobody else
@@ -152,9 +150,10 @@ type Store interface {
 	// Lookup returns the responses stored under key, the newest first. The
 	// slice must not be changed.
 	Lookup(key string) []*Entry
-	// Create begins a new entry for key. size is its length in octets, -1 if
-	// unknown.
-	Create(key string, size int64) (Writer, error)
+	// Create begins a new entry whose head will be much like head. size is its
+	// length in octets, -1 if unknown. The error is ErrTooLarge, or that of a
+	// closed store.
+	Create(head *Head, size int64) (Writer, error)
 	// Update replaces the head of e, body untouched, and returns the new entry,
 	// nil if e is no longer stored. The key, Vary values and range of head must
 	// be those of e.

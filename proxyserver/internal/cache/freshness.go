@@ -1,0 +1,214 @@
+package cache
+
+import (
+	"fmt"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/store"
+)
+
+const (
+	// A response without an explicit lifetime counts as fresh for a tenth of
+	// the time since it was last modified, but no longer than maxHeuristic
+	// (RFC 9111, section 4.2.2).
+	heuristicFraction = 10
+	maxHeuristic      = 24 * time.Hour
+)
+
+// policy is what a response says about its caching to this cache.
+type policy struct {
+	directives
+	targeted string // the targeted field that said it; "" for Cache-Control
+}
+
+// policyOf reads the first valid targeted field, or else Cache-Control
+// (RFC 9213, section 2.2).
+func policyOf(f httpmsg.Fields, targeted []string) policy {
+	for _, name := range targeted {
+		if !f.Has(name) {
+			continue
+		}
+		value := ""
+		for line := range f.Values(name) {
+			if value != "" {
+				value += ", "
+			}
+			value += line
+		}
+		if d, ok := targetedDirectives(value); ok {
+			return policy{d, name}
+		}
+	}
+	return policy{directives: parseCacheControl(f)}
+}
+
+// lifetime is how long a response stays fresh, and why.
+type lifetime struct {
+	d        time.Duration
+	explicit bool          // not a heuristic
+	known    bool          // there is any information at all
+	rule     string        // "max-age"
+	from     time.Duration // what a heuristic was made from
+	section  string
+}
+
+// why tells where a lifetime comes from: "max-age 60".
+func (l *lifetime) why() string {
+	switch {
+	case !l.known:
+		return "no freshness information"
+	case l.from > 0:
+		return fmt.Sprintf("heuristic lifetime %d s, a tenth of the %d s since Last-Modified and a day at most",
+			seconds(l.d), seconds(l.from))
+	case l.rule == "":
+		return "an invalid Expires or max-age, which means already stale"
+	}
+	return fmt.Sprintf("%s %d", l.rule, seconds(l.d))
+}
+
+// lifetimeOf calculates the freshness lifetime in a shared cache (RFC 9111,
+// section 4.2.1). date is the response's Date or when it came.
+func lifetimeOf(status int, f httpmsg.Fields, p *policy, date time.Time) lifetime {
+	for _, rule := range []struct {
+		name    string
+		seconds int64
+	}{{"s-maxage", p.sMaxAge}, {"max-age", p.maxAge}} {
+		switch rule.seconds {
+		case absent:
+			continue
+		case invalid:
+			return lifetime{explicit: true, known: true, section: "RFC 9111, 4.2.1"}
+		}
+		return lifetime{
+			d: time.Duration(rule.seconds) * time.Second, explicit: true, known: true,
+			rule: rule.name, section: "RFC 9111, 4.2.1",
+		}
+	}
+	if p.targeted == "" && f.Has("Expires") {
+		return expiresLifetime(f, date)
+	}
+	return heuristicLifetime(status, f, p, date)
+}
+
+// expiresLifetime is Expires less Date. An Expires that is no date at all, or
+// given twice, means already stale (RFC 9111, section 5.3).
+func expiresLifetime(f httpmsg.Fields, date time.Time) lifetime {
+	l := lifetime{explicit: true, known: true, section: "RFC 9111, 5.3"}
+	expires, ok := httpmsg.ParseDate(f.Get("Expires"), date)
+	if !ok || f.Count("Expires") > 1 {
+		return l
+	}
+	l.d = max(expires.Sub(date), 0)
+	l.rule = "Expires less Date"
+	return l
+}
+
+func heuristicLifetime(status int, f httpmsg.Fields, p *policy, date time.Time) lifetime {
+	l := lifetime{section: "RFC 9111, 4.2.2"}
+	if !heuristic(status) && !p.public || !p.present && f.HasMember("Pragma", "no-cache") {
+		return l
+	}
+	modified, ok := httpmsg.ParseDate(f.Get("Last-Modified"), date)
+	if !ok || !modified.Before(date) {
+		return l
+	}
+	since := date.Sub(modified)
+	l.known = true
+	l.d = min(since/heuristicFraction, maxHeuristic)
+	l.from = since
+	return l
+}
+
+// heuristic reports whether a status may be cached without explicit freshness
+// (RFC 9110, section 15.1).
+func heuristic(status int) bool {
+	switch status {
+	case 200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501:
+		return true
+	}
+	return false
+}
+
+// understood reports whether this cache knows what a status means for caching
+// (RFC 9111, section 3).
+func understood(status int) bool {
+	switch status {
+	case 302, 303, 307, 400, 401, 402, 403, 406, 407, 408, 409, 411, 412, 413, 415, 416, 417, 421, 422,
+		426, 428, 429, 431, 451, 500, 502, 503, 504, 505, 201, 202, 205:
+		return true
+	}
+	return heuristic(status)
+}
+
+// meta is what follows from a stored head alone, whenever it is looked at.
+type meta struct {
+	policy
+	lifetime lifetime
+	date     time.Time
+	initial  time.Duration // corrected_initial_age
+	response time.Time     // response_time
+	etag     string
+	modified time.Time // zero where there is no Last-Modified
+}
+
+// metaOf derives it. The age is that of RFC 9111, section 4.2.3.
+func metaOf(h *store.Head, targeted []string) *meta {
+	m := &meta{
+		policy:   policyOf(h.Fields, targeted),
+		response: time.Unix(0, h.ResponseTime),
+		etag:     h.Fields.Get("ETag"),
+	}
+	date, ok := httpmsg.ParseDate(h.Fields.Get("Date"), m.response)
+	if !ok {
+		date = m.response
+	}
+	m.date = date
+	m.lifetime = lifetimeOf(h.Status, h.Fields, &m.policy, date)
+	if modified, ok := httpmsg.ParseDate(h.Fields.Get("Last-Modified"), m.response); ok {
+		m.modified = modified
+	}
+	// Date has whole seconds, so response_time is taken down to them as well.
+	apparent := max(m.response.Truncate(time.Second).Sub(date), 0)
+	apparent = min(apparent, maxSeconds*time.Second)
+	delay := max(time.Duration(h.ResponseTime-h.RequestTime), 0)
+	corrected := parseAge(h.Fields) + delay
+	m.initial = max(apparent, corrected)
+	return m
+}
+
+// parseAge reads Age: of several members the first counts, one that is no
+// number of seconds is ignored (RFC 9111, section 5.1).
+func parseAge(f httpmsg.Fields) time.Duration {
+	for member := range f.List("Age") {
+		if n, ok := parseDelta(member); ok {
+			return time.Duration(n) * time.Second
+		}
+		break
+	}
+	return 0
+}
+
+// age is current_age.
+func (m *meta) age(now time.Time) time.Duration {
+	return m.initial + max(now.Sub(m.response), 0)
+}
+
+// hasValidator reports whether the response can be validated.
+func (m *meta) hasValidator() bool { return m.etag != "" || !m.modified.IsZero() }
+
+// strongETag returns the entity tag if it is a strong one.
+func (m *meta) strongETag() string {
+	if len(m.etag) >= 2 && m.etag[0] == '"' && m.etag[len(m.etag)-1] == '"' {
+		return m.etag
+	}
+	return ""
+}
+
+// strongModified reports whether Last-Modified can be relied on as a strong
+// validator: the origin's clock has moved on since (RFC 9110, section 8.8.2.2).
+func (m *meta) strongModified() bool {
+	return !m.modified.IsZero() && m.date.Sub(m.modified) >= time.Minute
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

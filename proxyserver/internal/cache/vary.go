@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"slices"
+	"strings"
+
+	"topdown/pkg/httpmsg"
+)
+
+// varyNames returns the field names that Vary lists, in lower case and in
+// order, each once. any is true when it has a "*" anywhere.
+func varyNames(f httpmsg.Fields) (names []string, any bool) {
+	for name := range f.List("Vary") {
+		if name == "*" {
+			return nil, true
+		}
+		names = append(names, strings.ToLower(name))
+	}
+	if len(names) > 1 {
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return names, false
+}
+
+// selecting returns the request's fields of those names, normalised: what the
+// response was selected by (RFC 9111, section 4.1). A field that the request
+// does not have is left out.
+func selecting(names []string, req httpmsg.Fields) httpmsg.Fields {
+	var sel httpmsg.Fields
+	for _, name := range names {
+		if req.Has(name) {
+			sel.Add(name, selectingValue(name, req))
+		}
+	}
+	return sel
+}
+
+// selectingValue is a field's value over all its lines with one way of
+// writing a list. In the fields of content negotiation neither case nor order
+// matters (RFC 9110, section 12.5).
+func selectingValue(name string, req httpmsg.Fields) string {
+	var buf [8]string
+	members := buf[:0]
+	for member := range req.List(name) {
+		members = append(members, member)
+	}
+	switch name {
+	case "accept", "accept-encoding", "accept-language", "accept-charset":
+		for i, member := range members {
+			members[i] = strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(member))
+		}
+		slices.Sort(members)
+	}
+	if len(members) == 1 {
+		return members[0]
+	}
+	return strings.Join(members, ", ")
+}
+
+// varyMatches reports whether the request selects the stored response: each
+// field that its Vary lists is absent from both requests or equal in both.
+func varyMatches(stored httpmsg.Fields, vary httpmsg.Fields, req httpmsg.Fields) bool {
+	if !stored.Has("Vary") {
+		return true
+	}
+	names, any := varyNames(stored)
+	if any {
+		return false
+	}
+	for _, name := range names {
+		if vary.Has(name) != req.Has(name) {
+			return false
+		}
+		if vary.Has(name) && vary.Get(name) != selectingValue(name, req) {
+			return false
+		}
+	}
+	return true
+}

@@ -145,6 +145,7 @@ func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 	var tried []*flight
 	for try := 0; ; try++ {
 		x.now = c.Now()
+		landed := c.flights.landed.Load()
 		x.choose()
 		if x.sel.entry != nil && x.verdict.use != useValidate && x.plan.kind != planNone {
 			if resp := x.answer(); resp != nil {
@@ -163,6 +164,12 @@ func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 		}
 		fl, r := c.flights.join(x.key, req.Fields, x.vary, tried)
 		if r == leader {
+			// One that ended since the look into the store may have left there
+			// what is wanted now.
+			if c.flights.landed.Load() != landed && x.nowStored() {
+				c.flights.settle(fl, lookAgain, nil, nil)
+				continue
+			}
 			return x.fetch(fl)
 		}
 		resp, again, err := x.follow(fl, r)
@@ -250,6 +257,12 @@ func foldEqual(name, lower string) bool {
 		}
 	}
 	return true
+}
+
+// nowStored looks again, and reports whether the store has the answer.
+func (x *exchangeState) nowStored() bool {
+	x.choose()
+	return x.sel.entry != nil && x.verdict.use != useValidate && x.plan.kind != planNone
 }
 
 func (x *exchangeState) collapsible() bool {

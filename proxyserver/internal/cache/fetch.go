@@ -606,6 +606,7 @@ func (c *Cache) finish(f *fill) bool {
 		return false
 	}
 	f.readers = append(f.readers, r)
+	f.alone = true
 	return true
 }
 

@@ -49,7 +49,8 @@ type fill struct {
 	pumping bool
 	changed chan struct{} // closed at the next change; nil if nobody waits
 	readers []*fillReader
-	held    int // readers to come
+	held    int  // readers to come
+	alone   bool // finish has taken over once
 	closed  bool
 }
 
@@ -65,7 +66,7 @@ type fillReader struct {
 func (f *fill) join(ctx context.Context) *fillReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.err != nil && !errors.Is(f.err, io.EOF) || f.at > 0 {
+	if f.closed || f.at > 0 {
 		return nil
 	}
 	r := &fillReader{f: f, ctx: ctx}
@@ -271,7 +272,7 @@ func (f *fill) left() {
 		f.w.Close()
 		return
 	}
-	if f.pumping || f.storing && f.finish(f) {
+	if f.pumping || f.storing && !f.alone && f.finish(f) {
 		// Whoever has the pump comes here again.
 		if f.pumping && !f.storing {
 			f.cancel()

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -46,9 +47,10 @@ const (
 
 // flights are those under way.
 type flights struct {
-	mu    sync.Mutex
-	byKey map[string][]*flight
-	alone [1024]struct {
+	mu     sync.Mutex
+	byKey  map[string][]*flight
+	landed atomic.Uint64 // how many have ended
+	alone  [1024]struct {
 		hash  uint64
 		until int64
 	}
@@ -156,6 +158,7 @@ func (s *flights) settle(fl *flight, o outcome, f *fill, err error) {
 
 // drop takes fl out; s.mu is locked.
 func (s *flights) drop(fl *flight) {
+	s.landed.Add(1)
 	list := s.byKey[fl.key]
 	if i := slices.Index(list, fl); i >= 0 {
 		if list = slices.Delete(list, i, i+1); len(list) == 0 {

@@ -40,7 +40,7 @@ func storingCases() []Case {
 		reused("private of a field", "RFC 9111, 5.2.2.7", "Cache-Control: private=\"a\", max-age=100", 0),
 		reused("no-store within a quoted string", "RFC 9111, 5.2", "Cache-Control: ext=\"no-store\", max-age=100", 0),
 		reused("must-understand overrides no-store for a known status", "RFC 9111, 5.2.2.3", "Cache-Control: must-understand, no-store, max-age=100", 0),
-		reused("Set-Cookie is stored", "RFC 9111, 7.3", "Cache-Control: max-age=100\nSet-Cookie: a=b", 0),
+		reused("Set-Cookie does not hinder", "RFC 9111, 7.3", "Cache-Control: max-age=100\nSet-Cookie: a=b", 0),
 		reused("Content-Disposition", s3, "Cache-Control: max-age=100\nContent-Disposition: attachment; filename=a.txt", 0),
 		reused("public alone with a validator is heuristic", "RFC 9111, 5.2.2.9", "Cache-Control: public\nLast-Modified: {-86400}", 0),
 		{Name: "must-understand with a status not understood", Section: "RFC 9111, 5.2.2.3", Steps: []Step{

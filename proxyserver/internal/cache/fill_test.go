@@ -1,0 +1,571 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/store"
+)
+
+// slowOrigin answers each request when it is told to.
+type slowOrigin struct {
+	asked atomic.Int32
+	// serve makes the response to the nth request.
+	serve func(ctx context.Context, n int, req *exchange.Request) (*exchange.Response, error)
+}
+
+func (o *slowOrigin) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
+	return o.serve(ctx, int(o.asked.Add(1)), req)
+}
+
+// slowBody gives a piece of content a second and then ends with err; it ends
+// with its context, as a connection would.
+type slowBody struct {
+	ctx   context.Context
+	left  []byte
+	piece int
+	err   error
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(time.Second):
+	}
+	if len(b.left) == 0 {
+		if b.err != nil {
+			return 0, b.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(p, b.left[:min(b.piece, len(b.left))])
+	b.left = b.left[n:]
+	return n, nil
+}
+
+func (b *slowBody) Close() error { return nil }
+
+func response(cc string, body io.ReadCloser, framing httpmsg.Framing, more ...httpmsg.Field) *exchange.Response {
+	return &exchange.Response{
+		Status: 200, Reason: "OK", Body: body, Framing: framing,
+		Fields: append(httpmsg.Fields{{Name: "Cache-Control", Value: cc}}, more...),
+	}
+}
+
+func get(path string, f ...httpmsg.Field) *exchange.Request {
+	return &exchange.Request{Method: "GET", Scheme: "http", Host: "example.org", Path: path, Fields: f}
+}
+
+func content(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*7 + i>>8)
+	}
+	return b
+}
+
+// newCache makes a cache whose store is of each kind in turn.
+func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
+	t.Helper()
+	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "files": fromDisk} {
+		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
+	}
+}
+
+// A thousand clients, one cold URL: one request to the origin; half of them
+// leave early, the first among them.
+func TestThousandClients(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		want := content(300 << 10)
+		everybody := make(chan struct{}) // is waiting
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			<-everybody
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(25 * time.Millisecond):
+			}
+			return response("max-age=100", &fastBody{ctx: ctx, left: want}, httpmsg.Framing(len(want))), nil
+		}}
+		c := &Cache{Next: origin, Store: s}
+		defer c.Close()
+		var clients sync.WaitGroup
+		var whole atomic.Int32
+		for i := range 1000 {
+			clients.Go(func() {
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				if i%4 == 0 {
+					go func() {
+						<-everybody
+						time.AfterFunc(time.Duration(i%50)*time.Millisecond, leave)
+					}()
+				}
+				resp, err := c.Exchange(ctx, get("/big"))
+				if err != nil {
+					if i%4 != 0 {
+						t.Errorf("client %d: %v", i, err)
+					}
+					return
+				}
+				defer resp.Body.Close()
+				if i%4 == 1 {
+					io.CopyN(io.Discard, resp.Body, int64(i*100))
+					return // in the middle
+				}
+				got, err := io.ReadAll(resp.Body)
+				switch {
+				case err != nil && i%4 != 0:
+					t.Errorf("client %d: %v after %d octets", i, err, len(got))
+				case err == nil && !bytes.Equal(got, want):
+					t.Errorf("client %d: wrong content", i)
+				case err == nil:
+					whole.Add(1)
+				}
+			})
+		}
+		waitFor(t, func() bool { return c.flights.waitingFor("http://example.org/big") == 999 })
+		close(everybody)
+		clients.Wait()
+		if n := origin.asked.Load(); n != 1 {
+			t.Errorf("the origin was asked %d times, want once", n)
+		}
+		if whole.Load() < 500 {
+			t.Errorf("%d clients got all of it, want 500 at least", whole.Load())
+		}
+		if len(s.Lookup("http://example.org/big")) != 1 {
+			t.Error("it was not stored")
+		}
+	})
+}
+
+// fastBody is a body in pieces that ends with its context.
+type fastBody struct {
+	ctx  context.Context
+	left []byte
+	err  error
+}
+
+func (b *fastBody) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, b.ctx.Err()
+	}
+	if len(b.left) == 0 {
+		if b.err != nil {
+			return 0, b.err
+		}
+		return 0, io.EOF
+	}
+	n := copy(p, b.left[:min(8<<10, len(b.left))])
+	b.left = b.left[n:]
+	return n, nil
+}
+
+func (b *fastBody) Close() error { return nil }
+
+// The origin dies in the middle: every client sees a broken transfer, and
+// nothing is stored.
+func TestOriginDies(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		start := make(chan struct{})
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			<-start
+			return response("max-age=100", &fastBody{ctx: ctx, left: content(200 << 10), err: io.ErrUnexpectedEOF}, 400<<10), nil
+		}}
+		c := &Cache{Next: origin, Store: s}
+		defer c.Close()
+		var clients sync.WaitGroup
+		for i := range 100 {
+			clients.Go(func() {
+				resp, err := c.Exchange(t.Context(), get("/dies"))
+				if err != nil {
+					t.Errorf("client %d: %v", i, err)
+					return
+				}
+				defer resp.Body.Close()
+				got, err := io.ReadAll(resp.Body)
+				if err == nil || len(got) > 200<<10 {
+					t.Errorf("client %d: %d octets and error %v, want a broken transfer", i, len(got), err)
+				}
+			})
+		}
+		waitFor(t, func() bool { return c.flights.waitingFor("http://example.org/dies") == 99 })
+		close(start)
+		clients.Wait()
+		if n := origin.asked.Load(); n != 1 {
+			t.Errorf("the origin was asked %d times, want once", n)
+		}
+		if n := len(s.Lookup("http://example.org/dies")); n != 0 {
+			t.Errorf("%d responses are stored, want none", n)
+		}
+	})
+}
+
+func (s *flights) waitingFor(key string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, fl := range s.byKey[key] {
+		n += fl.waiting
+	}
+	return n
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for range 2000 {
+		if done() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("waited for 10 s in vain")
+}
+
+// exchangeIn is Exchange and the whole body, for a goroutine.
+func readAll(c *Cache, ctx context.Context, req *exchange.Request) (*exchange.Response, []byte, error) {
+	resp, err := c.Exchange(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp, b, err
+}
+
+func TestLeaderLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		want := content(10)
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(time.Second):
+			}
+			return response("max-age=100", &slowBody{ctx: ctx, left: want, piece: 1}, 10), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		for _, leave := range []time.Duration{500 * time.Millisecond, 3500 * time.Millisecond} {
+			path := "/" + leave.String()
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(leave, cancel)
+			go readAll(c, ctx, get(path))
+			synctest.Wait()
+			resp, got, err := readAll(c, t.Context(), get(path))
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("leaving after %v: the follower got %q, %v", leave, got, err)
+			} else if resp.Result != exchange.Collapsed {
+				t.Errorf("leaving after %v: result %s, want %s", leave, resp.Result, exchange.Collapsed)
+			}
+		}
+		if n := origin.asked.Load(); n != 2 {
+			t.Errorf("the origin was asked %d times, want twice", n)
+		}
+	})
+}
+
+// Without any client left a short rest is still fetched, a long one is not.
+func TestEverybodyLeaves(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		size    int
+		finish  int64
+		framing httpmsg.Framing
+		stored  bool
+	}{
+		{"short", 10, 100, 10, true},
+		{"long", 10, 3, 10, false},
+		{"of unknown length", 10, 100, httpmsg.Chunked, true},
+		{"of unknown length and long", 10, 3, httpmsg.Chunked, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var transfer context.Context
+				origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+					transfer = ctx
+					return response("max-age=100", &slowBody{ctx: ctx, left: content(test.size), piece: 1}, test.framing), nil
+				}}
+				s := store.NewMemory(0)
+				c := &Cache{Next: origin, Store: s, Finish: test.finish}
+				defer c.Close()
+				resp, err := c.Exchange(t.Context(), get("/"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Read(make([]byte, 1))
+				resp.Body.Close()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := len(s.Lookup("http://example.org/")) == 1; got != test.stored {
+					t.Errorf("stored: %v, want %v", got, test.stored)
+				}
+				if transfer.Err() == nil {
+					t.Error("the transfer goes on")
+				}
+			})
+		})
+	}
+}
+
+// A response that cannot be shared lets the others go at once, all together.
+func TestUncacheableReleases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			return response("no-store", &slowBody{ctx: ctx, left: content(5), piece: 1}, 5), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		began := time.Now()
+		var clients sync.WaitGroup
+		for range 10 {
+			clients.Go(func() {
+				if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 5 {
+					t.Errorf("got %d octets, %v", len(got), err)
+				}
+			})
+		}
+		clients.Wait()
+		if n := origin.asked.Load(); n != 10 {
+			t.Errorf("the origin was asked %d times, want 10", n)
+		}
+		// One head for the leader, then one head and body for the others.
+		if took := time.Since(began); took > 9*time.Second {
+			t.Errorf("took %v: the clients waited for more than a head", took)
+		}
+		began = time.Now()
+		for range 3 {
+			clients.Go(func() { readAll(c, t.Context(), get("/")) })
+		}
+		clients.Wait()
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("later requests took %v: they waited for one another", took)
+		}
+	})
+}
+
+// Each variant is fetched once.
+func TestCollapseByVariant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			language := req.Fields.Get("Accept-Language")
+			return response("max-age=100", &slowBody{ctx: ctx, left: []byte(language), piece: 1}, httpmsg.Framing(len(language)),
+				httpmsg.Field{Name: "Vary", Value: "Accept-Language"}), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		var clients sync.WaitGroup
+		for i := range 40 {
+			clients.Go(func() {
+				language := fmt.Sprintf("l%d", i%4)
+				_, got, err := readAll(c, t.Context(), get("/", httpmsg.Field{Name: "Accept-Language", Value: language}))
+				if err != nil || string(got) != language {
+					t.Errorf("asked for %s, got %q, %v", language, got, err)
+				}
+			})
+		}
+		clients.Wait()
+		if n := origin.asked.Load(); n != 4 {
+			t.Errorf("the origin was asked %d times, want 4", n)
+		}
+	})
+}
+
+func TestOriginFailsForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(context.Context, int, *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			return nil, &exchange.Error{Status: 502, Type: "connection_refused", Step: "connect", Err: errors.New("refused")}
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		var clients sync.WaitGroup
+		for range 10 {
+			clients.Go(func() {
+				if _, _, err := readAll(c, t.Context(), get("/")); err == nil {
+					t.Error("no error")
+				}
+			})
+		}
+		clients.Wait()
+		if n := origin.asked.Load(); n != 1 {
+			t.Errorf("the origin was asked %d times, want once", n)
+		}
+	})
+}
+
+// stale-while-revalidate: the stale response at once, the origin asked once in
+// the background, the new response from then on.
+func TestStaleWhileRevalidate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, n int, req *exchange.Request) (*exchange.Response, error) {
+			if n == 2 && req.Fields.Get("If-None-Match") != `"1"` {
+				t.Errorf("revalidated with %v", req.Fields)
+			}
+			body := fmt.Sprint(n)
+			return response("max-age=10, stale-while-revalidate=60", &slowBody{ctx: ctx, left: []byte(body), piece: 1}, 1,
+				httpmsg.Field{Name: "ETag", Value: `"` + body + `"`}), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		readAll(c, t.Context(), get("/"))
+		time.Sleep(20 * time.Second)
+		for range 5 {
+			resp, got, err := readAll(c, t.Context(), get("/"))
+			if err != nil || string(got) != "1" || resp.Result != exchange.Stale {
+				t.Errorf("got %q, %v, want the stale response", got, err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		resp, got, err := readAll(c, t.Context(), get("/"))
+		if err != nil || string(got) != "2" || resp.Result != exchange.Hit {
+			t.Errorf("got %q, %v, want the new response from the store", got, err)
+		}
+		if n := origin.asked.Load(); n != 2 {
+			t.Errorf("the origin was asked %d times, want twice", n)
+		}
+	})
+}
+
+// What is invalidated while it is fetched is not stored.
+func TestInvalidatedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			return response("max-age=100", &slowBody{ctx: ctx, left: content(5), piece: 1}, 5), nil
+		}}
+		s := store.NewMemory(0)
+		c := &Cache{Next: origin, Store: s}
+		defer c.Close()
+		go func() {
+			time.Sleep(2500 * time.Millisecond)
+			c.Purge("HTTP://EXAMPLE.org:80")
+		}()
+		if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 5 {
+			t.Errorf("got %d octets, %v", len(got), err)
+		}
+		if len(s.Lookup("http://example.org/")) != 0 {
+			t.Error("it was stored in spite of the purge")
+		}
+	})
+}
+
+// failing is a store whose writers fail after some octets.
+type failing struct {
+	store.Store
+	after int
+}
+
+type failingWriter struct {
+	store.Writer
+	left int
+}
+
+func (s failing) Create(h *store.Head, size int64) (store.Writer, error) {
+	w, err := s.Store.Create(h, size)
+	return &failingWriter{w, s.after}, err
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p[:min(len(p), w.left)])
+	if w.left -= n; err == nil && n < len(p) {
+		err = errors.New("disk full")
+	}
+	return n, err
+}
+
+// The store fails in the middle: all clients, the slow one too, get all of it.
+func TestStoreFails(t *testing.T) {
+	for _, after := range []int{0, 1, 5000, 100 << 10, 3 << 20} {
+		want := content(4 << 20)
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			return response("max-age=100", &fastBody{ctx: ctx, left: want}, httpmsg.Framing(len(want))), nil
+		}}
+		s := failing{store.NewMemory(512 << 20), after}
+		c := &Cache{Next: origin, Store: s}
+		var clients sync.WaitGroup
+		first, err := c.Exchange(t.Context(), get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 8 {
+			clients.Go(func() {
+				resp, err := c.Exchange(t.Context(), get("/"))
+				if err != nil {
+					t.Errorf("client %d: %v", i, err)
+					return
+				}
+				defer resp.Body.Close()
+				var r io.Reader = resp.Body
+				if i%4 == 0 {
+					r = &reluctant{r: r}
+				}
+				if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("after %d, client %d: %d octets, %v", after, i, len(got), err)
+				}
+			})
+		}
+		got, err := io.ReadAll(first.Body)
+		first.Body.Close()
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("after %d, the first client: %d octets, %v", after, len(got), err)
+		}
+		clients.Wait()
+		c.Close()
+		if len(s.Lookup("http://example.org/")) != 0 {
+			t.Errorf("after %d: it is stored", after)
+		}
+	}
+}
+
+// reluctant reads slowly.
+type reluctant struct {
+	r io.Reader
+	n int
+}
+
+func (r *reluctant) Read(p []byte) (int, error) {
+	if r.n++; r.n%64 == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	return r.r.Read(p[:min(len(p), 4096)])
+}
+
+// A slow client does not hold up the others while the store takes everything.
+func TestSlowFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			return response("max-age=100", &slowBody{ctx: ctx, left: content(10), piece: 1}, 10), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		slow, err := c.Exchange(t.Context(), get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 10 {
+			t.Errorf("got %d octets, %v", len(got), err)
+		}
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(time.Hour)
+		if got, err := io.ReadAll(slow.Body); err != nil || !bytes.Equal(got, content(10)) {
+			t.Errorf("the slow client got %d octets, %v", len(got), err)
+		}
+		slow.Body.Close()
+	})
+}

@@ -94,7 +94,7 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 	}
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, fmt.Errorf("the cache directory %s is in use by another process", d.dir)
+		return nil, fmt.Errorf("%w: %s", ErrInUse, d.dir)
 	case err != nil:
 		d.log.Warn("the cache directory cannot be written; keeping what fits in memory", zap.Error(err))
 	default:
@@ -110,6 +110,10 @@ func readable(dir string) bool {
 	_, err := os.ReadDir(dir)
 	return err == nil
 }
+
+// ErrInUse is returned by OpenDisk, wrapped, for a directory that another
+// process has open.
+var ErrInUse = errors.New("the cache directory is in use by another process")
 
 var errLocked = errors.New("locked by another process")
 

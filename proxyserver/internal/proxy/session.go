@@ -114,10 +114,13 @@ func (c *session) handle() (again bool) {
 	}
 	before := c.conn.Received.Load() + c.conn.Sent.Load()
 	var err error
-	if c.req.Method == "CONNECT" && c.server.Upstream == nil {
-		err = c.connect()
-	} else {
+	switch {
+	case c.req.Method != "CONNECT":
 		err = c.forward()
+	case c.server.Upstream != nil:
+		err = policy(405, "http_request_denied", "reading the request", errors.New("a reverse proxy has no CONNECT"))
+	default:
+		err = c.connect()
 	}
 	if err != nil {
 		c.fail(err)

@@ -32,7 +32,7 @@ func TestForwardedHead(t *testing.T) {
 		{
 			"absolute form",
 			"GET http://%s/a%%2fb?q=%%3a HTTP/1.1\r\nHost: other.example\r\nX-A: 1\r\n\r\n",
-			[]string{"GET /a%2Fb?q=%3A HTTP/1.1", "Host: ORIGIN", "X-A: 1", "Via: 1.1 test-proxy"},
+			[]string{"GET /a%2Fb?q=%3a HTTP/1.1", "Host: ORIGIN", "X-A: 1", "Via: 1.1 test-proxy"},
 		},
 		{
 			"hop-by-hop fields are dropped",

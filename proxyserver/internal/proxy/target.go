@@ -296,22 +296,31 @@ func normalHost(scheme, host string) string {
 	return name + ":" + port
 }
 
-// normalPath returns a path and query whose percent-encodings are in upper case
-// (RFC 3986, section 6.2.2.1), and which is otherwise untouched.
+// normalPath returns a path and query with the percent-encodings of the path in
+// upper case (RFC 3986, section 6.2.2.1). The query is the origin's to read and
+// stays untouched.
 func normalPath(s string) string {
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) && (lowerHex(s[i+1]) && anyHex(s[i+2]) || anyHex(s[i+1]) && lowerHex(s[i+2])) {
-			b := []byte(s)
-			for ; i+2 < len(b); i++ {
-				if b[i] == '%' && anyHex(b[i+1]) && anyHex(b[i+2]) {
-					b[i+1], b[i+2] = upper(b[i+1]), upper(b[i+2])
-					i += 2
-				}
-			}
-			return string(b)
+	end := strings.IndexByte(s, '?')
+	if end < 0 {
+		end = len(s)
+	}
+	for i := 0; i+2 < end; i++ {
+		if s[i] == '%' && anyHex(s[i+1]) && anyHex(s[i+2]) && (lowerHex(s[i+1]) || lowerHex(s[i+2])) {
+			return upperEscapes(s[:end]) + s[end:]
 		}
 	}
 	return s
+}
+
+func upperEscapes(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' && anyHex(b[i+1]) && anyHex(b[i+2]) {
+			b[i+1], b[i+2] = upper(b[i+1]), upper(b[i+2])
+			i += 2
+		}
+	}
+	return string(b)
 }
 
 func lowerHex(c byte) bool { return 'a' <= c && c <= 'f' }

@@ -122,6 +122,9 @@ func (d *decoder) fields() httpmsg.Fields {
 		d.bad, d.s = true, ""
 		return nil
 	}
+	if n == 0 {
+		return nil
+	}
 	f := make(httpmsg.Fields, n)
 	for i := range f {
 		f[i].Name, f[i].Value = d.str(), d.str()

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"

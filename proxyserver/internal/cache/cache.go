@@ -17,12 +17,11 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
+
+	"go.uber.org/zap"
 )
 
 // Cache answers requests from Store where RFC 9111 allows it, and from Next

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/cachetest"
 	"topdown/proxyserver/internal/exchange"

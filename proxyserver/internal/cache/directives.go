@@ -2,7 +2,6 @@ package cache
 
 import (
 	"strings"
-
 	"topdown/pkg/httpmsg"
 )
 
@@ -197,10 +196,10 @@ func argument(s string) (value string, ok bool) {
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '"':
+		if s[i] == '"' {
 			return "", false
-		case s[i] == '\\':
+		}
+		if s[i] == '\\' {
 			if i++; i == len(s) {
 				return "", false
 			}

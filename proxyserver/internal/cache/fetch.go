@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
+
+	"go.uber.org/zap"
 )
 
 // pass forwards a request that the cache takes no part in, and forgets what a
@@ -153,7 +152,7 @@ func (x *exchangeState) ask(ctx context.Context, cancel context.CancelFunc, fl *
 					resp.Body.Close()
 					stop()
 					cancel()
-					x.c.settle(fl, failed, nil, &originFailure{resp.Status})
+					x.c.settle(fl, failed, nil, &originError{resp.Status})
 					return stale, nil
 				}
 			}
@@ -249,15 +248,15 @@ func (x *exchangeState) completing() (up *exchange.Request, gap span, ok bool) {
 	return &r, gap, true
 }
 
-// originFailure tells the followers of a flight that its leader got a 5xx and
+// originError tells the followers of a flight that its leader got a 5xx and
 // used a stale response instead.
-type originFailure struct{ status int }
+type originError struct{ status int }
 
-func (e *originFailure) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
+func (e *originError) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
 
 // failedToo answers a follower of a flight that failed.
 func (x *exchangeState) failedToo(err error) (*exchange.Response, error) {
-	if e, ok := errors.AsType[*originFailure](err); ok {
+	if e, ok := errors.AsType[*originError](err); ok {
 		if x.sel.entry != nil && x.plan.kind != planNone && onError(&x.rd, &x.sel.known.meta, e.status, x.now).ok {
 			if stale := x.insteadOf(e.status); stale != nil {
 				return stale, nil
@@ -621,7 +620,7 @@ func (x *exchangeState) fromFill(f *fill, resp *exchange.Response, result exchan
 	if x.shape&hasCondition != 0 && x.req.Method == "GET" && resp.Framing >= 0 && int64(resp.Framing) <= x.c.Finish {
 		if r := notModified(x.req.Fields, resp.Status, f.meta); r.ok {
 			x.say(r.section, r.why)
-			body.Close()
+			body.leave()
 			kept := httpmsg.Fields{}
 			for _, field := range f.head.Fields {
 				if keptIn304(field.Name) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/store"
 )
@@ -239,11 +238,16 @@ func (f *fill) took(r *fillReader, p []byte, err error) {
 
 // Close implements io.Closer.
 func (r *fillReader) Close() error {
+	r.leave()
+	return nil
+}
+
+func (r *fillReader) leave() {
 	f := r.f
 	f.mu.Lock()
 	if r.closed {
 		f.mu.Unlock()
-		return nil
+		return
 	}
 	r.closed = true
 	for i, other := range f.readers {
@@ -256,7 +260,6 @@ func (r *fillReader) Close() error {
 	f.wake()
 	f.mu.Unlock()
 	f.left()
-	return nil
 }
 
 // left gives the fill up, or lets it go on, when no reader is left.
@@ -292,7 +295,7 @@ func (f *fill) left() {
 
 // drain reads the rest for nobody but the store, limit octets at most.
 func (r *fillReader) drain(limit int64) {
-	defer r.Close()
+	defer r.leave()
 	buf := make([]byte, 32<<10)
 	for limit > 0 {
 		n, err := r.Read(buf)

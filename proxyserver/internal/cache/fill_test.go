@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
@@ -75,7 +74,7 @@ func content(n int) []byte {
 	return b
 }
 
-// newCache makes a cache whose store is of each kind in turn.
+// eachStore runs a test with a store of each kind.
 func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 	t.Helper()
 	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "files": fromDisk} {
@@ -87,6 +86,7 @@ func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 // leave early, the first among them.
 func TestThousandClients(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		want := content(300 << 10)
 		everybody := make(chan struct{}) // is waiting
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
@@ -178,6 +178,7 @@ func (b *fastBody) Close() error { return nil }
 // nothing is stored.
 func TestOriginDies(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
 		start := make(chan struct{})
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
 			<-start
@@ -233,8 +234,8 @@ func waitFor(t *testing.T, done func() bool) {
 	t.Fatal("waited for 10 s in vain")
 }
 
-// exchangeIn is Exchange and the whole body, for a goroutine.
-func readAll(c *Cache, ctx context.Context, req *exchange.Request) (*exchange.Response, []byte, error) {
+// readAll is Exchange and the whole body, for a goroutine.
+func readAll(ctx context.Context, c *Cache, req *exchange.Request) (*exchange.Response, []byte, error) {
 	resp, err := c.Exchange(ctx, req)
 	if err != nil {
 		return nil, nil, err
@@ -261,9 +262,9 @@ func TestLeaderLeaves(t *testing.T) {
 			path := "/" + leave.String()
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(leave, cancel)
-			go readAll(c, ctx, get(path))
+			go readAll(ctx, c, get(path))
 			synctest.Wait()
-			resp, got, err := readAll(c, t.Context(), get(path))
+			resp, got, err := readAll(t.Context(), c, get(path))
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("leaving after %v: the follower got %q, %v", leave, got, err)
 			} else if resp.Result != exchange.Collapsed {
@@ -332,7 +333,7 @@ func TestUncacheableReleases(t *testing.T) {
 		var clients sync.WaitGroup
 		for range 10 {
 			clients.Go(func() {
-				if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 5 {
+				if _, got, err := readAll(t.Context(), c, get("/")); err != nil || len(got) != 5 {
 					t.Errorf("got %d octets, %v", len(got), err)
 				}
 			})
@@ -347,7 +348,7 @@ func TestUncacheableReleases(t *testing.T) {
 		}
 		began = time.Now()
 		for range 3 {
-			clients.Go(func() { readAll(c, t.Context(), get("/")) })
+			clients.Go(func() { readAll(t.Context(), c, get("/")) })
 		}
 		clients.Wait()
 		if took := time.Since(began); took > 8*time.Second {
@@ -371,7 +372,7 @@ func TestCollapseByVariant(t *testing.T) {
 		for i := range 40 {
 			clients.Go(func() {
 				language := fmt.Sprintf("l%d", i%4)
-				_, got, err := readAll(c, t.Context(), get("/", httpmsg.Field{Name: "Accept-Language", Value: language}))
+				_, got, err := readAll(t.Context(), c, get("/", httpmsg.Field{Name: "Accept-Language", Value: language}))
 				if err != nil || string(got) != language {
 					t.Errorf("asked for %s, got %q, %v", language, got, err)
 				}
@@ -395,7 +396,7 @@ func TestOriginFailsForAll(t *testing.T) {
 		var clients sync.WaitGroup
 		for range 10 {
 			clients.Go(func() {
-				if _, _, err := readAll(c, t.Context(), get("/")); err == nil {
+				if _, _, err := readAll(t.Context(), c, get("/")); err == nil {
 					t.Error("no error")
 				}
 			})
@@ -421,16 +422,16 @@ func TestStaleWhileRevalidate(t *testing.T) {
 		}}
 		c := &Cache{Next: origin, Store: store.NewMemory(0)}
 		defer c.Close()
-		readAll(c, t.Context(), get("/"))
+		readAll(t.Context(), c, get("/"))
 		time.Sleep(20 * time.Second)
 		for range 5 {
-			resp, got, err := readAll(c, t.Context(), get("/"))
+			resp, got, err := readAll(t.Context(), c, get("/"))
 			if err != nil || string(got) != "1" || resp.Result != exchange.Stale {
 				t.Errorf("got %q, %v, want the stale response", got, err)
 			}
 		}
 		time.Sleep(5 * time.Second)
-		resp, got, err := readAll(c, t.Context(), get("/"))
+		resp, got, err := readAll(t.Context(), c, get("/"))
 		if err != nil || string(got) != "2" || resp.Result != exchange.Hit {
 			t.Errorf("got %q, %v, want the new response from the store", got, err)
 		}
@@ -453,7 +454,7 @@ func TestInvalidatedMeanwhile(t *testing.T) {
 			time.Sleep(2500 * time.Millisecond)
 			c.Purge("HTTP://EXAMPLE.org:80")
 		}()
-		if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 5 {
+		if _, got, err := readAll(t.Context(), c, get("/")); err != nil || len(got) != 5 {
 			t.Errorf("got %d octets, %v", len(got), err)
 		}
 		if len(s.Lookup("http://example.org/")) != 0 {
@@ -556,7 +557,7 @@ func TestSlowFollower(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, got, err := readAll(c, t.Context(), get("/")); err != nil || len(got) != 10 {
+		if _, got, err := readAll(t.Context(), c, get("/")); err != nil || len(got) != 10 {
 			t.Errorf("got %d octets, %v", len(got), err)
 		}
 		if took := time.Since(began); took > 12*time.Second {

@@ -3,7 +3,6 @@ package cache
 import (
 	"net/url"
 	"strings"
-
 	"topdown/pkg/httpmsg"
 )
 

@@ -3,7 +3,6 @@ package cache
 import (
 	"strings"
 	"time"
-
 	"topdown/pkg/httpmsg"
 )
 
@@ -61,12 +60,6 @@ func ifRangeHolds(req httpmsg.Fields, m *meta) bool {
 	}
 	date, ok := httpmsg.ParseDate(value, m.response)
 	return ok && m.strongModified() && date.Equal(m.modified)
-}
-
-// forOrigin reports whether the request has a precondition that only the origin
-// can evaluate (RFC 9111, section 4.3.2).
-func forOrigin(req httpmsg.Fields) bool {
-	return req.Has("If-Match") || req.Has("If-Unmodified-Since")
 }
 
 // keptIn304 are the fields of a stored response that go with a 304 (RFC 9110,

@@ -3,7 +3,6 @@ package cache
 import (
 	"fmt"
 	"time"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 )

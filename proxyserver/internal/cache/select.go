@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
 )

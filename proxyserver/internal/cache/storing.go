@@ -3,7 +3,6 @@ package cache
 import (
 	"slices"
 	"strings"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/store"
 )

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
 	"topdown/pkg/httpmsg"
 )
 

@@ -191,9 +191,23 @@ func freshnessCases() []Case {
 		cached bool
 		extra  string
 	}{
-		{200, true, ""}, {201, false, ""}, {202, false, ""}, {203, true, ""}, {204, true, ""}, {302, false, ""}, {403, false, ""},
-		{404, true, ""}, {405, true, ""}, {410, true, ""}, {414, true, ""}, {501, true, ""}, {502, false, ""}, {503, false, ""},
-		{504, false, ""}, {599, false, ""}, {599, true, "Cache-Control: public"},
+		{200, true, ""},
+		{201, false, ""},
+		{202, false, ""},
+		{203, true, ""},
+		{204, true, ""},
+		{302, false, ""},
+		{403, false, ""},
+		{404, true, ""},
+		{405, true, ""},
+		{410, true, ""},
+		{414, true, ""},
+		{501, true, ""},
+		{502, false, ""},
+		{503, false, ""},
+		{504, false, ""},
+		{599, false, ""},
+		{599, true, "Cache-Control: public"},
 	} {
 		reply := fmt.Sprintf("%d\nLast-Modified: {-86400}\n%s", s.status, s.extra)
 		second := Step{Reply: reply}
@@ -235,7 +249,8 @@ func ageCases() []Case {
 			{Reply: "200\n-Date:\nCache-Control: max-age=100", Want: "Date: {0}"}, {Wait: 3, Want: "Date: {-3}"},
 		}},
 		{Name: "Age starts again after validation", Section: "RFC 9111, 4.3.4", Steps: []Step{
-			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\"\nAge: 1"}, {Wait: 5, Reply: "304\nETag: \"a\"\nCache-Control: max-age=100", Status: 200},
+			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\"\nAge: 1"},
+			{Wait: 5, Reply: "304\nETag: \"a\"\nCache-Control: max-age=100", Status: 200},
 			{Wait: 2, Status: 200, Want: "Age: 2"},
 		}},
 	}

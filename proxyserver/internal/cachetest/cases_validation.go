@@ -43,7 +43,8 @@ func validationCases() []Case {
 		{Name: "a 304 prolongs freshness", Section: "RFC 9111, 4.3.4", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\""},
 			{Wait: 3, Reply: "304\nETag: \"a\"\nCache-Control: max-age=100", Status: 200},
-			{Wait: 99}, {Wait: 1, Reply: "304\nETag: \"a\"", Status: 200},
+			{Wait: 99},
+			{Wait: 1, Reply: "304\nETag: \"a\"", Status: 200},
 		}},
 		{Name: "a 304 with several lines of a field", Section: u, Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\"\nX: 1\nX: 2"},
@@ -76,7 +77,8 @@ func validationCases() []Case {
 		}},
 		{Name: "must-revalidate when stale", Section: "RFC 9111, 5.2.2.2", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=2, must-revalidate\nETag: \"a\""},
-			{Wait: 1}, {Wait: 3, AtOrigin: "If-None-Match: \"a\"", Reply: "304\nETag: \"a\"", Status: 200},
+			{Wait: 1},
+			{Wait: 3, AtOrigin: "If-None-Match: \"a\"", Reply: "304\nETag: \"a\"", Status: 200},
 		}},
 		{Name: "a 5xx on validation is passed on", Section: "RFC 9111, 4.3.3", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\""},
@@ -151,8 +153,10 @@ func conditionalCases() []Case {
 		ask("If-Modified-Since against Date, earlier", "", "If-Modified-Since: {-3000}", 200),
 		{Name: "a 304 has the metadata", Section: "RFC 9110, 15.4.5", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=100\nETag: \"a\"\nVary: Foo\nContent-Location: /x\nExpires: {50}\nContent-Type: text/plain"},
-			{Wait: 2, Send: "If-None-Match: \"a\"", Status: 304,
-				Want: "ETag: \"a\"\nVary: Foo\nCache-Control: max-age=100\nContent-Location: /x\nExpires: {48}\nDate: {-2}\nAge: 2\n!Content-Type"},
+			{
+				Wait: 2, Send: "If-None-Match: \"a\"", Status: 304,
+				Want: "ETag: \"a\"\nVary: Foo\nCache-Control: max-age=100\nContent-Location: /x\nExpires: {48}\nDate: {-2}\nAge: 2\n!Content-Type",
+			},
 		}},
 		{Name: "a condition on a stored 404", Section: "RFC 9110, 13.2.1", Steps: []Step{
 			{Reply: "404\nCache-Control: max-age=100\nETag: \"a\""}, {Send: "If-None-Match: \"a\"", Status: 404},
@@ -209,20 +213,26 @@ func varyCases() []Case {
 	return append(
 		cases,
 		Case{Name: "variants live side by side", Section: s, Steps: []Step{
-			{Send: "Foo: 1", Reply: reply}, {Send: "Foo: 2", Reply: reply},
-			{Send: "Foo: 1", Text: "content 1.1 of the script"}, {Send: "Foo: 2", Text: "content 2.1 of the script"},
-			{Send: "Foo: 3", Reply: reply}, {Send: "Foo: 1", Text: "content 1.1 of the script"},
+			{Send: "Foo: 1", Reply: reply},
+			{Send: "Foo: 2", Reply: reply},
+			{Send: "Foo: 1", Text: "content 1.1 of the script"},
+			{Send: "Foo: 2", Text: "content 2.1 of the script"},
+			{Send: "Foo: 3", Reply: reply},
+			{Send: "Foo: 1", Text: "content 1.1 of the script"},
 		}},
 		Case{Name: "a later response without Vary answers all", Section: s, Steps: []Step{
-			{Send: "Foo: 1", Reply: reply}, {Wait: 1, Send: "Foo: 2", Reply: "200\nCache-Control: max-age=100"},
+			{Send: "Foo: 1", Reply: reply},
+			{Wait: 1, Send: "Foo: 2", Reply: "200\nCache-Control: max-age=100"},
 			{Send: "Foo: 3", Text: "content 2.1 of the script"},
 		}},
 		Case{Name: "of two that match the newer", Section: s, Steps: []Step{
-			{Send: "Foo: 1", Reply: reply}, {Wait: 1, Send: "Foo: 2", Reply: "200\nCache-Control: max-age=100"},
+			{Send: "Foo: 1", Reply: reply},
+			{Wait: 1, Send: "Foo: 2", Reply: "200\nCache-Control: max-age=100"},
 			{Wait: 1, Send: "Foo: 1", Text: "content 2.1 of the script"},
 		}},
 		Case{Name: "all entity tags are asked about", Section: "RFC 9111, 4.3.1", Steps: []Step{
-			{Send: "Foo: 1", Reply: reply + "\nETag: \"a\""}, {Wait: 1, Send: "Foo: 2", Reply: reply + "\nETag: \"b\""},
+			{Send: "Foo: 1", Reply: reply + "\nETag: \"a\""},
+			{Wait: 1, Send: "Foo: 2", Reply: reply + "\nETag: \"b\""},
 			{
 				Wait: 1, Send: "Foo: 3", AtOrigin: "If-None-Match: \"b\", \"a\"", Reply: "304\nETag: \"a\"\nVary: Foo\nCache-Control: max-age=100",
 				Status: 200, Text: "content 1.1 of the script",
@@ -230,7 +240,8 @@ func varyCases() []Case {
 			{Wait: 1, Send: "Foo: 3", Text: "content 1.1 of the script"},
 		}},
 		Case{Name: "a 304 that does not say for which", Section: "RFC 9111, 4.3.4", Steps: []Step{
-			{Send: "Foo: 1", Reply: reply + "\nETag: \"a\""}, {Wait: 1, Send: "Foo: 2", Reply: reply + "\nETag: \"b\""},
+			{Send: "Foo: 1", Reply: reply + "\nETag: \"a\""},
+			{Wait: 1, Send: "Foo: 2", Reply: reply + "\nETag: \"b\""},
 			{Wait: 1, Send: "Foo: 3", Reply: "304|200\nCache-Control: max-age=100"},
 		}},
 		Case{Name: "a coding that is not accepted is not asked about", Section: "RFC 9111, 4.3.1", Steps: []Step{

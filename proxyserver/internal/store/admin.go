@@ -235,7 +235,7 @@ func (d *Disk) readJournal() error {
 			continue
 		}
 		var p primary
-		if n, err := hex.Decode(p[:], lines.Bytes()); err != nil || n != len(p) {
+		if n, bad := hex.Decode(p[:], lines.Bytes()); bad != nil || n != len(p) {
 			continue
 		}
 		mu := d.keyLock(p)

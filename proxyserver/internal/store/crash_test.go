@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
 	"topdown/pkg/httpmsg"
 )
 

@@ -337,9 +337,9 @@ func (d *Disk) section(e *Entry, f *os.File) (Body, error) {
 		if _, err = f.ReadAt(buf[:], 0); err != nil {
 			return Body{}, errDamaged
 		}
-		room, sum, size, err := parsePrefix(buf[:], e.name)
-		if err != nil {
-			return Body{}, err
+		room, sum, size, bad := parsePrefix(buf[:], e.name)
+		if bad != nil {
+			return Body{}, bad
 		}
 		if size != e.Size || sum != e.place.sum {
 			return Body{}, fs.ErrNotExist // replaced by another
@@ -348,8 +348,8 @@ func (d *Disk) section(e *Entry, f *os.File) (Body, error) {
 	}
 	if e.Size <= d.small {
 		data := make([]byte, e.Size)
-		if n, err := f.ReadAt(data, base); n < len(data) {
-			return Body{}, fmt.Errorf("%w: %w", errDamaged, err)
+		if n, short := f.ReadAt(data, base); n < len(data) {
+			return Body{}, fmt.Errorf("%w: %w", errDamaged, short)
 		}
 		if !known && sumOf(data) != e.place.sum {
 			return Body{}, errDamaged
@@ -377,7 +377,7 @@ func (d *Disk) Create(head *Head, size int64) (Writer, error) {
 		return nil, ErrTooLarge
 	}
 	w := &diskWriter{disk: d, size: size}
-	w.place.room = roomFor(len(appendHead(nil, head)))
+	w.place.room = roomFor(len(encodeHead(head)))
 	if size > 0 && size <= d.small {
 		w.buf = make([]byte, 0, size)
 	}
@@ -426,7 +426,7 @@ func (d *Disk) rewriteHead(e *Entry) error {
 		return err
 	}
 	known := e.place.checked(stampOf(info))
-	slot := appendSlot(nil, e.place.seq+1, appendHead(nil, e.Head))
+	slot := encodeSlot(e.place.seq+1, encodeHead(e.Head))
 	off := e.place.base() + e.Size
 	if e.place.inB {
 		if len(slot) > int(e.place.room) {

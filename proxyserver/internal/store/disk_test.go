@@ -12,12 +12,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"topdown/pkg/httpmsg"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-
-	"topdown/pkg/httpmsg"
 )
 
 func openDisk(t *testing.T, o DiskOptions) *Disk {
@@ -57,29 +56,29 @@ func bodyFor(key string, version, size int) []byte {
 	return b
 }
 
-func put(t testing.TB, s Store, h *Head, body []byte) *Entry {
-	t.Helper()
+func put(tb testing.TB, s Store, h *Head, body []byte) *Entry {
+	tb.Helper()
 	w, err := s.Create(h, int64(len(body)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer w.Close()
 	for len(body) > 0 {
 		n := min(len(body), 64<<10)
 		if _, err = w.Write(body[:n]); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		body = body[n:]
 	}
 	e, err := w.Commit(h)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
-func bodyOf(t testing.TB, e *Entry) ([]byte, error) {
-	t.Helper()
+func bodyOf(tb testing.TB, e *Entry) ([]byte, error) {
+	tb.Helper()
 	b, err := e.Open()
 	if err != nil {
 		return nil, err

@@ -91,12 +91,12 @@ func parsePrefix(b []byte, n name) (room, sum uint32, size int64, err error) {
 	return room, sum, size, nil
 }
 
-// appendSlot encodes a head.
-func appendSlot(b []byte, seq uint32, head []byte) []byte {
-	start := len(b)
+// encodeSlot encodes a head with its sequence number.
+func encodeSlot(seq uint32, head []byte) []byte {
+	b := make([]byte, 0, slotHeader+len(head))
 	b = binary.BigEndian.AppendUint32(b, seq)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(head))) //nolint:gosec // below maxHead
-	sum := crc32.Update(crc32.Checksum(b[start:], castagnoli), castagnoli, head)
+	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, head)
 	return append(binary.BigEndian.AppendUint32(b, sum), head...)
 }
 

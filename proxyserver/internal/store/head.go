@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-
 	"topdown/pkg/httpmsg"
 )
 
@@ -59,9 +58,9 @@ func appendFields(b []byte, f httpmsg.Fields) []byte {
 	return b
 }
 
-// appendHead encodes h.
-func appendHead(b []byte, h *Head) []byte {
-	b = appendString(b, h.Key)
+// encodeHead encodes h.
+func encodeHead(h *Head) []byte {
+	b := appendString(make([]byte, 0, 512), h.Key)
 	b = appendFields(b, h.Vary)
 	b = binary.AppendUvarint(b, uint64(h.Status)) //nolint:gosec // a status is small
 	b = appendString(b, h.Reason)
@@ -76,7 +75,7 @@ func appendHead(b []byte, h *Head) []byte {
 	return appendFields(append(b, partial), h.Fields)
 }
 
-// decoder reads what appendHead wrote. Its strings are slices of one copy.
+// decoder reads what encodeHead wrote. Its strings are slices of one copy.
 type decoder struct {
 	s   string
 	bad bool

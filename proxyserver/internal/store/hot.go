@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -98,13 +99,10 @@ func (h *hot) grown(p primary, e *Entry, n int64) {
 	if !ok {
 		return
 	}
-	for _, have := range set.entries {
-		if have == e {
-			set.cost += n
-			s.bytes += n
-			s.evict()
-			return
-		}
+	if slices.Contains(set.entries, e) {
+		set.cost += n
+		s.bytes += n
+		s.evict()
 	}
 }
 

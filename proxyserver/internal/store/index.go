@@ -9,12 +9,12 @@ import (
 // the garbage collector nothing.
 type slot struct {
 	name    name
-	size    int64  // octets on disk
-	variant int32  // the next one under the same primary
-	newer   int32  // neighbours in the eviction queue
-	older   int32  //
-	self    int32  // its own number
-	used    uint32 // visited since the hand last passed; atomic
+	size    int64         // octets on disk
+	variant int32         // the next one under the same primary
+	newer   int32         // neighbours in the eviction queue
+	older   int32         //
+	self    int32         // its own number
+	used    atomic.Uint32 // visited since the hand last passed
 }
 
 const (
@@ -47,16 +47,16 @@ func (x *index) at(i int32) *slot { return &x.chunks[i/chunkSize][i%chunkSize] }
 // use marks a slot as used. It may be somebody else's by now, which does no
 // harm.
 func (s *slot) use() {
-	if s != nil && atomic.LoadUint32(&s.used) == 0 {
-		atomic.StoreUint32(&s.used, 1)
+	if s != nil && s.used.Load() == 0 {
+		s.used.Store(1)
 	}
 }
 
 // block is the size that a file counts as: disks give whole blocks.
 func block(size int64) int64 { return (size + 4095) &^ 4095 }
 
-// add adds a file or notes its new size; fresh tells which.
-func (x *index) add(n name, size int64) (s *slot, fresh bool) {
+// add adds a file or notes its new size.
+func (x *index) add(n name, size int64) (s *slot) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := n.primary()
@@ -68,7 +68,7 @@ func (x *index) add(n name, size int64) (s *slot, fresh bool) {
 		if s = x.at(i); s.name == n {
 			x.bytes += block(size) - s.size
 			s.size = block(size)
-			return s, false
+			return s
 		}
 	}
 	i := x.free
@@ -83,7 +83,7 @@ func (x *index) add(n name, size int64) (s *slot, fresh bool) {
 	}
 	s = x.at(i)
 	s.name, s.size, s.self, s.variant = n, block(size), i, head
-	atomic.StoreUint32(&s.used, 0)
+	s.used.Store(0)
 	x.first[p] = i
 	s.older, s.newer = x.newest, none
 	if x.newest != none {
@@ -94,7 +94,7 @@ func (x *index) add(n name, size int64) (s *slot, fresh bool) {
 	x.newest = i
 	x.count++
 	x.bytes += s.size
-	return s, true
+	return s
 }
 
 // names returns the names under a primary, the last added first.
@@ -197,11 +197,11 @@ func (x *index) victim(limit int64) (n name, ok bool) {
 			i = x.oldest
 		}
 		s := x.at(i)
-		if atomic.LoadUint32(&s.used) == 0 {
+		if s.used.Load() == 0 {
 			x.hand = s.newer
 			return s.name, true
 		}
-		atomic.StoreUint32(&s.used, 0)
+		s.used.Store(0)
 		i = s.newer
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
-
 	"topdown/pkg/httpmsg"
 )
 
@@ -122,11 +121,10 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // Close releases the file, if there is one.
-func (b *Body) Close() error {
-	if b.file == nil {
-		return nil
+func (b *Body) Close() {
+	if b.file != nil {
+		b.file.Close()
 	}
-	return b.file.Close()
 }
 
 // Writer takes the body of a new entry. Write may be called by one goroutine at
@@ -142,7 +140,7 @@ type Writer interface {
 	// Vary values and range. The writer can still be read from until Close.
 	Commit(head *Head) (*Entry, error)
 	// Close gives the writer up; what was not committed is gone.
-	Close() error
+	Close()
 }
 
 // Store keeps responses. All methods may be used by many goroutines at a time.

@@ -113,7 +113,7 @@ func (w *diskWriter) Commit(head *Head) (*Entry, error) {
 		return nil, fmt.Errorf("a body of %d octets ended after %d: %w", w.size, w.n, io.ErrUnexpectedEOF)
 	}
 	e := &Entry{Head: head, Size: w.n, name: nameOf(head), disk: w.disk}
-	encoded := appendSlot(nil, 1, appendHead(nil, head))
+	encoded := encodeSlot(1, encodeHead(head))
 	if len(encoded) > int(w.place.room) {
 		if w.file != nil || len(encoded) > maxHead {
 			return nil, fmt.Errorf("a head of %d octets has no room", len(encoded))
@@ -187,7 +187,7 @@ func (w *diskWriter) settle(e *Entry, front []byte) error {
 		e.place.check(stampOf(info))
 		size = info.Size()
 	}
-	e.place.slot, _ = w.disk.index.add(e.name, size)
+	e.place.slot = w.disk.index.add(e.name, size)
 	return nil
 }
 
@@ -195,6 +195,11 @@ func (w *diskWriter) settle(e *Entry, front []byte) error {
 // made when they are first needed.
 func (w *diskWriter) rename(n name) error {
 	path := w.disk.path(n)
+	if w.disk.index.find(n) != nil {
+		// Some file systems write a file out when it is renamed over another,
+		// which takes a disk's time; nobody needs the old one.
+		w.disk.removeFile(path)
+	}
 	err := os.Rename(w.path, path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -206,7 +211,7 @@ func (w *diskWriter) rename(n name) error {
 }
 
 // Close implements Writer.
-func (w *diskWriter) Close() error {
+func (w *diskWriter) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.file != nil {
@@ -216,7 +221,6 @@ func (w *diskWriter) Close() error {
 		}
 		w.path = ""
 	}
-	return nil
 }
 
 // failed logs why something could not be written. A disk that is full although

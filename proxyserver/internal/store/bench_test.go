@@ -1,0 +1,147 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func BenchmarkLookupHot(b *testing.B) {
+	d, err := OpenDisk(DiskOptions{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	put(b, d, headFor("http://example.org/path", 1), make([]byte, 1024))
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(d.Lookup("http://example.org/path")) != 1 {
+			b.Fatal("gone")
+		}
+	}
+}
+
+func BenchmarkLookupMiss(b *testing.B) {
+	d, err := OpenDisk(DiskOptions{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	for !d.scanned.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.Lookup("http://example.org/path")
+	}
+}
+
+func BenchmarkStore(b *testing.B) {
+	for _, size := range []int{1 << 10, 100 << 10, 1 << 20} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			d, err := OpenDisk(DiskOptions{Dir: b.TempDir(), Size: 256 << 20})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer d.Close()
+			body := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				put(b, d, headFor("http://example.org/"+strconv.Itoa(i), 1), body)
+			}
+		})
+	}
+}
+
+func BenchmarkOpenFile(b *testing.B) {
+	d, err := OpenDisk(DiskOptions{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	e := put(b, d, headFor("http://example.org/", 1), make([]byte, 10<<20))
+	b.ReportAllocs()
+	for b.Loop() {
+		body, err := e.Open()
+		if err != nil {
+			b.Fatal(err)
+		}
+		body.Close()
+	}
+}
+
+// BenchmarkIndex tells what a million entries take in memory.
+func BenchmarkIndex(b *testing.B) {
+	const entries = 1_000_000
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		x := newIndex()
+		for i := range entries {
+			x.add(nameOf(&Head{Key: "http://example.org/" + strconv.Itoa(i)}), 1000)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/entries, "B/entry")
+		runtime.KeepAlive(x)
+	}
+}
+
+// BenchmarkOpenMillion tells how long a start with a million files takes. The
+// files are made where TOPDOWN_MILLION says, and stay there for the next time.
+func BenchmarkOpenMillion(b *testing.B) {
+	dir := os.Getenv("TOPDOWN_MILLION")
+	if dir == "" {
+		b.Skip("set TOPDOWN_MILLION to a directory for a million files")
+	}
+	const entries = 1_000_000
+	if _, err := os.Stat(filepath.Join(dir, "made")); err != nil {
+		for i := range entries {
+			h := headFor(fmt.Sprintf("http://example.org/%d", i), 1)
+			path := filePath(dir, nameOf(h))
+			slot := encodeSlot(1, encodeHead(h))
+			p := place{room: roomFor(len(slot)), sum: sumOf(nil)}
+			file := append(appendPrefix(nil, nameOf(h), &p, 0), slot...)
+			file = append(file, make([]byte, int(p.base())-len(file))...)
+			if err = os.WriteFile(path, file, 0o600); err != nil {
+				if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+					err = os.WriteFile(path, file, 0o600)
+				}
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		os.WriteFile(filepath.Join(dir, "made"), nil, 0o600)
+	}
+	for b.Loop() {
+		began := time.Now()
+		d, err := OpenDisk(DiskOptions{Dir: dir, Size: 100 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds()), "µs-to-open")
+		early := d.Lookup("http://example.org/999999")
+		b.ReportMetric(float64(time.Since(began).Microseconds()), "µs-to-first-hit")
+		if len(early) != 1 {
+			b.Fatal("not found before the scan has ended")
+		}
+		if body, err := early[0].Open(); err != nil || body.Size() != 0 {
+			b.Fatal(err)
+		}
+		for !d.scanned.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s-to-scan")
+		if s := d.Stats(); s.Entries != entries {
+			b.Fatalf("%d entries", s.Entries)
+		}
+		d.Close()
+	}
+}

@@ -734,7 +734,7 @@ func (x *exchangeState) headReceived(resp *exchange.Response, requestTime time.T
 func (x *exchangeState) revalidate() {
 	req := *x.req
 	req.Method = "GET"
-	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain = nil, 0, nil, nil, nil
+	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain, req.Trace = nil, 0, nil, nil, nil, nil
 	req.Fields = nil
 	for _, f := range x.req.Fields {
 		switch strings.ToLower(f.Name) {

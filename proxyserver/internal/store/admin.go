@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -176,11 +175,11 @@ func (d *Dir) tell(line string) error {
 		return err
 	}
 	defer f.Close()
-	if err = flock(f); err != nil {
+	if err = lockFile(f); err != nil {
 		return err
 	}
 	_, err = f.WriteString(line + "\n")
-	if unlockErr := unflock(f); err == nil {
+	if unlockErr := unlockFile(f); err == nil {
 		err = unlockErr
 	}
 	if err != nil {
@@ -194,9 +193,6 @@ func (d *Dir) tell(line string) error {
 	}
 	return fmt.Errorf("the running proxy did not take note of it within 5 s")
 }
-
-func flock(f *os.File) error   { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX) } //nolint:gosec // a descriptor is small
-func unflock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) } //nolint:gosec // a descriptor is small
 
 // watch reads the journal for as long as the store is open.
 func (d *Disk) watch() {
@@ -225,7 +221,7 @@ func (d *Disk) readJournal() error {
 		return err
 	}
 	defer f.Close()
-	if err = flock(f); err != nil {
+	if err = lockFile(f); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(f)

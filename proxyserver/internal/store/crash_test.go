@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"topdown/pkg/httpmsg"
@@ -147,7 +146,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("the child says %q", line[:n])
 		}
 		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
-		cmd.Process.Signal(syscall.SIGKILL)
+		cmd.Process.Kill()
 		cmd.Wait()
 		if i%4 == 3 {
 			hits += checkStored(t, dir)

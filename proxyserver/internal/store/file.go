@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 )
 
 // A file is
@@ -45,17 +44,10 @@ type place struct {
 
 // stamp tells whether a file was touched.
 type stamp struct {
-	ino          uint64
-	size         int64
-	mtime, ctime syscall.Timespec
-}
-
-func stampOf(info os.FileInfo) stamp {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return stamp{}
-	}
-	return stamp{st.Ino, st.Size, st.Mtim, st.Ctim}
+	known             bool
+	inode             uint64
+	size              int64
+	modified, changed int64 // in nanoseconds since 1970
 }
 
 func (p *place) base() int64 { return prefixSize + int64(p.room) }
@@ -188,7 +180,7 @@ func checkBody(f io.ReaderAt, base, size int64, want uint32) error {
 func (p *place) checked(now stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stamp.ino != 0 && p.stamp == now
+	return p.stamp.known && p.stamp == now
 }
 
 // check notes that it was; the zero stamp, that it was not.

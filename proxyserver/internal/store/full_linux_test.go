@@ -124,3 +124,37 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d hits", hits)
 	}
 }
+
+// In a directory that cannot be written small responses are kept in memory,
+// large ones are not stored, and the reason is logged.
+func TestReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, DiskOptions{Dir: dir})
+	put(t, d, headFor("http://a/old", 1), bodyFor("old", 0, 1000))
+	d.Close()
+	readOnly(t, dir)
+	core, logs := observer.New(zap.WarnLevel)
+	d = openDisk(t, DiskOptions{Dir: dir, Log: zap.New(core)})
+	if entries := d.Lookup("http://a/old"); len(entries) != 1 {
+		t.Error("what was stored before is not found")
+	} else if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor("old", 0, 1000)) {
+		t.Errorf("what was stored before: %v", err)
+	}
+	put(t, d, headFor("http://a/small", 1), bodyFor("small", 0, 1000))
+	if entries := d.Lookup("http://a/small"); len(entries) != 1 {
+		t.Error("a small response is not kept in memory")
+	} else if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor("small", 0, 1000)) {
+		t.Errorf("a small response: %v", err)
+	}
+	w, err := d.Create(headFor("http://a/large", 1), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err = w.Write(make([]byte, 1<<20)); err == nil {
+		t.Error("a large response was taken")
+	}
+	if logs.Len() == 0 {
+		t.Error("nothing was logged")
+	}
+}

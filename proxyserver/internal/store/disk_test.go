@@ -15,8 +15,6 @@ import (
 	"topdown/pkg/httpmsg"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 )
 
 func openDisk(t *testing.T, o DiskOptions) *Disk {

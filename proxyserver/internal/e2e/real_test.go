@@ -254,7 +254,9 @@ func writeFiles(t *testing.T, dir string, files map[string][]byte) {
 }
 
 func TestCurl(t *testing.T) {
-	curl := func(args ...string) string { return command(t, "curl", append([]string{"-sS", "--max-time", "30"}, args...)...) }
+	curl := func(args ...string) string {
+		return command(t, "curl", append([]string{"-sS", "--max-time", "30"}, args...)...)
+	}
 	dir := t.TempDir()
 	big := bytes.Repeat([]byte("a whole lot of octets\n"), 200000)
 	writeFiles(t, dir, map[string][]byte{"index.html": []byte("<h1>hello</h1>\n"), "big": big})

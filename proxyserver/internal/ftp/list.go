@@ -36,10 +36,13 @@ func parseUnix(line string) (Entry, bool) {
 		return Entry{}, false
 	}
 	words, rest := cutWords(line, 8)
+	if len(words) < 7 {
+		return Entry{}, false
+	}
 	// Some servers leave out the group.
-	if len(words) == 8 && !isMonth(words[5]) && isMonth(words[4]) {
+	if isMonth(words[4]) {
 		words, rest = cutWords(line, 7)
-		words = append(words[:3], append([]string{""}, words[3:]...)...)
+		words = append(words[:3:3], append([]string{""}, words[3:]...)...)
 	}
 	if len(words) != 8 || !isMonth(words[5]) {
 		return Entry{}, false

@@ -8,24 +8,14 @@ import (
 
 // filePiece is how much of a file is sent under one timeout: a client must take
 // that much within it.
-const filePiece = 512 << 10
+const filePiece = 1 << 20
 
-// SendFile sends n octets of f from its offset off on, without copying them
-// through the process where the system can do so. Each piece has to get away
-// within timeout.
+// SendFile sends n octets of f from its offset off on. Each piece of up to 1 MiB
+// has to get away within timeout.
 func (c *Conn) SendFile(f *os.File, off, n int64, timeout time.Duration) (sent int64, err error) {
-	if _, err = f.Seek(off, io.SeekStart); err != nil {
-		return 0, err
-	}
 	for sent < n {
 		c.Timeout(timeout)
-		piece := io.LimitedReader{R: f, N: min(n-sent, filePiece)}
-		var k int64
-		if c.tcp != nil {
-			k, err = c.tcp.ReadFrom(&piece)
-		} else {
-			k, err = io.Copy(c.Conn, &piece)
-		}
+		k, err := c.sendPiece(f, off+sent, min(n-sent, filePiece))
 		sent += k
 		c.Sent.Add(k)
 		if err == nil && k == 0 {
@@ -36,4 +26,9 @@ func (c *Conn) SendFile(f *os.File, off, n int64, timeout time.Duration) (sent i
 		}
 	}
 	return sent, nil
+}
+
+// sendCopied sends a piece of a file through a buffer.
+func (c *Conn) sendCopied(f *os.File, off, n int64) (int64, error) {
+	return io.Copy(c.Conn, io.NewSectionReader(f, off, n))
 }

@@ -226,7 +226,8 @@ func (s *Server) locateLocal(req *httpmsg.Request, target httpmsg.Target) where 
 	if !ok || req.Fields.Get("Host") == "" {
 		return w
 	}
-	from := httpmsg.Request{Method: "GET", Target: "/" + referer, Fields: req.Fields}
+	// Without a Referer of its own, so that this ends here.
+	from := httpmsg.Request{Method: "GET", Target: "/" + referer, Fields: httpmsg.Fields{{Name: "Host", Value: req.Fields.Get("Host")}}}
 	origin, err := s.locatePath(&from, httpmsg.Target{Path: "/"})
 	if err == nil && origin.way == pathStyle {
 		w.redirect = pathPrefix(origin) + req.Target

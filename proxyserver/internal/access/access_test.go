@@ -1,0 +1,154 @@
+package access
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+func TestPublic(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"8.8.8.8": true, "1.1.1.1": true, "2001:4860:4860::8888": true, "::ffff:8.8.8.8": true, "64:ff9b::808:808": true, "2002:808:808::1": true,
+		"127.0.0.1": false, "127.255.255.254": false, "0.0.0.0": false, "0.1.2.3": false, "10.0.0.1": false, "172.16.0.1": false,
+		"172.31.255.255": false, "172.32.0.1": true, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "192.0.0.1": false,
+		"192.0.2.1": false, "198.18.0.1": false, "198.51.100.1": false, "203.0.113.1": false, "224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
+		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::127.0.0.1": false, "64:ff9b::7f00:1": false,
+		"64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "2002:7f00:1::1": false, "2002:c0a8:101::": false, "2001::1": false, "2001:db8::1": false,
+		"fc00::1": false, "fd12::1": false, "fe80::1": false, "fe80::1%eth0": false, "fec0::1": false, "ff02::1": false,
+	} {
+		if got := Public(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("Public(%s) = %v", addr, got)
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	network := func(s string) netip.Prefix {
+		p, err := ParsePrefix(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	r := Rules{
+		Allow: []netip.Prefix{network("10.1.0.0/16")}, Deny: []netip.Prefix{network("8.8.8.8")},
+		Clients: []netip.Prefix{network("192.0.2.0/24")}, ConnectPorts: []uint16{8443, 25},
+	}
+	for target, allowed := range map[string]bool{
+		"1.1.1.1:80": true, "8.8.8.8:80": false, "10.1.2.3:80": true, "10.2.0.1:80": false, "1.1.1.1:25": false, "10.1.2.3:25": false,
+	} {
+		if err := r.Target(netip.MustParseAddrPort(target)); (err == nil) != allowed {
+			t.Errorf("Target(%s): %v", target, err)
+		}
+	}
+	for port, allowed := range map[uint16]bool{443: true, 8443: true, 80: false, 25: false} {
+		if err := r.Connect(port); (err == nil) != allowed {
+			t.Errorf("Connect(%d): %v", port, err)
+		}
+	}
+	for client, allowed := range map[string]bool{"192.0.2.7": true, "::ffff:192.0.2.7": true, "192.0.3.1": false, "127.0.0.1": false} {
+		if err := r.Client(netip.MustParseAddr(client)); (err == nil) != allowed {
+			t.Errorf("Client(%s): %v", client, err)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	list, err := ParseHosts(strings.NewReader("# ads\nAds.example.\n0.0.0.0 tracker.example # hosts form\n*.wild.example\n\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"ads.example": true, "ADS.example.": true, "a.b.ads.example": true, "bads.example": false, "example": false,
+		"tracker.example": true, "wild.example": true, "x.wild.example": true, "": false,
+	} {
+		if got := list.Has(name); got != want {
+			t.Errorf("Has(%q) = %v", name, got)
+		}
+	}
+	if _, err = ParseHosts(strings.NewReader("http://x/\n")); err == nil {
+		t.Error("a URL is accepted as a host name")
+	}
+}
+
+func TestUsers(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("pa:ss"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "ann\n", "ann:{SHA}x\n", "ann:$apr1$x$y\n", ":" + string(hash)} {
+		if _, err = ParseUsers(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q is accepted as a password file", bad)
+		}
+	}
+	users, err := ParseUsers(strings.NewReader("ann:" + string(hash) + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, now := netip.MustParseAddr("192.0.2.1"), time.Unix(1e9, 0)
+	const right = "basic YW5uOnBhOnNz" // ann:pa:ss
+	for range 2 {                      // compared, then remembered
+		if user, err := users.Check(right, here, now); user != "ann" || err != nil {
+			t.Errorf("the right password: %q %v", user, err)
+		}
+	}
+	for _, wrong := range []string{"", "Basic", "Basic !!", "Basic YW5u", "Bearer x", "Basic Ym9iOnBhOnNz"} {
+		if _, err := users.Check(wrong, here, now); !errors.Is(err, ErrCredentials) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	for range maxFailures {
+		users.Check("Basic YW5uOng=", here, now)
+	}
+	if _, err = users.Check("Basic YW5uOnk=", here, now); !errors.Is(err, ErrTooManyFailures) {
+		t.Errorf("after many failures: %v", err)
+	}
+	if _, err = users.Check("Basic YW5uOnk=", netip.MustParseAddr("192.0.2.2"), now); !errors.Is(err, ErrCredentials) {
+		t.Errorf("from elsewhere: %v", err)
+	}
+	if _, err = users.Check("Basic YW5uOnk=", here, now.Add(2*failureWindow)); !errors.Is(err, ErrCredentials) {
+		t.Errorf("later: %v", err)
+	}
+}
+
+func TestQuota(t *testing.T) {
+	q := Quota{Limit: 100}
+	now := time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC)
+	q.Add("ann", 60, now)
+	q.Add("ann", 60, now)
+	if left, rest := q.Left("ann", now); left != 0 || rest != time.Hour {
+		t.Errorf("ann: %d for %v", left, rest)
+	}
+	if left, _ := q.Left("bob", now); left != 100 {
+		t.Errorf("bob: %d", left)
+	}
+	if left, _ := q.Left("ann", now.Add(time.Hour)); left != 100 {
+		t.Errorf("the next day: %d", left)
+	}
+}
+
+func FuzzParseHosts(f *testing.F) {
+	for _, seed := range []string{"a.example\n", "0.0.0.0 b.example # x\n", "*.c\n.\n", "::1 d\n"} {
+		f.Add(seed, "a.b")
+	}
+	f.Fuzz(func(_ *testing.T, text, name string) {
+		if list, err := ParseHosts(strings.NewReader(text)); err == nil {
+			list.Has(name)
+		}
+	})
+}
+
+func FuzzParseUsers(f *testing.F) {
+	f.Add("ann:$2y$04$abcdefghijklmnopqrstuuu")
+	f.Add("# x\n:\n")
+	f.Fuzz(func(_ *testing.T, text string) {
+		if strings.Contains(text, "$") {
+			return // costly by design
+		}
+		ParseUsers(strings.NewReader(text))
+	})
+}

@@ -365,6 +365,8 @@ func (x *exchangeState) notModified(resp *exchange.Response, requestTime time.Ti
 	}
 	x.verdict = verdict{ttl: m.lifetime.d - m.age(x.now)}
 	x.sel.entry = open
+	// Who waits for this one can use it only if it is fresh now.
+	x.c.flights.setAlone(x.key, x.now, sharing(m, x.now) != readFill)
 	x.plan = x.planFor(&x.sel)
 	if x.plan.kind == planNone {
 		return nil
@@ -447,8 +449,14 @@ func (x *exchangeState) received(fl *flight, resp *exchange.Response, requestTim
 	if x.req.Method == "HEAD" {
 		x.headReceived(resp, requestTime)
 	}
-	h, m := x.newHead(resp, requestTime)
-	r := storable(x.req.Method, x.req.Fields, &x.rd, h, m)
+	var h *store.Head
+	var m *meta
+	p := policyOf(resp.Fields, x.c.Targeted)
+	r := forbidden(&p)
+	if r.why == "" {
+		h, m = x.newHead(resp, requestTime)
+		r = storable(x.req.Method, x.req.Fields, &x.rd, h, m)
+	}
 	if x.explained() {
 		why := r.why
 		if r.ok {
@@ -460,9 +468,10 @@ func (x *exchangeState) received(fl *flight, resp *exchange.Response, requestTim
 	if r.ok && (fl == nil || !x.c.flights.isDoomed(fl)) {
 		if f := x.newFill(fl, resp, h, m, cancel); f != nil {
 			stop()
-			x.c.flights.setAlone(x.key, x.now, false)
+			o := sharing(m, x.now)
+			x.c.flights.setAlone(x.key, x.now, o != readFill)
 			out := x.fromFill(f, resp, exchange.Miss)
-			x.c.settle(fl, sharing(m, x.now), f, nil)
+			x.c.settle(fl, o, f, nil)
 			if fl == nil || fl.outcome != readFill {
 				x.c.drop(fl)
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -569,4 +571,122 @@ func TestSlowFollower(t *testing.T) {
 		}
 		slow.Body.Close()
 	})
+}
+
+// Clients of a response that must be validated each time do not wait for one
+// another's validations.
+func TestValidatedEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(_ context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			resp := response("no-cache", io.NopCloser(bytes.NewReader(nil)), 0, httpmsg.Field{Name: "ETag", Value: `"a"`})
+			if req.Fields.Has("If-None-Match") {
+				resp.Status = 304
+			}
+			return resp, nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		readAll(t.Context(), c, get("/"))
+		time.Sleep(time.Minute)
+		began := time.Now()
+		var clients sync.WaitGroup
+		for range 20 {
+			clients.Go(func() {
+				resp, _, err := readAll(t.Context(), c, get("/"))
+				if err != nil || resp.Status != 200 || resp.Result != exchange.Revalidated {
+					t.Errorf("%+v, %v", resp, err)
+				}
+			})
+		}
+		clients.Wait()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("took %v, want two round trips at most", took)
+		}
+	})
+}
+
+// A stale response is validated once for all who wait for it.
+func TestCollapsedValidation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(_ context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			resp := response("max-age=10", io.NopCloser(bytes.NewReader(nil)), 0, httpmsg.Field{Name: "ETag", Value: `"a"`})
+			if req.Fields.Has("If-None-Match") {
+				resp.Status = 304
+			}
+			return resp, nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		defer c.Close()
+		readAll(t.Context(), c, get("/"))
+		time.Sleep(time.Minute)
+		var clients sync.WaitGroup
+		for range 20 {
+			clients.Go(func() { readAll(t.Context(), c, get("/")) })
+		}
+		clients.Wait()
+		if n := origin.asked.Load(); n != 2 {
+			t.Errorf("the origin was asked %d times, want twice", n)
+		}
+	})
+}
+
+// No goroutine or file is left behind by a mix of exchanges.
+func TestNothingLeaks(t *testing.T) {
+	want := content(100 << 10)
+	origin := &slowOrigin{serve: func(ctx context.Context, n int, _ *exchange.Request) (*exchange.Response, error) {
+		b := &fastBody{ctx: ctx, left: want}
+		switch n % 5 {
+		case 0:
+			return nil, &exchange.Error{Status: 502, Type: "connection_refused", Step: "connect", Err: io.EOF}
+		case 1:
+			b.err = io.ErrUnexpectedEOF
+		case 2:
+			return response("no-store", b, httpmsg.Framing(len(want))), nil
+		}
+		return response("max-age=1", b, httpmsg.Framing(len(want))), nil
+	}}
+	s := fromDisk(t)
+	c := &Cache{Next: origin, Store: s, Finish: 50 << 10}
+	before := runtime.NumGoroutine()
+	files := openFiles(t)
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() {
+			for j := range 250 {
+				resp, err := c.Exchange(t.Context(), get(fmt.Sprintf("/%d", (i+j)%50)))
+				if err != nil {
+					continue
+				}
+				switch j % 3 {
+				case 0:
+					io.Copy(io.Discard, resp.Body)
+				case 1:
+					io.CopyN(io.Discard, resp.Body, 10<<10)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+	clients.Wait()
+	c.Close()
+	waitFor(t, func() bool { return runtime.NumGoroutine() <= before })
+	if n := openFiles(t); n > files {
+		t.Errorf("%d files are open, %d were before", n, files)
+	}
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	if n := len(c.flights.byKey); n != 0 {
+		t.Errorf("%d flights are left", n)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("needs /proc")
+	}
+	return len(files)
 }

@@ -108,7 +108,11 @@ func heuristicLifetime(status int, f httpmsg.Fields, p *policy, date time.Time) 
 	if !heuristic(status) && !p.public || !p.present && f.HasMember("Pragma", "no-cache") {
 		return l
 	}
-	modified, ok := httpmsg.ParseDate(f.Get("Last-Modified"), date)
+	value := f.Get("Last-Modified")
+	if value == "" {
+		return l
+	}
+	modified, ok := httpmsg.ParseDate(value, date)
 	if !ok || !modified.Before(date) {
 		return l
 	}
@@ -164,8 +168,10 @@ func metaOf(h *store.Head, targeted []string) *meta {
 	}
 	m.date = date
 	m.lifetime = lifetimeOf(h.Status, h.Fields, &m.policy, date)
-	if modified, ok := httpmsg.ParseDate(h.Fields.Get("Last-Modified"), m.response); ok {
-		m.modified = modified
+	if value := h.Fields.Get("Last-Modified"); value != "" {
+		if modified, ok := httpmsg.ParseDate(value, m.response); ok {
+			m.modified = modified
+		}
 	}
 	// Date has whole seconds, so response_time is taken down to them as well.
 	apparent := max(m.response.Truncate(time.Second).Sub(date), 0)

@@ -33,12 +33,10 @@ func storable(method string, req httpmsg.Fields, rd *directives, h *store.Head, 
 		return no("RFC 9111, 3.3", "partial", "a partial response without one valid Content-Range")
 	case m.mustUnderstand && !understood(h.Status):
 		return no("RFC 9111, 5.2.2.3", "must-understand", "must-understand with a status that is not understood")
-	case m.noStore && !m.mustUnderstand:
-		return no("RFC 9111, 5.2.2.5", "no-store", "the response says no-store")
+	case forbidden(&m.policy).why != "":
+		return forbidden(&m.policy)
 	case rd.noStore:
 		return no("RFC 9111, 5.2.1.5", "request-no-store", "the request says no-store")
-	case m.private:
-		return no("RFC 9111, 5.2.2.7", "private", "the response is private, this cache is shared")
 	case req.Has("Authorization") && !m.public && !m.mustRevalidate && m.sMaxAge < 0:
 		return no("RFC 9111, 3.5", "authorization",
 			"the request has Authorization, the response none of public, must-revalidate, s-maxage")
@@ -54,6 +52,17 @@ func storable(method string, req httpmsg.Fields, rd *directives, h *store.Head, 
 		return no("RFC 9110, 9.3.3", "method", "a response to POST needs status 200 and explicit freshness to be stored")
 	}
 	return ruling{ok: true, section: s3, why: "it may be stored"}
+}
+
+// forbidden tells whether a policy alone keeps a response out.
+func forbidden(p *policy) ruling {
+	switch {
+	case p.noStore && !p.mustUnderstand:
+		return no("RFC 9111, 5.2.2.5", "no-store", "the response says no-store")
+	case p.private:
+		return no("RFC 9111, 5.2.2.7", "private", "the response is private, this cache is shared")
+	}
+	return ruling{}
 }
 
 // hopByHop are the fields of a connection, never stored (RFC 9111, section

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"topdown/pkg/httpmsg"
@@ -45,6 +47,10 @@ func selectingValue(name string, req httpmsg.Fields) string {
 		members = append(members, member)
 	}
 	switch name {
+	case "authorization", "cookie":
+		// Secrets are not written to disk; their hash tells them apart as well.
+		sum := sha256.Sum256([]byte(strings.Join(members, ", ")))
+		return hex.EncodeToString(sum[:])
 	case "accept", "accept-encoding", "accept-language", "accept-charset":
 		for i, member := range members {
 			members[i] = strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(member))

@@ -182,10 +182,11 @@ func (w *diskWriter) settle(e *Entry, front []byte) error {
 		return err
 	}
 	w.path = ""
-	var size int64
-	if info, err := f.Stat(); err == nil {
-		e.place.check(stampOf(info))
-		size = info.Size()
+	size := w.place.base() + w.n
+	if w.file != nil { // else the body stays in memory, and is checked when it is read again
+		if info, err := f.Stat(); err == nil {
+			e.place.check(stampOf(info))
+		}
 	}
 	e.place.slot = w.disk.index.add(e.name, size)
 	return nil

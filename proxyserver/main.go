@@ -16,13 +16,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/urfave/cli/v2"
-	"go.uber.org/zap"
 
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
@@ -34,6 +32,9 @@ import (
 	"topdown/proxyserver/internal/proxy"
 	"topdown/proxyserver/internal/status"
 	"topdown/proxyserver/internal/store"
+
+	"github.com/urfave/cli/v2"
+	"go.uber.org/zap"
 )
 
 // Exit codes.
@@ -173,8 +174,8 @@ type proxyServer struct {
 }
 
 func (p *proxyServer) shut() {
-	for i := len(p.close) - 1; i >= 0; i-- {
-		p.close[i]()
+	for _, closePart := range slices.Backward(p.close) {
+		closePart()
 	}
 }
 
@@ -323,18 +324,20 @@ func build(c *cli.Context, addr string, log *zap.Logger) (p *proxyServer, err er
 	if s.MaxBody, err = readSize(c, "max-body"); err != nil {
 		return p, err
 	}
-	if quota, err := readSize(c, "user-quota"); err != nil {
+	quota, err := readSize(c, "user-quota")
+	if err != nil {
 		return p, err
-	} else if quota > 0 {
+	}
+	if quota > 0 {
 		if c.String("auth-file") == "" {
 			return p, usagef("--user-quota needs --auth-file: without names there are no users")
 		}
 		s.Quota = &access.Quota{Limit: quota}
 	}
 	if file := c.String("auth-file"); file != "" {
-		users, err := readUsers(file)
-		if err != nil {
-			return p, err
+		users, usersErr := readUsers(file)
+		if usersErr != nil {
+			return p, usersErr
 		}
 		s.SetUsers(users)
 	}
@@ -347,7 +350,7 @@ func build(c *cli.Context, addr string, log *zap.Logger) (p *proxyServer, err er
 		if s.LocalRoot, err = os.OpenRoot(dir); err != nil {
 			return p, fmt.Errorf("open --local-root: %w", err)
 		}
-		p.close = append(p.close, func() { s.LocalRoot.Close() })
+		p.close = append(p.close, func() { s.LocalRoot.Close() }) //nolint:errcheck // only read from
 	}
 	dialer, err := p.dialer(c, rules)
 	if err != nil {
@@ -462,7 +465,7 @@ func cacheDir(c *cli.Context) (dir string, temporary bool, err error) {
 	if dir = c.String("cache-dir"); dir != "" {
 		return dir, false, nil
 	}
-	if base, err := os.UserCacheDir(); err == nil {
+	if base, baseErr := os.UserCacheDir(); baseErr == nil {
 		dir = filepath.Join(base, "topdown-proxyserver")
 		if os.MkdirAll(dir, 0o700) == nil {
 			return dir, false, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Rules are the address and port rules. Their zero value allows every client,
@@ -52,10 +53,8 @@ func (r *Rules) Connect(port uint16) error {
 	if port == 443 {
 		return nil
 	}
-	for _, allowed := range r.ConnectPorts {
-		if port == allowed {
-			return nil
-		}
+	if slices.Contains(r.ConnectPorts, port) {
+		return nil
 	}
 	return fmt.Errorf("CONNECT to port %d is not allowed", port)
 }

@@ -51,7 +51,7 @@ func ParseUsers(r io.Reader) (*Users, error) {
 		verified: make(map[[32]byte]string),
 		failures: make(map[netip.Addr]failure),
 	}
-	rand.Read(u.key[:]) //nolint:errcheck // never fails (crypto/rand)
+	rand.Read(u.key[:])
 	cost := bcrypt.MinCost
 	scanner := bufio.NewScanner(r)
 	for number := 1; scanner.Scan(); number++ {

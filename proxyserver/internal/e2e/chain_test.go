@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/cache"
@@ -25,6 +23,8 @@ import (
 	"topdown/proxyserver/internal/origin"
 	"topdown/proxyserver/internal/proxy"
 	"topdown/proxyserver/internal/store"
+
+	"go.uber.org/zap"
 )
 
 // patience is how long anything may take that is expected to happen.

@@ -150,17 +150,17 @@ func (r *running) stop() {
 	}
 }
 
-// command runs a real client and returns its output.
-func command(t *testing.T, name string, args ...string) string {
+// curl runs curl and returns its output.
+func curl(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, need(t, name), args...)
+	cmd := exec.CommandContext(ctx, need(t, "curl"), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.Bytes())
+		t.Fatalf("curl %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
 	}
 	return string(out)
 }
@@ -254,8 +254,8 @@ func writeFiles(t *testing.T, dir string, files map[string][]byte) {
 }
 
 func TestCurl(t *testing.T) {
-	curl := func(args ...string) string {
-		return command(t, "curl", append([]string{"-sS", "--max-time", "30"}, args...)...)
+	ask := func(args ...string) string {
+		return curl(t, append([]string{"-sS", "--max-time", "30"}, args...)...)
 	}
 	dir := t.TempDir()
 	big := bytes.Repeat([]byte("a whole lot of octets\n"), 200000)
@@ -277,13 +277,13 @@ func TestCurl(t *testing.T) {
 		{"a range", []string{"-x", p.addr, "-r", "4-8", url}, "hello"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if out := curl(tt.args...); !strings.Contains(out, tt.want) {
+			if out := ask(tt.args...); !strings.Contains(out, tt.want) {
 				t.Errorf("curl %v:\n%s\nwant %q in it", tt.args, out, tt.want)
 			}
 		})
 	}
 	for range 2 {
-		if out := curl("-x", p.addr, "http://"+addr+"/big"); out != string(big) {
+		if out := ask("-x", p.addr, "http://"+addr+"/big"); out != string(big) {
 			t.Errorf("%d octets of %d came", len(out), len(big))
 		}
 	}
@@ -338,7 +338,7 @@ func TestFTP(t *testing.T) {
 		t.Skip("vsftpd wants to be started by root")
 	}
 	need(t, "vsftpd")
-	dir, err := os.MkdirTemp("/srv", "proxyserver-ftp-")
+	dir, err := os.MkdirTemp("/srv", "proxyserver-ftp-") //nolint:usetesting // the server, another user, must reach it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,23 +363,23 @@ func TestFTP(t *testing.T) {
 	addr := "127.0.0.1:" + port
 	startServer(t, addr, "vsftpd", config)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--trace")
-	curl := func(args ...string) string {
-		return command(t, "curl", append([]string{"-sS", "--max-time", "30", "-x", "http://" + p.addr}, args...)...)
+	ask := func(args ...string) string {
+		return curl(t, append([]string{"-sS", "--max-time", "30", "-x", "http://" + p.addr}, args...)...)
 	}
 	base := "ftp://" + addr + "/pub%20dir/"
-	if got := curl(base + "data%20file.bin"); got != string(content) {
+	if got := ask(base + "data%20file.bin"); got != string(content) {
 		t.Errorf("%d octets of %d came, or wrong ones", len(got), len(content))
 	}
-	if got := curl(base); !strings.Contains(got, `<a href="./data%20file.bin">data file.bin</a>`) || !strings.Contains(got, ">500000<") {
+	if got := ask(base); !strings.Contains(got, `<a href="./data%20file.bin">data file.bin</a>`) || !strings.Contains(got, ">500000<") {
 		t.Errorf("listing:\n%s", got)
 	}
-	if got := curl("-H", "Cache-Control: no-cache", "-r", "2-5", base+"hello.txt"); got != "llo\n" {
+	if got := ask("-H", "Cache-Control: no-cache", "-r", "2-5", base+"hello.txt"); got != "llo\n" {
 		t.Errorf("range: %q", got)
 	}
-	if got := curl("-o", os.DevNull, "-w", "%{http_code}", base+"absent"); got != "404" {
+	if got := ask("-o", os.DevNull, "-w", "%{http_code}", base+"absent"); got != "404" {
 		t.Errorf("absent: %s", got)
 	}
-	if got := curl("-o", os.DevNull, "-w", "%{http_code}", "ftp://bob:s3cret-word@"+addr+"/x"); got != "401" {
+	if got := ask("-o", os.DevNull, "-w", "%{http_code}", "ftp://bob:s3cret-word@"+addr+"/x"); got != "401" {
 		t.Errorf("wrong password: %s", got)
 	}
 	await(t, "the dialogue", func() bool { return strings.Contains(p.stderr.String(), "origin > PASS (hidden)") })
@@ -400,7 +400,7 @@ func TestParentSquid(t *testing.T) {
 	writeFiles(t, dir, map[string][]byte{"index.html": []byte("through two\n")})
 	addr, _ := startNginx(t, dir)
 	port := freePort(t)
-	work, err := os.MkdirTemp("", "squid-")
+	work, err := os.MkdirTemp("", "squid-") //nolint:usetesting // the server, another user, must reach it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,11 +414,11 @@ func TestParentSquid(t *testing.T) {
 	}
 	startServer(t, "127.0.0.1:"+port, "squid", "-N", "-f", config)
 	p := start(t, []string{"PROXYSERVER_PARENT=http://127.0.0.1:" + port}, "--addr", "127.0.0.1:0", "--no-cache", "--connect-port", originPort)
-	out := command(t, "curl", "-sS", "-i", "-x", p.addr, "http://"+addr+"/index.html")
+	out := curl(t, "-sS", "-i", "-x", p.addr, "http://"+addr+"/index.html")
 	if !strings.Contains(out, "through two") || !strings.Contains(out, "squid") || !strings.Contains(out, "proxyserver-") {
 		t.Errorf("through the parent:\n%s", out)
 	}
-	out = command(t, "curl", "-sS", "-p", "-x", p.addr, "http://"+addr+"/index.html")
+	out = curl(t, "-sS", "-p", "-x", p.addr, "http://"+addr+"/index.html")
 	if out != "through two\n" {
 		t.Errorf("a tunnel through the parent: %q", out)
 	}

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,10 +167,8 @@ func expect(r *reply, err error, codes ...int) error {
 	if err != nil {
 		return err
 	}
-	for _, code := range codes {
-		if r.code == code {
-			return nil
-		}
+	if slices.Contains(codes, r.code) {
+		return nil
 	}
 	return r
 }
@@ -300,13 +299,13 @@ func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, err
 	if *from > 0 {
 		r, restErr := s.command("REST", strconv.FormatInt(*from, 10))
 		if restErr = expect(r, restErr, 350); restErr != nil {
-			data.Close()
+			data.Shut()
 			return nil, restErr
 		}
 	}
 	r, err := s.command(verb, argument)
 	if err = expect(r, err, 150, 125); err != nil {
-		data.Close()
+		data.Shut()
 		return nil, err
 	}
 	return data, nil
@@ -329,7 +328,7 @@ func (s *session) list(req *exchange.Request, where string) (*exchange.Response,
 	}
 	data.Timeout(s.timeout)
 	listing, err := io.ReadAll(io.LimitReader(data, maxListing))
-	data.Close()
+	data.Shut()
 	data.Release()
 	if err != nil {
 		return nil, fmt.Errorf("read the listing: %w", err)
@@ -360,7 +359,7 @@ func (s *session) quit() {
 	s.timeout = min(s.timeout, 2*time.Second)
 	s.Renew(s.timeout)
 	s.command("QUIT", "") //nolint:errcheck // the connection is closed in any case
-	s.Conn.Close()
+	s.Shut()
 	s.Release()
 }
 
@@ -433,7 +432,7 @@ func (b *body) confirm() error {
 			return errors.New("the file is longer than the server said")
 		}
 	}
-	b.data.Close()
+	b.data.Shut()
 	r, err := b.session.reply()
 	if err = expect(r, err, 226, 250); err != nil {
 		return fmt.Errorf("the transfer was not confirmed: %w", err)
@@ -450,7 +449,7 @@ func (b *body) Close() error {
 	if b.err == nil {
 		b.err = errors.New("read after close")
 	}
-	b.data.Close()
+	b.data.Shut()
 	b.data.Release()
 	b.session.quit()
 	return nil

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // scripted is an FTP server that answers each verb as told; RETR and LIST send

@@ -32,7 +32,7 @@ func (c *Clock) Now() time.Duration { return time.Duration(c.now.Load()) }
 // CloseAll closes every connection that the clock watches over.
 func (c *Clock) CloseAll() {
 	for _, conn := range c.snapshot() {
-		conn.Close()
+		conn.Shut()
 	}
 }
 

@@ -63,13 +63,20 @@ func NewConn(conn net.Conn, clock *Clock) *Conn {
 // splice, or nil if it is of another kind.
 func (c *Conn) TCP() *net.TCPConn { return c.tcp }
 
-// Close closes the connection. The read buffer is left to the reader.
+// Close closes the connection; closing it again does nothing. The read buffer
+// is left to the reader.
 func (c *Conn) Close() error {
+	c.Shut()
+	return nil
+}
+
+// Shut is Close where nobody could do anything about an error.
+func (c *Conn) Shut() {
 	if c.closed.Swap(true) {
-		return net.ErrClosed
+		return
 	}
 	c.clock.remove(c)
-	return c.Conn.Close()
+	c.Conn.Close()
 }
 
 // CloseWrite sends the end of the stream and leaves reading open.
@@ -86,7 +93,7 @@ func (c *Conn) Abort() {
 	if c.tcp != nil {
 		c.tcp.SetLinger(0) //nolint:errcheck // a plain close is the best that is left
 	}
-	c.Close()
+	c.Shut()
 }
 
 // Timeout makes every read and write that is not finished d from now fail with
@@ -288,7 +295,7 @@ func (c *Conn) Linger() {
 		io.CopyN(io.Discard, c, 256<<10) //nolint:errcheck // read only to be thrown away
 	}
 	c.release()
-	c.Close()
+	c.Shut()
 }
 
 // IsTimeout reports whether err comes from a timeout that struck.

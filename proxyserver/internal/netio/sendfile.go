@@ -1,34 +1,39 @@
 package netio
 
 import (
+	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
-// filePiece is how much of a file is sent under one timeout: a client must take
-// that much within it.
-const filePiece = 1 << 20
+// fileBuffer fits into the processor's second-level cache.
+const fileBuffer = 128 << 10
 
-// SendFile sends n octets of f from its offset off on. Each piece of up to 1 MiB
-// has to get away within timeout.
+var fileBuffers = sync.Pool{New: func() any { return new([fileBuffer]byte) }}
+
+// SendFile sends n octets of f from its offset off on; each piece of up to
+// 128 KiB has to get away within timeout. The octets are copied: over loopback
+// sendfile takes less time here and twice as much at the receiver, because it
+// hands over single pages.
 func (c *Conn) SendFile(f *os.File, off, n int64, timeout time.Duration) (sent int64, err error) {
+	buf, _ := fileBuffers.Get().(*[fileBuffer]byte)
+	defer fileBuffers.Put(buf)
 	for sent < n {
-		c.Timeout(timeout)
-		k, err := c.sendPiece(f, off+sent, min(n-sent, filePiece))
-		sent += k
-		c.Sent.Add(k)
-		if err == nil && k == 0 {
-			err = io.ErrUnexpectedEOF // the file has shrunk
+		k, err := f.ReadAt(buf[:min(n-sent, fileBuffer)], off+sent)
+		if k == 0 {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // the file has shrunk
+			}
+			return sent, err
 		}
+		c.Timeout(timeout)
+		w, err := c.Write(buf[:k])
+		sent += int64(w)
 		if err != nil {
 			return sent, err
 		}
 	}
 	return sent, nil
-}
-
-// sendCopied sends a piece of a file through a buffer.
-func (c *Conn) sendCopied(f *os.File, off, n int64) (int64, error) {
-	return io.Copy(c.Conn, io.NewSectionReader(f, off, n))
 }

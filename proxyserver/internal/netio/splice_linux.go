@@ -123,7 +123,7 @@ func spliceOnce(from, to, size int) (int64, error) {
 	for {
 		n, err := syscall.Splice(from, nil, to, nil, size, spliceMove|spliceNonblock)
 		if err == nil {
-			return int64(n), nil
+			return int64(n), nil //nolint:unconvert // an int on 32-bit systems
 		}
 		if !errors.Is(err, syscall.EINTR) {
 			return 0, err

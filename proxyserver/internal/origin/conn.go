@@ -306,7 +306,7 @@ func (u *upload) run() {
 		if err != nil {
 			// The origin must not take a broken body for a whole one.
 			u.err.Store(bodyError(err))
-			u.conn.Close()
+			u.conn.Shut()
 			return
 		}
 	}

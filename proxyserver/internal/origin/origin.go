@@ -116,7 +116,7 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		if err == nil {
 			return resp, nil
 		}
-		c.Close()
+		c.Shut()
 		// An idle connection may die just as it is used again. Then, and only
 		// then, the same request may go out once more (RFC 9112, section 9.3.1).
 		if !errors.Is(err, errDied) {
@@ -243,7 +243,7 @@ func (b *body) finish() {
 		c.transport.pool.put(c, c.transport.opts.Clock.Now())
 		return
 	}
-	c.Close()
+	c.Shut()
 	c.Release()
 }
 

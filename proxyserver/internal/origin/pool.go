@@ -47,7 +47,7 @@ func (p *pool) take(key poolKey) *conn {
 			c.reused = true
 			return c
 		}
-		c.Close()
+		c.Shut()
 	}
 }
 
@@ -58,7 +58,7 @@ func (p *pool) put(c *conn, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.count >= p.total || len(p.idle[c.key]) >= p.perHost || c.Buffered() > 0 {
-		c.Close()
+		c.Shut()
 		return
 	}
 	p.idle[c.key] = append(p.idle[c.key], c)
@@ -72,7 +72,7 @@ func (p *pool) reap(before time.Duration) {
 	for key, list := range p.idle {
 		old := 0
 		for old < len(list) && list[old].idleSince < before {
-			list[old].Close()
+			list[old].Shut()
 			old++
 		}
 		p.count -= old

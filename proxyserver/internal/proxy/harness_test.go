@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
+
+	"go.uber.org/zap"
 )
 
 // patience is how long anything may take that is expected to happen.

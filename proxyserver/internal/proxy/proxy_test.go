@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/crypto/bcrypt"
-
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
 )
 
 const hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -383,8 +383,17 @@ func TestConnect(t *testing.T) {
 		target string
 		want   int
 	}{
-		{"127.0.0.1:25", 403}, {"127.0.0.1:80", 403}, {"127.0.0.1", 400}, {"127.0.0.1:", 400}, {"http://x/", 400},
-		{"127.0.0.1:0", 400}, {"127.0.0.1:99999", 400}, {":443", 400}, {"[::1]:25", 403}, {"mail.invalid:25", 403}, {"nosuch.invalid:443", 502},
+		{"127.0.0.1:25", 403},
+		{"127.0.0.1:80", 403},
+		{"127.0.0.1", 400},
+		{"127.0.0.1:", 400},
+		{"http://x/", 400},
+		{"127.0.0.1:0", 400},
+		{"127.0.0.1:99999", 400},
+		{":443", 400},
+		{"[::1]:25", 403},
+		{"mail.invalid:25", 403},
+		{"nosuch.invalid:443", 502},
 	} {
 		if resp, _ := get(t, proxy, "CONNECT "+tt.target+" HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != tt.want {
 			t.Errorf("CONNECT %s: %d, want %d", tt.target, resp.StatusCode, tt.want)
@@ -591,9 +600,18 @@ func TestLocalRoot(t *testing.T) {
 		proxy, target string
 		want          int
 	}{
-		{proxy, "/helloworld.html", 200}, {proxy, "/absent.html", 404}, {proxy, "/.hidden", 404}, {proxy, "/", 404},
-		{proxy, "/../../etc/passwd", 404}, {proxy, "//etc/passwd", 404}, {proxy, "/%2e%2e/x", 404}, {proxy, "/favicon.ico", 404},
-		{proxy, "/etc/passwd", 404}, {without, "/helloworld.html", 404}, {without, "/etc/passwd", 404}, {without, "/images/a.png", 404},
+		{proxy, "/helloworld.html", 200},
+		{proxy, "/absent.html", 404},
+		{proxy, "/.hidden", 404},
+		{proxy, "/", 404},
+		{proxy, "/../../etc/passwd", 404},
+		{proxy, "//etc/passwd", 404},
+		{proxy, "/%2e%2e/x", 404},
+		{proxy, "/favicon.ico", 404},
+		{proxy, "/etc/passwd", 404},
+		{without, "/helloworld.html", 404},
+		{without, "/etc/passwd", 404},
+		{without, "/images/a.png", 404},
 	} {
 		resp, body := get(t, tt.proxy, "GET "+tt.target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if resp.StatusCode != tt.want {

@@ -323,5 +323,5 @@ func (c *session) breakOff(err error, framing httpmsg.Framing) {
 		c.conn.Abort()
 		return
 	}
-	c.conn.Close()
+	c.conn.Shut()
 }

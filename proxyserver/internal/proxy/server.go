@@ -21,12 +21,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
+
+	"go.uber.org/zap"
 )
 
 // Server is the proxy. Its fields are set before Serve and not changed while it
@@ -191,7 +191,7 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) {
 }
 
 func (s *Server) forget(c *session) {
-	c.conn.Close()
+	c.conn.Shut()
 	c.conn.Release()
 	s.mu.Lock()
 	delete(s.sessions, c)
@@ -212,7 +212,7 @@ func (s *Server) drain(cancel context.CancelFunc) {
 	s.mu.Lock()
 	for c := range s.sessions {
 		if !c.busy.Load() {
-			c.conn.Close()
+			c.conn.Shut()
 		}
 	}
 	s.mu.Unlock()

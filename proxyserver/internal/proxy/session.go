@@ -499,7 +499,7 @@ var errAborted = errors.New("the exchange is over")
 func (b *clientBody) reset(c *session) {
 	b.session, b.present = c, c.req.Framing != 0
 	if b.present {
-		b.Body.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
+		b.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
 		b.aborted, b.got, b.waited = false, 0, 0
 	}
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"path"
@@ -89,8 +88,8 @@ func (s *Server) locateReverse(req *httpmsg.Request, target httpmsg.Target) wher
 	return w
 }
 
-func badTarget(format string, args ...any) error {
-	return &httpmsg.Error{Status: 400, Reason: fmt.Sprintf(format, args...)}
+func badTarget(reason string) error {
+	return &httpmsg.Error{Status: 400, Reason: reason}
 }
 
 // absolute is the request of a client that knows of its proxy (RFC 9112,

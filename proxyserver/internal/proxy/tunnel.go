@@ -45,7 +45,7 @@ func (c *session) connect() error {
 		return err
 	}
 	origin := netio.NewConn(up, c.server.Clock)
-	defer origin.Close()
+	defer origin.Shut()
 	b := []byte("HTTP/1.1 200 Connection established\r\n\r\n")
 	c.status = 200
 	if c.trace != nil {
@@ -93,7 +93,7 @@ func (c *session) tunnel(origin *netio.Conn) {
 	s.Stats.Tunnels.Add(1)
 	defer s.Stats.Tunnels.Add(-1)
 	c.keep = false
-	stop := context.AfterFunc(c.ctx, func() { origin.Close() })
+	stop := context.AfterFunc(c.ctx, func() { origin.Shut() })
 	defer stop()
 	renew := func() {
 		origin.Timeout(s.TunnelIdle)
@@ -115,7 +115,7 @@ func (c *session) tunnel(origin *netio.Conn) {
 	}
 	<-done
 	c.sent = down.Load()
-	origin.Close()
-	c.conn.Close()
+	origin.Shut()
+	c.conn.Shut()
 	origin.Release()
 }

@@ -14,10 +14,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/netio"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // Server is the listener's server. Its fields are set before Serve.
@@ -58,7 +58,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			c := netio.NewConn(conn, s.Clock)
-			defer c.Close()
+			defer c.Shut()
 			c.Timeout(5 * time.Second)
 			s.answer(c, set)
 			c.Release()

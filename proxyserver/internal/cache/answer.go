@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"testing"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"

@@ -17,6 +17,7 @@ import (
 	"context"
 	"sync"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"

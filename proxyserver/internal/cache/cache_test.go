@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/cachetest"
 	"topdown/proxyserver/internal/exchange"
@@ -82,16 +83,6 @@ func alone(newStore func(t *testing.T) store.Store) cachetest.Start {
 
 func inMemory(*testing.T) store.Store { return store.NewMemory(16 << 20) }
 
-func onDisk(t *testing.T) store.Store {
-	t.Helper()
-	d, err := store.OpenDisk(store.DiskOptions{Dir: t.TempDir(), Size: 64 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
 // fromDisk keeps next to nothing in memory, so that heads and bodies are read
 // from files.
 func fromDisk(t *testing.T) store.Store {
@@ -105,7 +96,7 @@ func fromDisk(t *testing.T) store.Store {
 }
 
 func TestRFC9111(t *testing.T) {
-	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "disk": onDisk, "files": fromDisk} {
+	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "files": fromDisk} {
 		t.Run(name, func(t *testing.T) { cachetest.Run(t, cachetest.Cases(), alone(newStore)) })
 	}
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"strings"
+
 	"topdown/pkg/httpmsg"
 )
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/cachetest"
 	"topdown/proxyserver/internal/exchange"

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
@@ -624,6 +625,10 @@ func (x *exchangeState) fromFill(f *fill, resp *exchange.Response, result exchan
 	out.Result = result
 	body := f.join(x.ctx)
 	out.Body = body
+	if f.framing == 0 {
+		f.pumping = true // nobody else has the fill yet
+		f.took(body, nil, nil)
+	}
 	// A client that has the new response already need not have it again, if
 	// the rest of it is worth fetching all the same.
 	if x.shape&hasCondition != 0 && x.req.Method == "GET" && resp.Framing >= 0 && int64(resp.Framing) <= x.c.Finish {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/store"
 )
@@ -12,6 +13,8 @@ import (
 // window is how far the readers of a fill that is not stored may be apart, in
 // octets: what they share is then in memory alone.
 const window = 1 << 20
+
+var errTooLong = errors.New("the content is longer than was said")
 
 var errAbandoned = errors.New("the transfer was given up: no client wants it any more")
 
@@ -198,6 +201,9 @@ func (f *fill) took(r *fillReader, p []byte, err error) {
 	if storing && len(p) > 0 {
 		n, failed = f.w.Write(p)
 	}
+	if err == nil && f.framing >= 0 && f.n+int64(len(p)) == int64(f.framing) {
+		err = f.end()
+	}
 	if failed == nil && storing && errors.Is(err, io.EOF) {
 		// Before anybody sees the end: who has all of it will find it stored.
 		failed = f.commit(f.w, f.n+int64(len(p)))
@@ -234,6 +240,17 @@ func (f *fill) took(r *fillReader, p []byte, err error) {
 	if deserted {
 		f.left()
 	}
+}
+
+// end reads the end that must come now that all octets are there: a client who
+// knows how many there are need not ask for it.
+func (f *fill) end() error {
+	var more [1]byte
+	n, err := f.src.Read(more[:])
+	if n > 0 {
+		return errTooLong
+	}
+	return err
 }
 
 // Close implements io.Closer.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
@@ -689,4 +690,34 @@ func openFiles(t *testing.T) int {
 		t.Skip("needs /proc")
 	}
 	return len(files)
+}
+
+// A client that knows the length need not read the end for the response to be
+// stored, nor anything of an empty one.
+func TestEndIsNotAskedFor(t *testing.T) {
+	for _, size := range []int{0, 1, 5000} {
+		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
+			return response("max-age=100", &fastBody{ctx: ctx, left: content(size)}, httpmsg.Framing(size)), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		before := runtime.NumGoroutine()
+		for range 2 {
+			resp, err := c.Exchange(t.Context(), get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, size)
+			if _, err = io.ReadFull(resp.Body, got); err != nil || !bytes.Equal(got, content(size)) {
+				t.Errorf("%d octets: %v", size, err)
+			}
+			resp.Body.Close()
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("%d octets: %d goroutines more", size, n-before)
+			}
+		}
+		if n := origin.asked.Load(); n != 1 {
+			t.Errorf("%d octets: the origin was asked %d times, want once", size, n)
+		}
+		c.Close()
+	}
 }

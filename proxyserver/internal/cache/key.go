@@ -3,6 +3,7 @@ package cache
 import (
 	"net/url"
 	"strings"
+
 	"topdown/pkg/httpmsg"
 )
 

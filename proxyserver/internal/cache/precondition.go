@@ -3,6 +3,7 @@ package cache
 import (
 	"strings"
 	"time"
+
 	"topdown/pkg/httpmsg"
 )
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"strconv"
 	"strings"
+
 	"topdown/pkg/httpmsg"
 )
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"time"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 )

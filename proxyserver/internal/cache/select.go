@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
 )

@@ -3,6 +3,7 @@ package cache
 import (
 	"slices"
 	"strings"
+
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/store"
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+
 	"topdown/pkg/httpmsg"
 )
 

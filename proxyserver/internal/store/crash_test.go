@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"topdown/pkg/httpmsg"
 )
 

@@ -375,7 +375,7 @@ func (d *Disk) Create(head *Head, size int64) (Writer, error) {
 	w := &diskWriter{disk: d, size: size}
 	w.place.room = roomFor(len(encodeHead(head)))
 	if size > 0 && size <= d.small {
-		w.buf = make([]byte, 0, size)
+		w.buf = make([]byte, 0, min(size, 64<<10)) // what an origin says costs it nothing
 	}
 	return w, nil
 }

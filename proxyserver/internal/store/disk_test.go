@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"topdown/pkg/httpmsg"
 
 	"github.com/google/go-cmp/cmp"

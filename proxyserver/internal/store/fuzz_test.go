@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
 	"topdown/pkg/httpmsg"
 
 	"github.com/google/go-cmp/cmp"

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+
 	"topdown/pkg/httpmsg"
 )
 

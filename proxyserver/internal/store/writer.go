@@ -205,7 +205,13 @@ func (w *diskWriter) rename(n name) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err = os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	dir := filepath.Dir(path)
+	if err = os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(dir), 0o700); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return os.Rename(w.path, path)

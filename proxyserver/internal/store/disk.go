@@ -40,11 +40,12 @@ type Disk struct {
 	small int64
 	log   *zap.Logger
 
-	index *index
-	hot   *hot
-	locks [256]sync.Mutex // of keys, for whoever loads or changes them
-	lock  *os.File
-	temp  atomic.Uint64
+	index   *index
+	hot     *hot
+	pending pending
+	locks   [256]sync.Mutex // of keys, for whoever loads or changes them
+	lock    *os.File
+	temp    atomic.Uint64
 
 	scanned atomic.Bool // every file is in the index
 	full    chan int64  // octets to make room for, because the disk is full
@@ -100,7 +101,9 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 		d.lock = lock
 		d.clean()
 	}
+	d.pending.init()
 	d.tasks.Go(d.scan)
+	d.tasks.Go(d.write)
 	d.tasks.Go(d.watch)
 	return d, nil
 }
@@ -191,7 +194,7 @@ func (d *Disk) Lookup(key string) []*Entry {
 	p := primaryOf(key)
 	entries, ok := d.hot.get(p)
 	if !ok {
-		if d.scanned.Load() && !d.index.has(p) {
+		if d.scanned.Load() && !d.index.has(p) && !d.pending.has(p) {
 			return nil
 		}
 		mu := d.keyLock(p)
@@ -203,7 +206,7 @@ func (d *Disk) Lookup(key string) []*Entry {
 		return nil
 	}
 	for _, e := range entries {
-		e.place.slot.use()
+		e.place.slot.Load().use()
 	}
 	return entries
 }
@@ -217,8 +220,11 @@ func (d *Disk) load(p primary) []*Entry {
 	if !d.scanned.Load() {
 		d.probe(p)
 	}
-	var entries []*Entry
+	entries := d.pending.under(p)
 	for _, n := range d.index.names(p) {
+		if hasName(entries, n) {
+			continue // about to be replaced
+		}
 		e, err := d.read(n)
 		if err != nil {
 			d.discard(n, err)
@@ -271,7 +277,7 @@ func (d *Disk) read(n name) (*Entry, error) {
 		return nil, err
 	}
 	e.disk = d
-	e.place.slot = d.index.find(n)
+	e.place.slot.Store(d.index.find(n))
 	return e, nil
 }
 
@@ -398,7 +404,11 @@ func (d *Disk) Update(e *Entry, head *Head) (*Entry, error) {
 	updated := &Entry{Head: head, Size: e.Size, name: e.name, disk: d}
 	updated.place.copyFrom(&old.place)
 	updated.memory.Store(old.memory.Load())
-	if old.place.slot != nil {
+	if old.place.slot.Load() == nil {
+		// Not written yet, or never: the room for its head is not fixed.
+		updated.place.room = max(updated.place.room, roomFor(len(encodeHead(head))))
+	}
+	if !d.pending.replace(old, updated) && old.place.slot.Load() != nil {
 		if err := d.rewriteHead(updated); err != nil {
 			// Its file cannot be trusted to follow: the response is forgotten.
 			d.fault("update a stored response", err)
@@ -446,6 +456,7 @@ func (d *Disk) rewriteHead(e *Entry) error {
 // forget removes an entry. The key is locked.
 func (d *Disk) forget(p primary, entries []*Entry, e *Entry) {
 	d.hot.put(p, without(entries, e.name))
+	d.pending.remove(e.name)
 	if d.index.remove(e.name) {
 		d.removeFile(d.path(e.name))
 	}
@@ -469,7 +480,7 @@ func (d *Disk) Remove(e *Entry) {
 // RemoveKey implements Store.
 func (d *Disk) RemoveKey(key string) int {
 	p := primaryOf(key)
-	if _, ok := d.hot.get(p); !ok && d.scanned.Load() && !d.index.has(p) {
+	if _, ok := d.hot.get(p); !ok && d.scanned.Load() && !d.index.has(p) && !d.pending.has(p) {
 		return 0
 	}
 	mu := d.keyLock(p)
@@ -482,8 +493,13 @@ func (d *Disk) removePrimary(p primary) int {
 	if !d.scanned.Load() {
 		d.probe(p)
 	}
-	entries, _ := d.hot.get(p)
+	entries := d.pending.under(p)
+	for _, e := range entries {
+		d.pending.remove(e.name)
+	}
 	n := len(entries)
+	entries, _ = d.hot.get(p)
+	n = max(n, len(entries))
 	d.hot.put(p, nil)
 	names := d.index.names(p)
 	for _, file := range names {
@@ -509,13 +525,30 @@ func (d *Disk) evict(limit int64) {
 		if entries, ok := d.hot.get(p); ok {
 			d.hot.put(p, without(entries, n))
 		}
+		d.pending.remove(n)
 		if d.index.remove(n) {
 			d.removeFile(d.path(n))
 		}
 		mu.Unlock()
 	}
 	if limit < 0 {
+		d.clearPending()
 		d.hot.clear()
+	}
+}
+
+func (d *Disk) clearPending() {
+	d.pending.mu.Lock()
+	var keys []primary
+	for p := range d.pending.byKey {
+		keys = append(keys, p)
+	}
+	d.pending.mu.Unlock()
+	for _, p := range keys {
+		mu := d.keyLock(p)
+		mu.Lock()
+		d.removePrimary(p)
+		mu.Unlock()
 	}
 }
 

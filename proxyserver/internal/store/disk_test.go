@@ -73,6 +73,9 @@ func put(tb testing.TB, s Store, h *Head, body []byte) *Entry {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if d, ok := s.(*Disk); ok {
+		d.Flush()
+	}
 	return e
 }
 

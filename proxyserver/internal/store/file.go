@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // A file is
@@ -32,11 +33,11 @@ var errDamaged = errors.New("damaged")
 
 // place is where an entry lies in its file.
 type place struct {
-	room uint32 // octets that head A may take, its header included
-	seq  uint32 // of the head that counts
-	inB  bool   // which is head B
-	sum  uint32 // checksum of the body
-	slot *slot  // in the index; nil if the file could not be written
+	room uint32               // octets that head A may take, its header included
+	seq  uint32               // of the head that counts
+	inB  bool                 // which is head B
+	sum  uint32               // checksum of the body
+	slot atomic.Pointer[slot] // in the index; nil if there is no file (yet)
 
 	mu    sync.Mutex
 	stamp stamp // of the file when its body was last known to be right
@@ -193,5 +194,6 @@ func (p *place) check(now stamp) {
 func (p *place) copyFrom(old *place) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	p.room, p.seq, p.inB, p.sum, p.stamp, p.slot = old.room, old.seq, old.inB, old.sum, old.stamp, old.slot
+	p.room, p.seq, p.inB, p.sum, p.stamp = old.room, old.seq, old.inB, old.sum, old.stamp
+	p.slot.Store(old.slot.Load())
 }

@@ -121,29 +121,40 @@ func (w *diskWriter) Commit(head *Head) (*Entry, error) {
 		w.place.room = roomFor(len(encoded))
 	}
 	w.place.seq = 1
-	front := make([]byte, 0, w.place.base()+int64(len(w.buf)))
-	front = append(appendPrefix(front, e.name, &w.place, w.n), encoded...)
-	if w.file == nil {
-		body := w.buf
-		e.memory.Store(&body)
-		// Head and body in one write.
-		front = append(front[:w.place.base()], body...)
-	}
 	e.place.copyFrom(&w.place)
 	p := e.name.primary()
 	mu := w.disk.keyLock(p)
 	mu.Lock()
 	entries := w.disk.load(p)
-	err := w.settle(e, front)
-	if err != nil && w.file != nil {
-		mu.Unlock()
-		return nil, err
+	if w.file == nil {
+		body := w.buf
+		e.memory.Store(&body)
+		if w.disk.lock == nil || !w.disk.pending.add(e) {
+			// In memory alone. What is on disk under its name is out of date.
+			w.disk.pending.remove(e.name)
+			if w.disk.index.remove(e.name) {
+				w.disk.removeFile(w.disk.path(e.name))
+			}
+			if w.disk.lock != nil {
+				w.disk.fault("store a response", errBehind)
+			}
+		}
+	} else {
+		w.disk.pending.remove(e.name)
+		if err := w.settle(e, w.front(e, encoded, nil)); err != nil {
+			mu.Unlock()
+			return nil, err
+		}
 	}
 	kept := replaced(entries, e)
 	w.disk.hot.put(p, kept)
 	if dropped := len(entries) + 1 - len(kept); dropped > 0 {
 		for _, old := range entries {
-			if old.name != e.name && !hasName(kept, old.name) && w.disk.index.remove(old.name) {
+			if old.name == e.name || hasName(kept, old.name) {
+				continue
+			}
+			w.disk.pending.remove(old.name)
+			if w.disk.index.remove(old.name) {
 				w.disk.removeFile(w.disk.path(old.name))
 			}
 		}
@@ -151,6 +162,14 @@ func (w *diskWriter) Commit(head *Head) (*Entry, error) {
 	mu.Unlock()
 	w.disk.evict(w.disk.size)
 	return e, nil
+}
+
+// front is what a file begins with: prefix and head in its room, and a body
+// that is not in the file yet, all in one write.
+func (w *diskWriter) front(e *Entry, slot, body []byte) []byte {
+	b := make([]byte, 0, w.place.base()+int64(len(body)))
+	b = append(appendPrefix(b, e.name, &w.place, w.n), slot...)
+	return append(b[:w.place.base()], body...)
 }
 
 func hasName(entries []*Entry, n name) bool {
@@ -188,7 +207,7 @@ func (w *diskWriter) settle(e *Entry, front []byte) error {
 			e.place.check(stampOf(info))
 		}
 	}
-	e.place.slot = w.disk.index.add(e.name, size)
+	e.place.slot.Store(w.disk.index.add(e.name, size))
 	return nil
 }
 

@@ -41,11 +41,14 @@ func NewAccessLog(w io.Writer) *AccessLog {
 }
 
 // SetWriter makes the log go on elsewhere, after what it holds has been written
-// where it went before.
+// where it went before, and closes that.
 func (l *AccessLog) SetWriter(w io.Writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flush()
+	if old, ok := l.w.(io.Closer); ok {
+		old.Close()
+	}
 	l.w = w
 }
 

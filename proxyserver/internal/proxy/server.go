@@ -191,6 +191,7 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) {
 }
 
 func (s *Server) forget(c *session) {
+	// Step 7: close the connection.
 	c.conn.Shut()
 	c.conn.Release()
 	s.mu.Lock()

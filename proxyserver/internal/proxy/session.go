@@ -30,7 +30,7 @@ type session struct {
 	req    httpmsg.Request
 	where  where
 	out    exchange.Request
-	body   clientBody
+	body   *clientBody // never used again for the next request: an upload may still hold it
 	user   string
 	keep   bool // the connection stays open after this response
 	status int
@@ -60,6 +60,7 @@ func (c *session) serve() {
 		}
 		c.busy.Store(true)
 		c.conn.Timeout(c.server.HeadTimeout)
+		// Step 4: receive and parse the request.
 		if err := c.req.Read(c.conn, c.server.Limits); err != nil {
 			c.refuseHead(err)
 			return
@@ -98,7 +99,7 @@ func (c *session) begin() {
 	c.user, c.status, c.sent, c.result, c.trace = "", 0, 0, "", nil
 	c.where = where{}
 	c.keep = c.req.Persistent() && !c.server.draining.Load()
-	c.body.reset(c)
+	c.body = newBody(c)
 }
 
 // handle carries out one exchange and reports whether another may follow.
@@ -135,7 +136,7 @@ func (c *session) handle() (again bool) {
 	if c.body.present && !c.body.abort() && c.keep {
 		c.keep = false
 	}
-	if !c.keep && c.body.present && !c.body.Done() {
+	if !c.keep && (c.body.present && !c.body.Done() || c.conn.Buffered() > 0) {
 		c.conn.Linger()
 	}
 	return c.keep
@@ -170,6 +171,7 @@ func (c *session) forward() error {
 	if c.explaining() {
 		return c.answerExplained()
 	}
+	// Step 5: get the response, from the cache or from the origin.
 	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
 	c.closeInterim()
 	if err != nil {
@@ -180,6 +182,7 @@ func (c *session) forward() error {
 	if resp.Upgraded != nil {
 		return c.upgrade(resp)
 	}
+	// Step 6: send it to the client.
 	c.respond(resp)
 	// The transport must not read from the client any more once the body is
 	// closed.
@@ -298,7 +301,7 @@ func (c *session) prepare() (done bool, err error) {
 				continue // the client's word is worth nothing to the origin
 			}
 		case fieldAuthorization:
-			if c.user != "" && c.where.way == pathStyle && !c.req.Fields.Has("Proxy-Authorization") {
+			if c.user != "" && c.where.way != forward && !c.req.Fields.Has("Proxy-Authorization") {
 				continue // it was meant for the proxy
 			}
 		}
@@ -350,7 +353,7 @@ func (c *session) prepareBody(expect bool) error {
 	if expect && c.req.Minor >= 1 {
 		c.out.Fields.Add("Expect", "100-continue")
 	}
-	c.out.Body = &c.body
+	c.out.Body = c.body
 	if c.req.Framing == httpmsg.Chunked {
 		c.out.Trailers = c.body.trailers
 	}
@@ -496,12 +499,16 @@ const (
 
 var errAborted = errors.New("the exchange is over")
 
-func (b *clientBody) reset(c *session) {
-	b.session, b.present = c, c.req.Framing != 0
-	if b.present {
-		b.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
-		b.aborted, b.got, b.waited = false, 0, 0
+// noBody stands for the content of every request that has none.
+var noBody = &clientBody{}
+
+func newBody(c *session) *clientBody {
+	if c.req.Framing == 0 {
+		return noBody
 	}
+	b := &clientBody{session: c, present: true}
+	b.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
+	return b
 }
 
 // Read implements io.Reader.

@@ -7,7 +7,8 @@
 // The rules are functions of a request, stored responses and the time, in files
 // of their own: directives, freshness, storing, reuse, vary, precondition,
 // ranges, key. They read no clock and do no I/O. This file and those named
-// select, answer, fetch, flight and fill carry the decisions out.
+// select, answer, fetch, receive, validate, flight and fill carry the decisions
+// out.
 //
 // What it refuses to do: keep a response that did not come to its end, or
 // answer with one whose checksum is wrong.

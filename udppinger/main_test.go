@@ -99,9 +99,9 @@ func TestTranscripts(t *testing.T) {
 		args []string
 		code int
 	}{
-		{"lab", server, []string{"-W", "0.2", server}, 0},
-		{"explain", server, []string{"-c", "2", "--explain", server}, 0},
-		{"quiet", server, []string{"-q", "-c", "2", "-i", "1ms", server}, 0},
+		{"lab", server, []string{"-W", "2", server}, 0},
+		{"explain", server, []string{"-c", "2", "-W", "9", "--explain", server}, 0},
+		{"quiet", server, []string{"-q", "-c", "2", "-i", "1ms", "-W", "9", server}, 0},
 		{"closed", closed, []string{"-c", "2", closed}, 1},
 		{"too-small", server, []string{"-s", "49", server}, 2},
 		{"nobody", "", []string{"nobody.invalid."}, 2},
@@ -149,7 +149,7 @@ func TestTranscripts(t *testing.T) {
 
 func TestIPv6(t *testing.T) {
 	addr := labServer(t, "udp6")
-	stdout, stderr, code := call(t, "-c", "2", addr)
+	stdout, stderr, code := call(t, "-c", "2", "-W", "9", addr)
 	if code != 0 || !strings.Contains(stdout, "Sequence 2: Reply from ::1    RTT = ") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -157,7 +157,7 @@ func TestIPv6(t *testing.T) {
 
 func TestSeveralTargets(t *testing.T) {
 	one, two := labServer(t, "udp4"), labServer(t, "udp4", "1", "2", "3")
-	stdout, stderr, code := call(t, "-c", "3", "-W", "0.1", one, two)
+	stdout, stderr, code := call(t, "-c", "3", "-W", "1", one, two)
 	if code != 1 {
 		t.Errorf("exit code %d, want 1: one target is silent\n%s", code, stderr)
 	}
@@ -189,7 +189,7 @@ func TestDurationEndsTheRun(t *testing.T) {
 }
 
 func TestSourceTOSAndTTLAreTaken(t *testing.T) {
-	stdout, stderr, code := call(t, "-c", "1", "--source", "127.0.0.3", "--tos", "184", "--ttl", "5", labServer(t, "udp4"))
+	stdout, stderr, code := call(t, "-c", "1", "-W", "9", "--source", "127.0.0.3", "--tos", "184", "--ttl", "5", labServer(t, "udp4"))
 	if code != 0 {
 		t.Skipf("no second loopback address here: %s%s", stdout, stderr)
 	}
@@ -229,7 +229,7 @@ func (w teeWriter) Write(p []byte) (int, error) {
 
 func TestDoctorWithoutRoot(t *testing.T) {
 	addr := labServer(t, "udp4")
-	stdout, stderr, code := call(t, "doctor", "-W", "300ms", addr)
+	stdout, stderr, code := call(t, "doctor", "-W", "3s", addr)
 	if code != 0 || !strings.Contains(stdout, "OPEN: ") || !strings.Contains(stdout, "echoes the first 1024 bytes") {
 		t.Errorf("open: exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -239,7 +239,7 @@ func TestDoctorWithoutRoot(t *testing.T) {
 	}
 	closed := conn.LocalAddr().String()
 	conn.Close()
-	stdout, stderr, code = call(t, "doctor", "-W", "300ms", closed)
+	stdout, stderr, code = call(t, "doctor", "-W", "3s", closed)
 	if code != 1 || !strings.Contains(stdout, "CLOSED: ") {
 		t.Errorf("closed: exit code %d\n%s%s", code, stdout, stderr)
 	}

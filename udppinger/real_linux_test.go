@@ -190,11 +190,11 @@ func TestPythonLabServer(t *testing.T) {
 			t.Fatal("the Python server does not answer")
 		}
 	}
-	stdout, _, code := call(t, addr)
-	if n := strings.Count(stdout, "Reply from 127.0.0.1    RTT = 0.0"); code != 0 || n != 10 {
+	stdout, _, code := call(t, "-W", "9", addr)
+	if n := strings.Count(stdout, "Reply from 127.0.0.1    RTT = "); code != 0 || n != 10 {
 		t.Errorf("exit code %d, %d replies\n%s", code, n, stdout)
 	}
-	stdout, _, code = call(t, "-c", "2", "-s", "1400", addr)
+	stdout, _, code = call(t, "-c", "2", "-W", "9", "-s", "1400", addr)
 	if code != 1 || strings.Count(stdout, "(1024 bytes came back)") != 2 {
 		t.Errorf("beyond 1,024 bytes: exit code %d\n%s", code, stdout)
 	}
@@ -214,10 +214,10 @@ func TestLabPortsInANamespace(t *testing.T) {
 		listening(t, server, tt.port)
 		args := in(server, ours)
 		if tt.target != "" {
-			args = append(args, tt.target)
+			args = append(args, "-W", "9", tt.target)
 		}
 		out, code := command(t, args...)
-		replies := strings.Count(out, "Reply from 127.0.0.1    RTT = 0.0")
+		replies := strings.Count(out, "Reply from 127.0.0.1    RTT = ")
 		losses := strings.Count(out, ": Request timed out")
 		if code != 0 || replies+losses != 10 || tt.drop == "0" && losses > 0 {
 			t.Errorf("port %s: exit code %d, %d replies, %d losses\n%s", tt.port, code, replies, losses, out)
@@ -251,7 +251,7 @@ func TestLossDirectionIsNamed(t *testing.T) {
 		{"back", client, "udp sport 8080 numgen random mod 100 < 30"},
 	} {
 		rule(t, tt.where, "input", tt.match)
-		out, code := command(t, in(client, ours, "-c", "1000", "-i", "1ms", "-W", "0.5", "--format", "json", "10.213.0.2")...)
+		out, code := command(t, in(client, ours, "-c", "1000", "-i", "2ms", "-W", "2", "--format", "json", "10.213.0.2")...)
 		var f figures
 		if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 {
 			t.Fatalf("%s: exit code %d, %v\n%s", tt.name, code, err, out)
@@ -291,7 +291,7 @@ func TestServersTruthAndPingersClaimsAgree(t *testing.T) {
 	}
 	t.Cleanup(stop)
 	listening(t, where, "8080")
-	out, _ := command(t, in(where, ours, "-c", "500", "-i", "1ms", "-W", "0.5", "--format", "csv")...)
+	out, _ := command(t, in(where, ours, "-c", "500", "-i", "2ms", "-W", "2", "--format", "csv")...)
 	stop()
 	file, err := os.ReadFile(truth)
 	if err != nil {
@@ -375,7 +375,7 @@ func TestDoctorInEachCase(t *testing.T) {
 			if tt.port == "" {
 				target = "198.51.100.1"
 			}
-			out, code := command(t, in(client, ours, "doctor", "-W", "0.5", target)...)
+			out, code := command(t, in(client, ours, "doctor", "-W", "1", target)...)
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}

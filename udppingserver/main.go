@@ -149,7 +149,7 @@ func serve(c *cli.Context) error {
 		log.Info("metrics", zap.String("url", fmt.Sprintf("http://%s/metrics", ln.Addr())))
 		go metrics.Serve(ctx, ln, func(w io.Writer) { metrics.Write(w, server.Counters()) })
 	}
-	go onStatisticsSignal(ctx, func() {
+	onStatisticsSignal(ctx, func() {
 		if server.Truth != nil {
 			if failed := server.Truth.Flush(); failed != nil {
 				log.Error("truth file", zap.Error(failed))

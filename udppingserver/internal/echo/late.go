@@ -68,7 +68,7 @@ func (l *late) run(ctx context.Context) {
 		for p, ok := l.line.Pop(now); ok; p, ok = l.line.Pop(now) {
 			l.bytes -= len(p.data)
 			for range p.copies {
-				l.socket.send(&p)
+				_ = l.socket.send(&p) // what cannot be sent is lost, as in any network
 			}
 		}
 		if due, ok := l.line.Next(); ok {

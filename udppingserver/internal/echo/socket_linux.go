@@ -3,6 +3,7 @@
 package echo
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,19 @@ import (
 
 // batchSize is how many packets one system call fetches at most.
 const batchSize = 32
+
+// Segments: replies of one length that follow one another to one client go to
+// the system as one message, which it cuts apart (UDP_SEGMENT of udp(7)). On the
+// wire they are the same datagrams; the way through the system is walked once.
+const (
+	maxSegment  = 1200 // bytes: fits any link that carries IPv6
+	segmentSize = 24   // of the control message, CMSG_SPACE(2)
+)
+
+// looks is how often a socket that has just had several packets at once looks
+// for more before it sleeps: falling asleep and being woken up costs as much as
+// several packets do.
+const looks = 24
 
 // socket is a UDP socket that receives and replies in batches, with recvmmsg(2)
 // and sendmmsg(2), and without allocation. On a socket bound to all addresses it
@@ -32,6 +46,9 @@ type socket struct {
 	buffers [batchSize][]byte
 	packets [batchSize]packet
 	out     [2 * batchSize]mmsghdr
+	runs    [2 * batchSize][]packet // what is in out
+
+	coalesce bool // the system cuts messages into segments
 
 	// The system calls, as functions made once: made at each call they would
 	// have to be allocated.
@@ -49,7 +66,8 @@ type mmsghdr struct {
 	_      uint32
 }
 
-const controlSize = 64
+// controlSize has room for an IPv6 address of ours, and for segment's.
+const controlSize = 40 + segmentSize
 
 // wakeUp is how often a socket on which nothing comes looks whether it has been
 // closed, in milliseconds. It waits in poll(2), on a thread of its own, and not
@@ -88,13 +106,25 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 	// A larger buffer bridges the moments in which this process is not
 	// running; the system may give less.
 	_ = conn.SetReadBuffer(4 << 20)
+	_ = raw.Control(func(fd uintptr) {
+		_, failed := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
+		s.coalesce = failed == nil
+	})
 	s.receiveCall = func(fd uintptr) bool {
+		tries := 1
+		if s.count > 1 {
+			tries = looks
+		}
 		for range 2 {
-			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
-			s.count, s.errno = int(n), errno
-			if errno != unix.EAGAIN {
-				return true
+			for ; tries > 0; tries-- {
+				// Neither call waits, so the scheduler need not know of them.
+				n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+				s.count, s.errno = int(n), errno
+				if errno != unix.EAGAIN {
+					return true
+				}
 			}
+			tries = 1
 			s.waiting[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 			_, _ = unix.Poll(s.waiting[:], wakeUp) // nothing, or an error: the same
 		}
@@ -102,7 +132,7 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 		return true
 	}
 	s.sendCall = func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), unix.MSG_DONTWAIT, 0, 0)
 		s.count, s.errno = int(n), errno
 		return errno != unix.EAGAIN
 	}
@@ -142,36 +172,89 @@ func (s *socket) receive() ([]packet, error) {
 // reply sends each packet of the batch back as often as its copies say, and
 // returns how many the system would not send.
 func (s *socket) reply(batch []packet) (failed int) {
+	if len(batch) == 0 {
+		return 0
+	}
+	received := len(batch)
 	s.toSend, s.sent = 0, 0
-	for i := range batch {
-		for range batch[i].copies {
-			s.vectors[i].SetLen(len(batch[i].data))
-			s.out[s.toSend] = s.in[i] // name, vector and control as they came
-			s.out[s.toSend].header.Flags = 0
+	for len(batch) > 0 {
+		run := batch[:s.alike(batch)]
+		first := received - len(batch)
+		for i := range run {
+			s.vectors[first+i].SetLen(len(run[i].data))
+		}
+		for range run[0].copies {
+			out := &s.out[s.toSend]
+			*out = s.in[first] // name, vector and control as they came
+			out.header.Flags = 0
+			if len(run) > 1 {
+				out.header.SetIovlen(len(run))
+				out.header.SetControllen(s.segment(first, len(run[0].local), len(run[0].data)))
+			}
+			s.runs[s.toSend] = run
 			s.toSend++
 		}
+		batch = batch[len(run):]
 	}
 	for s.sent < s.toSend {
 		if err := s.raw.Write(s.sendCall); err != nil {
 			break // closed
 		}
-		if s.errno != 0 { // the first of those left cannot be sent
-			s.sent++
-			failed++
+		if s.errno == 0 {
+			s.sent += s.count
 			continue
 		}
-		s.sent += s.count
+		// The first of those left cannot be sent. A device that cannot cut
+		// messages apart is one reason.
+		if run := s.runs[s.sent]; len(run) > 1 {
+			s.coalesce = false
+			for i := range run {
+				if s.send(&run[i]) != nil {
+					failed++
+				}
+			}
+		} else {
+			failed++
+		}
+		s.sent++
 	}
-	for i := range batch {
+	s.count = received
+	for i := range received {
 		s.vectors[i].SetLen(maxMessage)
 	}
 	return failed
 }
 
-// send sends one packet that was kept.
-func (s *socket) send(p *packet) {
-	// What cannot be sent is lost, which is what networks do.
-	_, _, _ = s.conn.WriteMsgUDPAddrPort(p.data, p.local, p.from)
+// alike returns how many packets at the head of the batch may be replied to with
+// one message: as many as go to the same client, once, and are of one length.
+func (s *socket) alike(batch []packet) int {
+	head := &batch[0]
+	if !s.coalesce || head.copies != 1 || len(head.data) == 0 || len(head.data) > maxSegment {
+		return 1
+	}
+	for i := 1; i < len(batch); i++ {
+		p := &batch[i]
+		if p.copies != 1 || len(p.data) != len(head.data) || p.from != head.from || !bytes.Equal(p.local, head.local) {
+			return i
+		}
+	}
+	return len(batch)
+}
+
+// segment adds to the control messages of packet i, which end at offset at, that
+// the message is to be cut into pieces of size bytes. It returns their new end.
+func (s *socket) segment(i, at, size int) (end int) {
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&s.control[i][at]))
+	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	header.SetLen(unix.CmsgLen(2))
+	*(*uint16)(unsafe.Pointer(&s.control[i][at+unix.CmsgLen(0)])) = uint16(size)
+	return at + segmentSize
+}
+
+// send sends one packet.
+func (s *socket) send(p *packet) error {
+	_, _, err := s.conn.WriteMsgUDPAddrPort(p.data, p.local, p.from)
+	return err
 }
 
 // keep returns p in a form that outlives the batch, without its data.

@@ -53,10 +53,10 @@ func (s *socket) reply(batch []packet) (failed int) {
 	return failed
 }
 
-// send sends one packet that was kept.
-func (s *socket) send(p *packet) {
-	// What cannot be sent is lost, which is what networks do.
-	_, _ = s.conn.WriteToUDPAddrPort(p.data, p.from)
+// send sends one packet.
+func (s *socket) send(p *packet) error {
+	_, err := s.conn.WriteToUDPAddrPort(p.data, p.from)
+	return err
 }
 
 // keep returns p in a form that outlives the batch, without its data.

@@ -1,0 +1,80 @@
+//go:build linux && (amd64 || arm64)
+
+package echo
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What has come before the server begins is one batch. Replies that go out as
+// one message reach the client as they would one by one.
+func TestRepliesInSegments(t *testing.T) {
+	messages := []string{"ping 0001", "ping 0002", "ping 0003", "longer than these", "", "", "ping 0004", "ping 0005"}
+	messages = append(messages, strings.Repeat("x", maxSegment+1), strings.Repeat("y", maxSegment+1))
+	for i := range 10 {
+		messages = append(messages, fmt.Sprintf("%0*d%s", 4, i, strings.Repeat("z", maxSegment-4)))
+	}
+	for _, tt := range []struct {
+		name, listen, to string
+		noChecksums      bool // and so no segments
+		sends            int  // messages handed to the system
+	}{
+		{"one address", "127.0.0.1:0", "127.0.0.1", false, 8},
+		{"all addresses, IPv4", ":0", "127.0.0.1", false, 8},
+		{"all addresses, IPv6", ":0", "::1", false, 8},
+		{"the system refuses", "127.0.0.1:0", "127.0.0.1", true, 8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &Server{Sockets: 1}
+			if err := s.Listen(tt.listen); err != nil {
+				t.Fatal(err)
+			}
+			socket := s.shards[0].socket
+			if !socket.coalesce {
+				t.Skip("this kernel cuts no messages into segments")
+			}
+			if tt.noChecksums {
+				_ = socket.raw.Control(func(fd uintptr) {
+					if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.to), s.Addr().Port())))
+			if err != nil {
+				s.Close()
+				t.Skipf("this machine has no %s: %v", tt.to, err)
+			}
+			defer conn.Close()
+			for _, message := range messages {
+				send(t, conn, message)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- s.Serve(ctx) }()
+			for _, message := range messages {
+				if got, ok := receive(t, conn, 10*time.Second); !ok || got != strings.ToUpper(message) {
+					t.Errorf("reply %.20q (%d bytes) to %.20q (%d bytes)", got, len(got), message, len(message))
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if c := s.Counters(); c.Errors != 0 || c.Answered != uint64(len(messages)) {
+				t.Errorf("counters %+v", c)
+			}
+			if socket.toSend != tt.sends || socket.coalesce == tt.noChecksums {
+				t.Errorf("%d messages sent, want %d; more in one: %v", socket.toSend, tt.sends, socket.coalesce)
+			}
+		})
+	}
+}

@@ -96,7 +96,7 @@ func (s *Server) prepare() {
 		&s.BodyTimeout: 60 * time.Second,
 		&s.IdleTimeout: 60 * time.Second,
 		&s.TunnelIdle:  10 * time.Minute,
-		&s.Drain:       4500 * time.Millisecond,
+		&s.Drain:       3500 * time.Millisecond,
 	} {
 		if *v <= 0 {
 			*v = value

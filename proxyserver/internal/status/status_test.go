@@ -3,10 +3,12 @@ package status
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -170,7 +172,7 @@ func TestBounds(t *testing.T) {
 		if len(answer) > 0 {
 			t.Errorf("answered: %q", answer)
 		}
-		if err, ok := err.(net.Error); ok && err.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error("the connection stays open")
 		}
 	})

@@ -1,0 +1,252 @@
+package origin
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// patience is how long anything may take that is expected to happen.
+const patience = 60 * time.Second
+
+func newTransport(t *testing.T) *Transport {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	return New(ctx, Options{Clock: netio.NewClock(ctx)})
+}
+
+// origin is a scripted server: what it does with a request depends on how many
+// came before, on all connections.
+type origin struct {
+	addr string
+
+	mu    sync.Mutex
+	got   []string // "METHOD body" of each request
+	conns int
+}
+
+// startOrigin runs an origin; answer returns what to send to request n,
+// counted from 1, and whether to keep the connection.
+func startOrigin(t *testing.T, answer func(n int) (response string, keep bool)) *origin {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{addr: ln.Addr().String()}
+	var all []net.Conn
+	var accepting, sessions sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			o.mu.Lock()
+			o.conns++
+			o.mu.Unlock()
+			all = append(all, conn)
+			sessions.Go(func() {
+				defer conn.Close()
+				o.serve(conn, answer)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		accepting.Wait()
+		for _, conn := range all {
+			conn.Close()
+		}
+		sessions.Wait()
+	})
+	return o
+}
+
+func (o *origin) serve(conn net.Conn, answer func(n int) (string, bool)) {
+	r := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return
+		}
+		o.mu.Lock()
+		o.got = append(o.got, strings.TrimSpace(req.Method+" "+string(body)))
+		n := len(o.got)
+		o.mu.Unlock()
+		response, keep := answer(n)
+		if _, err = io.WriteString(conn, response); err != nil || !keep {
+			return
+		}
+	}
+}
+
+func (o *origin) requests() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.got...)
+}
+
+// do carries out one exchange to its end.
+func do(t *testing.T, transport *Transport, o *origin, method, body string) (status int, content string, err error) {
+	t.Helper()
+	req := &exchange.Request{Method: method, Scheme: "http", Host: o.addr, Path: "/"}
+	if body != "" {
+		req.Body, req.Framing = strings.NewReader(body), httpmsg.Framing(len(body))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := transport.Exchange(ctx, req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.Status, string(b), err
+}
+
+const hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+// A kept connection that dies instead of answering: the request goes out again
+// if and only if that can do no harm (RFC 9110, section 9.2.2; RFC 9112, section
+// 9.3.1).
+func TestRepeat(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, body, dying string
+		want                      []string // requests after the first, which leaves a connection
+		status                    int      // 0: an error
+	}{
+		{"GET", "GET", "", "", []string{"GET", "GET"}, 200},
+		{"HEAD", "HEAD", "", "", []string{"HEAD", "HEAD"}, 200},
+		{"DELETE", "DELETE", "", "", []string{"DELETE", "DELETE"}, 200},
+		{"OPTIONS", "OPTIONS", "", "", []string{"OPTIONS", "OPTIONS"}, 200},
+		{"POST", "POST", "", "", []string{"POST"}, 0},
+		{"POST with content", "POST", "order one book", "", []string{"POST order one book"}, 0},
+		{"PATCH", "PATCH", "", "", []string{"PATCH"}, 0},
+		{"an unknown method", "BUY", "", "", []string{"BUY"}, 0},
+		{"PUT whose content is gone", "PUT", "x", "", []string{"PUT x"}, 0},
+		{"GET answered in part", "GET", "", "HTTP/1.1 200 O", []string{"GET"}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := startOrigin(t, func(n int) (string, bool) {
+				switch {
+				case n == 2:
+					return tt.dying, false
+				case n == 3 && tt.method == "HEAD":
+					return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true
+				}
+				return hello, true
+			})
+			transport := newTransport(t)
+			if status, content, err := do(t, transport, o, "GET", ""); status != 200 || content != "hello" || err != nil {
+				t.Fatalf("the first request: %d %q %v", status, content, err)
+			}
+			if n := transport.Idle(); n != 1 {
+				t.Fatalf("%d idle connections, want 1", n)
+			}
+			status, _, err := do(t, transport, o, tt.method, tt.body)
+			if status != tt.status || (err == nil) != (tt.status != 0) {
+				t.Errorf("status %d, %v; want %d", status, err, tt.status)
+			}
+			if err != nil {
+				known, ok := errors.AsType[*exchange.Error](err)
+				if !ok || known.Status != 502 || known.Type != "http_response_incomplete" {
+					t.Errorf("error %#v", err)
+				}
+			}
+			if diff := cmp.Diff(append([]string{"GET"}, tt.want...), o.requests()); diff != "" {
+				t.Errorf("requests that reached the origin (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// A new connection that dies is no sign of a stale one: nothing is repeated.
+func TestNoRepeatOnNewConnection(t *testing.T) {
+	o := startOrigin(t, func(int) (string, bool) { return "", false })
+	if _, _, err := do(t, newTransport(t), o, "GET", ""); err == nil {
+		t.Error("no error")
+	}
+	if diff := cmp.Diff([]string{"GET"}, o.requests()); diff != "" {
+		t.Errorf("requests that reached the origin (-want +got)\n%s", diff)
+	}
+}
+
+// A connection that the origin closed, or talked on, while it was idle is not
+// used again: so even a POST goes through.
+func TestStaleConnectionIsNotTaken(t *testing.T) {
+	t.Run("closed", func(t *testing.T) {
+		// It closes without having said so.
+		o := startOrigin(t, func(n int) (string, bool) { return hello, n != 1 })
+		transport := newTransport(t)
+		if _, _, err := do(t, transport, o, "GET", ""); err != nil {
+			t.Fatal(err)
+		}
+		awaitDead(t, transport)
+		if status, _, err := do(t, transport, o, "POST", "order one book"); status != 200 || err != nil {
+			t.Errorf("%d, %v", status, err)
+		}
+		if diff := cmp.Diff([]string{"GET", "POST order one book"}, o.requests()); diff != "" {
+			t.Errorf("requests that reached the origin (-want +got)\n%s", diff)
+		}
+	})
+	t.Run("an answer to no question", func(t *testing.T) {
+		o := startOrigin(t, func(n int) (string, bool) {
+			if n == 1 {
+				return hello + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", true
+			}
+			return hello, true
+		})
+		transport := newTransport(t)
+		for range 2 {
+			if status, content, err := do(t, transport, o, "GET", ""); status != 200 || content != "hello" || err != nil {
+				t.Errorf("%d %q %v", status, content, err)
+			}
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.conns != 2 {
+			t.Errorf("%d connections, want 2: the first one had octets left over", o.conns)
+		}
+	})
+}
+
+// awaitDead waits until the idle connections of a transport have seen their end.
+func awaitDead(t *testing.T, transport *Transport) {
+	t.Helper()
+	alive := func() bool {
+		transport.pool.mu.Lock()
+		defer transport.pool.mu.Unlock()
+		for _, list := range transport.pool.idle {
+			for _, c := range list {
+				if c.Alive() {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(patience); alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the idle connection looks alive for ever")
+		}
+	}
+}

@@ -228,13 +228,13 @@ func (s *flights) waitingFor(key string) int {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 12000 {
 		if done() {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("waited for 10 s in vain")
+	t.Fatal("waited for a minute in vain")
 }
 
 // readAll is Exchange and the whole body, for a goroutine.

@@ -53,7 +53,7 @@ type Server struct {
 	BodyTimeout time.Duration  // between two pieces of content, either way; default 60 s
 	IdleTimeout time.Duration  // of a client between requests; default 60 s
 	TunnelIdle  time.Duration  // of a tunnel in both directions; default 10 min
-	Drain       time.Duration  // for exchanges under way at the end; default 4.5 s
+	Drain       time.Duration  // for exchanges under way at the end; default 3.5 s
 	Limits      httpmsg.Limits // of request heads
 	MaxBody     int64          // octets of a request's content; 0: no limit
 	MaxConns    int            // clients at a time; default 20,000

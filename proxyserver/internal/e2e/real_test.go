@@ -254,6 +254,7 @@ func writeFiles(t *testing.T, dir string, files map[string][]byte) {
 }
 
 func TestCurl(t *testing.T) {
+	need(t, "curl")
 	ask := func(args ...string) string {
 		return curl(t, append([]string{"-sS", "--max-time", "30"}, args...)...)
 	}

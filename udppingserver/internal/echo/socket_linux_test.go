@@ -25,14 +25,13 @@ func TestRepliesInSegments(t *testing.T) {
 	for _, tt := range []struct {
 		name, listen, to string
 		noChecksums      bool // and so no segments
-		sends            int  // messages handed to the system
 	}{
-		{"one address", "127.0.0.1:0", "127.0.0.1", false, 8},
-		{"all addresses, IPv4", ":0", "127.0.0.1", false, 8},
-		{"all addresses, IPv6", ":0", "::1", false, 8},
-		{"the system refuses", "127.0.0.1:0", "127.0.0.1", true, 8},
+		{"one address", "127.0.0.1:0", "127.0.0.1", false},
+		{"all addresses, IPv4", ":0", "127.0.0.1", false},
+		{"all addresses, IPv6", ":0", "::1", false},
+		{"the system refuses", "127.0.0.1:0", "127.0.0.1", true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		play := func(t *testing.T) (sends int) {
 			s := &Server{Sockets: 1}
 			if err := s.Listen(tt.listen); err != nil {
 				t.Fatal(err)
@@ -72,8 +71,23 @@ func TestRepliesInSegments(t *testing.T) {
 			if c := s.Counters(); c.Errors != 0 || c.Answered != uint64(len(messages)) {
 				t.Errorf("counters %+v", c)
 			}
-			if socket.toSend != tt.sends || socket.coalesce == tt.noChecksums {
-				t.Errorf("%d messages sent, want %d; more in one: %v", socket.toSend, tt.sends, socket.coalesce)
+			if socket.coalesce == tt.noChecksums {
+				t.Errorf("replies go as one message: %v", socket.coalesce)
+			}
+			return socket.toSend
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			const want = 8 // messages handed to the system
+			// A machine that delivers a packet so late that it is in a batch of
+			// its own says nothing about the number: then play again.
+			for try := 1; ; try++ {
+				got := play(t)
+				if got == want || t.Failed() {
+					return
+				}
+				if try == 10 {
+					t.Fatalf("%d messages sent in the last batch, want %d", got, want)
+				}
 			}
 		})
 	}

@@ -32,6 +32,7 @@ func TestRepliesInSegments(t *testing.T) {
 		{"the system refuses", "127.0.0.1:0", "127.0.0.1", true},
 	} {
 		play := func(t *testing.T) (sends int) {
+			t.Helper()
 			s := &Server{Sockets: 1}
 			if err := s.Listen(tt.listen); err != nil {
 				t.Fatal(err)

@@ -339,6 +339,7 @@ func TestFTP(t *testing.T) {
 		t.Skip("vsftpd wants to be started by root")
 	}
 	need(t, "vsftpd")
+	need(t, "curl")
 	dir, err := os.MkdirTemp("/srv", "proxyserver-ftp-") //nolint:usetesting // the server, another user, must reach it
 	if err != nil {
 		t.Fatal(err)

@@ -148,13 +148,13 @@ func newApp() *cli.App {
 				Action: explain, OnUsageError: commandUsage,
 			},
 			{
-				Name: "cache", Usage: "look into the store of --cache-dir", OnUsageError: commandUsage,
+				Name: "cache", Usage: "look into the store of --cache-dir, a flag that goes before this word", OnUsageError: commandUsage,
 				Action: func(*cli.Context) error { return usagef("cache needs one of list, show, purge, purge-all") },
 				Subcommands: []*cli.Command{
-					{Name: "list", Usage: "list what is stored", Action: cacheList},
-					{Name: "show", Usage: "show what is stored for a URL", ArgsUsage: "URL", Action: cacheShow},
-					{Name: "purge", Usage: "remove what is stored for a URL", ArgsUsage: "URL", Action: cachePurge},
-					{Name: "purge-all", Usage: "remove everything", Action: cachePurgeAll},
+					{Name: "list", Usage: "list what is stored", Action: cacheList, OnUsageError: commandUsage},
+					{Name: "show", Usage: "show what is stored for a URL", ArgsUsage: "URL", Action: cacheShow, OnUsageError: commandUsage},
+					{Name: "purge", Usage: "remove what is stored for a URL", ArgsUsage: "URL", Action: cachePurge, OnUsageError: commandUsage},
+					{Name: "purge-all", Usage: "remove everything", Action: cachePurgeAll, OnUsageError: commandUsage},
 				},
 			},
 		},

@@ -15,6 +15,8 @@ func getCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "get",
 		Usage:     "send a GET from a socket and show the response",
 		ArgsUsage: "URL | HOST PORT FILE",
+
+		OnUsageError: badFlag,
 		Description: "Shows the status line, the fields and the content of the response, or saves the\n" +
 			"content with -o. Redirects are shown, not followed.\n\n" +
 			"Exit codes: 0 for a status of 2xx, 3 for 3xx, 4 for 4xx, 5 for 5xx; 1 when no whole\n" +

@@ -81,6 +81,10 @@ func usage(format string, args ...any) error {
 	return exitError{exitUsage, fmt.Errorf(format+"\nrun 'webserver --help' for what it takes", args...)}
 }
 
+// badFlag answers a flag that does not exist or cannot be read, of the program
+// and of its commands.
+func badFlag(_ *cli.Context, err error, _ bool) error { return usage("%v", err) }
+
 // config is the command line.
 type config struct {
 	addr, port               string
@@ -123,9 +127,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		HideHelpCommand: true,
 		Version:         version,
 		ExitErrHandler:  func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usage("%v", err)
-		},
+		OnUsageError:    badFlag,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "addr", EnvVars: env("ADDR"), Value: ":8080", Destination: &c.addr, Usage: "`ADDRESS` to listen on: host:port, :port, or unix:/path"},
 			&cli.StringFlag{Name: "root", EnvVars: env("ROOT"), Destination: &c.root, Usage: "serve the files in `DIR` and nothing outside it (default: the sample site)"},

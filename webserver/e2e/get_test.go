@@ -94,6 +94,7 @@ func TestGet(t *testing.T) {
 		{"two arguments", []string{host, port}, "2", nil, nil},
 		{"unknown scheme", []string{"ftp://" + host + "/"}, "2", nil, []string{"ftp"}},
 		{"not a URL", []string{"http://[::1/"}, "2", nil, nil},
+		{"unknown flag", []string{"--bogus", origin.URL + "/page"}, "2", nil, []string{"bogus"}},
 		{"field without a colon", []string{"-H", "nonsense", origin.URL + "/page"}, "2", nil, []string{"nonsense"}},
 		{"field with a line break", []string{"-H", "X: a\r\nY: b", origin.URL + "/page"}, "2", nil, nil},
 		{"URL with a line break", []string{origin.URL + "/a\r\nX: y"}, "2", nil, nil},

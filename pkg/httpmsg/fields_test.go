@@ -132,6 +132,24 @@ func TestParseDate(t *testing.T) {
 			t.Errorf("%q was read as %v", s, got)
 		}
 	}
+	for s, wantOK := range map[string]bool{
+		"sun, 06 nov 1994 08:49:37 gmt":  true,
+		"MON, 06 NOV 1994 08:49:37 GMT":  true, // it was a Sunday
+		"Sunday, 06-NOV-94 08:49:37 GMT": true,
+		"fri Nov  6 08:49:37 1994":       true,
+		"":                               false,
+		"0":                              false,
+		"Xxx, 06 Nov 1994 08:49:37 GMT":  false,
+		"Sun, 06 Nov 1994 08:49:37 UTC":  false,
+		"Sun, 6 Nov 1994 08:49:37 GMT":   false,
+		"Sun,  06 Nov 1994 08:49:37 GMT": false,
+		"Sun, 06 Nov 1994 8:49:37 GMT":   false,
+		"Sun, 06 Nov 1994 08:49:37 GMT ": false,
+	} {
+		if got, ok := ParseDateLoosely(s, now); ok != wantOK || ok && !got.Equal(want) {
+			t.Errorf("loosely, %q is %v, %v", s, got, ok)
+		}
+	}
 	if got := string(AppendDate(nil, want)); got != "Sun, 06 Nov 1994 08:49:37 GMT" {
 		t.Errorf("written as %q", got)
 	}

@@ -95,7 +95,7 @@ func lifetimeOf(status int, f httpmsg.Fields, p *policy, date time.Time) lifetim
 // given twice, means already stale (RFC 9111, section 5.3).
 func expiresLifetime(f httpmsg.Fields, date time.Time) lifetime {
 	l := lifetime{explicit: true, known: true, section: "RFC 9111, 5.3"}
-	expires, ok := httpmsg.ParseDate(f.Get("Expires"), date)
+	expires, ok := httpmsg.ParseDateLoosely(f.Get("Expires"), date)
 	if !ok || f.Count("Expires") > 1 {
 		return l
 	}
@@ -113,7 +113,7 @@ func heuristicLifetime(status int, f httpmsg.Fields, p *policy, date time.Time) 
 	if value == "" {
 		return l
 	}
-	modified, ok := httpmsg.ParseDate(value, date)
+	modified, ok := httpmsg.ParseDateLoosely(value, date)
 	if !ok || !modified.Before(date) {
 		return l
 	}
@@ -163,14 +163,14 @@ func metaOf(h *store.Head, targeted []string) *meta {
 		response: time.Unix(0, h.ResponseTime),
 		etag:     h.Fields.Get("ETag"),
 	}
-	date, ok := httpmsg.ParseDate(h.Fields.Get("Date"), m.response)
+	date, ok := httpmsg.ParseDateLoosely(h.Fields.Get("Date"), m.response)
 	if !ok {
 		date = m.response
 	}
 	m.date = date
 	m.lifetime = lifetimeOf(h.Status, h.Fields, &m.policy, date)
 	if value := h.Fields.Get("Last-Modified"); value != "" {
-		if modified, ok := httpmsg.ParseDate(value, m.response); ok {
+		if modified, ok := httpmsg.ParseDateLoosely(value, m.response); ok {
 			m.modified = modified
 		}
 	}

@@ -36,7 +36,7 @@ func (x *exchangeState) newHead(resp *exchange.Response, requestTime time.Time) 
 	names, _ := varyNames(resp.Fields)
 	h.Vary = selecting(names, x.req.Fields)
 	m := metaOf(h, x.c.Targeted)
-	h.Fields = storedFields(h.Fields, &m.policy)
+	h.Fields = storedFields(h.Fields, &m.policy, h.Partial)
 	return h, m
 }
 

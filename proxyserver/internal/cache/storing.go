@@ -82,8 +82,8 @@ func hopByHop(name string) bool {
 
 // storedFields returns what is kept of a response's fields (RFC 9111, section
 // 3.1): not those of the connection, not those that no-cache or private name,
-// not the framing, which is the store's own.
-func storedFields(f httpmsg.Fields, p *policy) httpmsg.Fields {
+// not the framing, which is the store's own, as is the place of a part.
+func storedFields(f httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
 	var named []string
 	for name := range f.List("Connection") {
 		named = append(named, name)
@@ -93,7 +93,7 @@ func storedFields(f httpmsg.Fields, p *policy) httpmsg.Fields {
 	kept := make(httpmsg.Fields, 0, len(f))
 	for _, field := range f {
 		if hopByHop(field.Name) || strings.EqualFold(field.Name, "Content-Length") ||
-			strings.EqualFold(field.Name, "Content-Range") ||
+			partial && strings.EqualFold(field.Name, "Content-Range") ||
 			len(named) > 0 && slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, field.Name) }) {
 			continue
 		}
@@ -105,8 +105,8 @@ func storedFields(f httpmsg.Fields, p *policy) httpmsg.Fields {
 // freshened returns stored with the fields of a 304, or of a response to HEAD,
 // put in the place of its own (RFC 9111, section 3.2). What describes the
 // stored octets stays.
-func freshened(stored, update httpmsg.Fields, p *policy) httpmsg.Fields {
-	update = storedFields(update, p)
+func freshened(stored, update httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
+	update = storedFields(update, p, partial)
 	update.DeleteFunc(func(field httpmsg.Field) bool { return strings.EqualFold(field.Name, "Content-Encoding") })
 	merged := make(httpmsg.Fields, 0, len(stored)+len(update))
 	for _, field := range stored {

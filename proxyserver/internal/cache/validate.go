@@ -125,7 +125,7 @@ func (x *exchangeState) freshen(old *store.Head, update httpmsg.Fields, requestT
 	if !p.present {
 		p = policyOf(old.Fields, x.c.Targeted)
 	}
-	h.Fields = freshened(old.Fields, update, &p)
+	h.Fields = freshened(old.Fields, update, &p, old.Partial)
 	if !h.Fields.Has("Date") {
 		h.Fields.Add("Date", string(httpmsg.AppendDate(nil, x.now)))
 	}

@@ -162,6 +162,11 @@ func freshnessCases() []Case {
 		reused("an invalid Date counts as none", "RFC 9110, 6.6.1", "Date: yesterday\nCache-Control: max-age=100", 3),
 		reused("Expires as RFC 850 wrote dates", "RFC 9110, 5.6.7", "Expires: Thursday, 18-Aug-50 02:01:18 GMT", 3),
 		reused("Expires as asctime writes dates", "RFC 9110, 5.6.7", "Expires: Thu Aug 18 02:01:18 2050", 3),
+		reused("Expires with another case of the day", "RFC 9111, 4.2", "Expires: THU, 18 Aug 2050 02:01:18 GMT", 3),
+		reused("Expires with another case of the month", "RFC 9111, 4.2", "Expires: Thu, 18 AUG 2050 02:01:18 GMT", 3),
+		reused("Expires with another case of the zone", "RFC 9111, 4.2", "Expires: Thu, 18 Aug 2050 02:01:18 gMT", 3),
+		reused("Expires with another date's day of the week", "RFC 9111, 4.2", "Expires: Thu Aug  8 02:01:18 2050", 3),
+		reused("Expires beyond 2^31 seconds", exp, "Expires: Sun, 21 Nov 2286 04:46:39 GMT", 3),
 		notReused("Expires on two lines", exp, "Expires: {100}\nExpires: {100}", 0),
 		notReused("public without anything else", "RFC 9111, 4.2.2", "Cache-Control: public", 0),
 		notReused("no-cache without a validator", "RFC 9111, 5.2.2.4", "Cache-Control: no-cache, max-age=100", 0),
@@ -178,11 +183,10 @@ func freshnessCases() []Case {
 		notReused("an ETag alone gives no freshness", "RFC 9111, 4.2.2", "ETag: \"a\"", 0),
 	}
 	for _, bad := range []string{
-		"THU, 18 Aug 2050 02:01:18 GMT", "Thu, 18 AUG 2050 02:01:18 GMT", "Thu, 18 Aug 2050 02:01:18 gMT",
 		"Thu, 18 Aug 2050 02:01:18 UTC", "Thu, 18 Aug 2050 02:01:18 AEST", "Thu, 18 Aug 2050 02:01:18",
 		"Thu, 18 Aug 50 02:01:18 GMT", "Thu 18 Aug 2050 02:01:18 GMT", "Thu, 18  Aug  2050 02:01:18 GMT",
 		"Thu, 18-Aug-2050 02:01:18 GMT", "Thu, 18 Aug 2050 02.01.18 GMT", "Thu, 18 Aug 2050 2:01:18 GMT",
-		"Fri, 18 Aug 2050 02:01:18 GMT", "Thu, 32 Aug 2050 02:01:18 GMT", "0", "-1", "",
+		"Thu, 32 Aug 2050 02:01:18 GMT", "0", "-1", "",
 	} {
 		cases = append(cases, notReused(fmt.Sprintf("Expires: %q", bad), exp, "Expires: "+bad, 0))
 	}

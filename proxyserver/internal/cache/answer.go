@@ -311,8 +311,7 @@ func section(b store.Body, off, n int64) (io.ReadCloser, []byte) {
 		}
 		return &memoryBody{*bytes.NewReader(data)}, data
 	}
-	f, base, _ := b.File()
-	return &fileBody{f: f, off: base + off, left: n}, nil
+	return &fileBody{body: b, off: off, left: n}, nil
 }
 
 type memoryBody struct{ bytes.Reader }
@@ -322,19 +321,26 @@ func (*memoryBody) Close() error { return nil }
 // fileBody is a section of a file of its own, which the proxy may hand to the
 // kernel.
 type fileBody struct {
-	f         *os.File
+	body      store.Body
 	off, left int64
 }
 
-// Section returns the file and the section of it that has not been read. The
-// file is the caller's to read, and to seek in, until Close.
-func (b *fileBody) Section() (f *os.File, off, n int64, ok bool) { return b.f, b.off, b.left, true }
+// Section returns the file, the section of it that has not been read, and the
+// same octets in the address space, if they are there, for the kernel alone:
+// see store.Body.Mapped.
+func (b *fileBody) Section() (f *os.File, off, n int64, mapped []byte) {
+	f, base, _ := b.body.File()
+	if mapped = b.body.Mapped(); mapped != nil {
+		mapped = mapped[b.off : b.off+b.left]
+	}
+	return f, base + b.off, b.left, mapped
+}
 
 func (b *fileBody) Read(p []byte) (int, error) {
 	if b.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.f.ReadAt(p[:min(int64(len(p)), b.left)], b.off)
+	n, err := b.body.ReadAt(p[:min(int64(len(p)), b.left)], b.off)
 	b.off += int64(n)
 	b.left -= int64(n)
 	if n > 0 {
@@ -346,7 +352,10 @@ func (b *fileBody) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-func (b *fileBody) Close() error { return b.f.Close() }
+func (b *fileBody) Close() error {
+	b.body.Close()
+	return nil
+}
 
 type joined struct {
 	io.Reader

@@ -69,14 +69,13 @@ func (x *exchangeState) storePost(resp *exchange.Response, requestTime time.Time
 // fetch asks the origin: with the validators of what is stored, or for the part
 // that is missing, where that helps. fl is the flight that x leads, if any.
 func (x *exchangeState) fetch(fl *flight) (*exchange.Response, error) {
-	// The transfer may outlive its client, for others and for the store.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(x.ctx))
-	clientLeft := cancel
-	if fl != nil {
-		fl.cancel = cancel
-		clientLeft = func() { x.c.flights.left(fl, true) }
+	if fl == nil {
+		return x.ask(x.ctx, func() {}, nil, func() bool { return true })
 	}
-	stop := context.AfterFunc(x.ctx, clientLeft)
+	// The transfer may outlive its client, for others.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(x.ctx))
+	fl.cancel = cancel
+	stop := context.AfterFunc(x.ctx, func() { x.c.flights.left(fl, true) })
 	resp, err := x.ask(ctx, cancel, fl, stop)
 	if err != nil {
 		stop()

@@ -89,18 +89,17 @@ func (x *exchangeState) received(fl *flight, resp *exchange.Response, requestTim
 		x.c.flights.setAlone(x.key, x.now, true)
 	}
 	x.c.settle(fl, goAlone, nil, nil)
-	if fl != nil {
-		// From here on the transfer is this client's alone.
-		stop()
-		stop = context.AfterFunc(x.ctx, cancel)
-	}
 	out := *resp
 	out.Result = exchange.Miss
 	if r.detail != "" {
 		status += "; detail=" + r.detail
 	}
 	out.Fields = x.c.withStatus(resp.Fields, status, x.now)
-	out.Body = &cancelBody{resp.Body, cancel, stop}
+	if fl != nil {
+		// From here on the transfer is this client's alone.
+		stop()
+		out.Body = &cancelBody{resp.Body, cancel, context.AfterFunc(x.ctx, cancel)}
+	}
 	return &out
 }
 

@@ -36,6 +36,8 @@ type Conn struct {
 	first    func(fd uintptr) bool
 	firstN   int
 	firstErr error
+	peek     func(fd uintptr)
+	alive    bool
 
 	buf  *[bufferSize]byte // nil while there is nothing in it
 	r, w int
@@ -52,7 +54,7 @@ func NewConn(conn net.Conn, clock *Clock) *Conn {
 	if c.tcp != nil && canWaitBare {
 		if raw, err := c.tcp.SyscallConn(); err == nil {
 			c.raw = raw
-			c.first = c.readFirst
+			c.first, c.peek = c.readFirst, c.peekAlive
 		}
 	}
 	clock.add(c)
@@ -160,7 +162,8 @@ func (c *Conn) Alive() bool {
 	if c.raw == nil {
 		return true
 	}
-	return peekAlive(c.raw)
+	c.alive = false
+	return c.raw.Control(c.peek) == nil && c.alive
 }
 
 // Release gives the read buffer back if there is nothing in it.

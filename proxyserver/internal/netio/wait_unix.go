@@ -29,13 +29,9 @@ func (c *Conn) readFirst(fd uintptr) bool {
 	}
 }
 
-// peekAlive reports whether a socket is open with nothing to read.
-func peekAlive(raw syscall.RawConn) bool {
-	alive := false
-	err := raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		alive = errors.Is(err, syscall.EAGAIN)
-	})
-	return err == nil && alive
+// peekAlive notes whether the socket is open with nothing to read.
+func (c *Conn) peekAlive(fd uintptr) {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	c.alive = errors.Is(err, syscall.EAGAIN)
 }

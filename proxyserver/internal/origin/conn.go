@@ -3,6 +3,7 @@ package origin
 import (
 	"errors"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,8 @@ func (c *conn) exchange(req *exchange.Request) (*exchange.Response, error) {
 		up = &upload{conn: c, body: req.Body, trailers: req.Trailers, chunked: req.Framing == httpmsg.Chunked}
 		go up.run()
 	}
+	// The other exchanges first: with some luck the answer is there by then.
+	runtime.Gosched()
 	return c.receive(req, up)
 }
 

@@ -112,17 +112,18 @@ func (c *session) respond(resp *exchange.Response) {
 		return
 	}
 	if file, ok := resp.Body.(section); ok && framing > oneWrite {
-		if f, off, n, isFile := file.Section(); isFile && n == int64(framing) {
-			c.sendFile(b, f, off, n)
+		if f, off, n, mapped := file.Section(); n == int64(framing) {
+			c.sendFile(b, f, off, n, mapped)
 			return
 		}
 	}
 	c.stream(b, resp, framing)
 }
 
-// section is a body that is a part of a file.
+// section is a body that is a part of a file; mapped, if not nil, is that part
+// in the address space, to be handed to the kernel and not to be read.
 type section interface {
-	Section() (f *os.File, off, n int64, ok bool)
+	Section() (f *os.File, off, n int64, mapped []byte)
 }
 
 // appendHead appends the response's head as this client gets it.
@@ -199,7 +200,7 @@ func (c *session) pathLocation(location string) string {
 }
 
 // sendFile writes a head and a part of a file.
-func (c *session) sendFile(b []byte, f *os.File, off, n int64) {
+func (c *session) sendFile(b []byte, f *os.File, off, n int64, mapped []byte) {
 	// The first octets travel with the head.
 	first := b[len(b):min(cap(b), len(b)+8<<10)]
 	k, err := f.ReadAt(first[:min(int64(len(first)), n)], off)
@@ -215,7 +216,12 @@ func (c *session) sendFile(b []byte, f *os.File, off, n int64) {
 		c.breakOff(err, httpmsg.Framing(n))
 		return
 	}
-	sent, err := c.conn.SendFile(f, off+int64(k), n-int64(k), c.server.BodyTimeout)
+	var sent int64
+	if mapped != nil {
+		sent, err = c.conn.SendMapped(mapped[k:], c.server.BodyTimeout)
+	} else {
+		sent, err = c.conn.SendFile(f, off+int64(k), n-int64(k), c.server.BodyTimeout)
+	}
 	c.sent += int64(k) + sent
 	if err != nil {
 		c.breakOff(err, httpmsg.Framing(n))

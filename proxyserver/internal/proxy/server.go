@@ -67,6 +67,7 @@ type Server struct {
 	Stats  Stats
 
 	users atomic.Pointer[access.Users]
+	via   [2]string // this proxy in Via, by the minor version of what it received
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -102,6 +103,7 @@ func (s *Server) prepare() {
 			*v = value
 		}
 	}
+	s.via = [2]string{"1.0 " + s.Name, "1.1 " + s.Name}
 	if s.MaxConns <= 0 {
 		s.MaxConns = 20000
 	}
@@ -127,6 +129,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
+	netio.LimitUnsent(ln)
 	err := s.accept(ctx, work, ln)
 	s.drain(cancel)
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,8 +24,10 @@ type session struct {
 	ctx     context.Context
 	conn    *netio.Conn
 	client  netip.AddrPort
-	refusal error       // set when a limit stands against this client
-	busy    atomic.Bool // an exchange is under way
+	refusal error // set when a limit stands against this client
+
+	forwardedFor string      // the client's address, once it has been needed
+	busy         atomic.Bool // an exchange is under way
 
 	// Of the exchange under way; the memory is used again for the next.
 	req    httpmsg.Request
@@ -55,6 +58,9 @@ func (c *session) serve() {
 			return
 		}
 		c.conn.Timeout(c.server.IdleTimeout)
+		// The others first: by the time it is this session's turn again, the next
+		// request has often come, and there is no need to wait for it.
+		runtime.Gosched()
 		if c.conn.Wait() != nil {
 			return
 		}
@@ -316,12 +322,17 @@ func (c *session) prepare() (done bool, err error) {
 	case hops > 0:
 		c.out.Fields.Add("Max-Forwards", strconv.Itoa(hops-1))
 	}
-	if via != "" {
-		via += ", "
+	if via == "" {
+		via = c.server.via[c.req.Minor]
+	} else {
+		via += ", " + c.server.via[c.req.Minor]
 	}
-	c.out.Fields.Add("Via", via+viaVersion[c.req.Minor]+c.server.Name)
+	c.out.Fields.Add("Via", via)
 	if c.where.way == reverse {
-		c.out.Fields.Add("X-Forwarded-For", c.client.Addr().String())
+		if c.forwardedFor == "" {
+			c.forwardedFor = c.client.Addr().String()
+		}
+		c.out.Fields.Add("X-Forwarded-For", c.forwardedFor)
 	}
 	if c.where.login != "" && !c.out.Fields.Has("Authorization") {
 		c.out.Fields.Add("Authorization", basic(c.where.login))
@@ -332,8 +343,6 @@ func (c *session) prepare() (done bool, err error) {
 func loopDetected() error {
 	return policy(502, "proxy_loop_detected", "checking for a loop", errors.New("the request has passed through this proxy before"))
 }
-
-var viaVersion = [2]string{"1.0 ", "1.1 "}
 
 func (c *session) prepareBody(expect bool) error {
 	if c.req.Minor >= 1 && connectionHas(c.req.Fields, "upgrade") && c.req.Framing == 0 {

@@ -46,6 +46,8 @@ type Disk struct {
 	lock    *os.File
 	temp    atomic.Uint64
 
+	mappings atomic.Int32 // how many files are mapped
+
 	scanned atomic.Bool // every file is in the index
 	full    chan int64  // octets to make room for, because the disk is full
 	stop    chan struct{}

@@ -74,6 +74,11 @@ func (h *hot) put(p primary, entries []*Entry) {
 		cost += entryCost(e)
 	}
 	if ok {
+		for _, e := range old.entries {
+			if !slices.Contains(entries, e) {
+				e.unmap()
+			}
+		}
 		s.bytes += cost - old.cost
 		old.entries, old.cost = entries, cost
 	} else {
@@ -106,6 +111,23 @@ func (h *hot) grown(p primary, e *Entry, n int64) {
 	}
 }
 
+// mapped gives e, if it is held under p, one reference to its mapping; false if
+// it has no use for it.
+func (h *hot) mapped(p primary, e *Entry, m *mapping) bool {
+	s := h.shard(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set, ok := s.sets[p]
+	return ok && slices.Contains(set.entries, e) && e.mapped.CompareAndSwap(nil, m)
+}
+
+// unmap gives the mapping of an entry up that is no longer held.
+func (e *Entry) unmap() {
+	if m := e.mapped.Swap(nil); m != nil {
+		m.release()
+	}
+}
+
 // entryCost estimates the memory that an entry takes.
 func entryCost(e *Entry) int64 {
 	n := int64(768 + len(e.Head.Key) + 48*(len(e.Head.Fields)+len(e.Head.Vary)))
@@ -134,6 +156,9 @@ func (s *hotShard) remove(v *set) {
 	}
 	s.bytes -= v.cost
 	delete(s.sets, v.p)
+	for _, e := range v.entries {
+		e.unmap()
+	}
 }
 
 func (s *hotShard) evict() {
@@ -157,6 +182,11 @@ func (h *hot) clear() {
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
+		for _, v := range s.sets {
+			for _, e := range v.entries {
+				e.unmap()
+			}
+		}
 		s.sets = map[primary]*set{}
 		s.newest, s.oldest, s.hand, s.bytes = nil, nil, nil, 0
 		s.mu.Unlock()

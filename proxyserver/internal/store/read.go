@@ -194,5 +194,26 @@ func (d *Disk) section(e *Entry, f *os.File) (Body, error) {
 			e.place.check(now)
 		}
 	}
-	return Body{file: f, base: base, size: e.Size}, nil
+	return Body{file: f, base: base, size: e.Size, m: d.mapping(e, f, now, base)}, nil
+}
+
+// mapping returns a reference to the mapping of e's file, whose stamp is now,
+// and makes one if there is none; nil if there can be none.
+func (d *Disk) mapping(e *Entry, f *os.File, now stamp, base int64) *mapping {
+	m := e.mapped.Load()
+	if m != nil && m.inode == now.inode && m.acquire() {
+		return m
+	}
+	if m != nil {
+		return nil // of another file; it goes with the entry
+	}
+	m, err := mapBody(f, now.inode, base, e.Size, &d.mappings)
+	if err != nil {
+		return nil
+	}
+	m.acquire()
+	if !d.hot.mapped(e.name.primary(), e, m) {
+		m.release() // for this time only
+	}
+	return m
 }

@@ -56,9 +56,10 @@ type Entry struct {
 	Aux atomic.Value
 
 	name   name
-	memory atomic.Pointer[[]byte] // the body, where it is held in memory
-	disk   *Disk                  // nil in a memory store
-	place  place                  // where in the directory
+	memory atomic.Pointer[[]byte]  // the body, where it is held in memory
+	mapped atomic.Pointer[mapping] // the body in the address space, held while the entry is hot
+	disk   *Disk                   // nil in a memory store
+	place  place                   // where in the directory
 }
 
 // Bytes returns the body where it is in memory. It must not be changed.
@@ -88,6 +89,7 @@ type Body struct {
 	file *os.File
 	base int64
 	size int64
+	m    *mapping
 }
 
 // Size returns its length in octets.
@@ -98,6 +100,17 @@ func (b *Body) Bytes() ([]byte, bool) { return b.data, b.file == nil }
 
 // File returns the file and where in it the body begins.
 func (b *Body) File() (f *os.File, base int64, ok bool) { return b.file, b.base, b.file != nil }
+
+// Mapped returns the body of a file in the address space, nil if it is not
+// there. It is for the kernel alone, to write it to a socket, and until Close:
+// whoever reads it himself dies if the file is cut short meanwhile, where the
+// kernel only reports a bad address.
+func (b *Body) Mapped() []byte {
+	if b.m == nil {
+		return nil
+	}
+	return b.m.body
+}
 
 // ReadAt implements io.ReaderAt.
 func (b *Body) ReadAt(p []byte, off int64) (int, error) {
@@ -123,6 +136,10 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 
 // Close releases the file, if there is one.
 func (b *Body) Close() {
+	if b.m != nil {
+		b.m.release()
+		b.m = nil
+	}
 	if b.file != nil {
 		b.file.Close()
 	}

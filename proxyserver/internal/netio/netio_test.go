@@ -1,0 +1,182 @@
+package netio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// pair returns the two ends of a TCP connection.
+func pair(t *testing.T, clock *Clock) (ours *Conn, theirs *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	LimitUnsent(ln)
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours = NewConn(conn, clock)
+	theirs, _ = peer.(*net.TCPConn)
+	t.Cleanup(func() {
+		ours.Shut()
+		theirs.Close()
+	})
+	return ours, theirs
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+func TestAlive(t *testing.T) {
+	clock := NewClock(t.Context())
+	quiet, _ := pair(t, clock)
+	if !quiet.Alive() {
+		t.Error("a quiet connection is not alive")
+	}
+	talking, peer := pair(t, clock)
+	peer.Write([]byte("HTTP/1.1 200 OK\r\n"))
+	await(t, "unasked octets are noticed", func() bool { return !talking.Alive() })
+	ended, peer := pair(t, clock)
+	peer.Close()
+	await(t, "an end is noticed", func() bool { return !ended.Alive() })
+	quiet.Shut()
+	if quiet.Alive() {
+		t.Error("a closed connection is alive")
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	conn, peer := pair(t, NewClock(t.Context()))
+	begin := time.Now()
+	conn.Timeout(300 * time.Millisecond)
+	if err := conn.Wait(); !IsTimeout(err) {
+		t.Fatalf("waiting for nothing: %v", err)
+	}
+	if d := time.Since(begin); d < 300*time.Millisecond {
+		t.Errorf("the timeout struck after %v", d)
+	}
+	conn.Renew(time.Minute)
+	peer.Write([]byte("x"))
+	if err := conn.Wait(); err != nil || conn.Buffered() != 1 {
+		t.Errorf("after a new timeout: %d octets, %v", conn.Buffered(), err)
+	}
+}
+
+// collect reads everything that arrives at conn.
+func collect(conn net.Conn) <-chan []byte {
+	got := make(chan []byte, 1)
+	go func() {
+		b, err := io.ReadAll(conn)
+		if err != nil {
+			b = append(b, err.Error()...)
+		}
+		got <- b
+	}()
+	return got
+}
+
+func TestSendFile(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 100_000)
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	clock := NewClock(t.Context())
+	want := content[7 : len(content)-9]
+	for name, send := range map[string]func(*Conn) (int64, error){
+		"copied": func(c *Conn) (int64, error) { return c.SendFile(f, 7, int64(len(want)), time.Minute) },
+		"mapped": func(c *Conn) (int64, error) { return c.SendMapped(want, time.Minute) },
+	} {
+		conn, peer := pair(t, clock)
+		got := collect(peer)
+		n, err := send(conn)
+		if err != nil || n != int64(len(want)) || conn.Sent.Load() != n {
+			t.Errorf("%s: %d octets sent, %d counted, %v", name, n, conn.Sent.Load(), err)
+		}
+		conn.Shut()
+		if !bytes.Equal(<-got, want) {
+			t.Errorf("%s: other octets arrived", name)
+		}
+	}
+	conn, peer := pair(t, clock)
+	got := collect(peer)
+	if n, err := conn.SendFile(f, 0, int64(len(content))+1, time.Minute); !errors.Is(err, io.ErrUnexpectedEOF) || n != int64(len(content)) {
+		t.Errorf("more than there is: %d octets, %v", n, err)
+	}
+	conn.Shut()
+	<-got
+}
+
+func TestSendToOneWhoDoesNotRead(t *testing.T) {
+	conn, _ := pair(t, NewClock(t.Context()))
+	n, err := conn.SendMapped(make([]byte, 64<<20), 300*time.Millisecond)
+	if !IsTimeout(err) {
+		t.Fatalf("%d octets, %v", n, err)
+	}
+}
+
+func TestRelay(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	clock := NewClock(ctx)
+	client, browser := pair(t, clock)
+	origin, server := pair(t, clock)
+	content := bytes.Repeat([]byte("there and back again. "), 50_000)
+	ahead := []byte("read ahead ")
+	if _, err := browser.Write(ahead); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		browser.Write(content)
+		browser.CloseWrite()  
+	}()
+	got := collect(server)
+	var moved atomic.Int64
+	renewed := 0
+	if err := Relay(origin, client, &moved, func() { renewed++ }); err != nil {
+		t.Fatal(err)
+	}
+	want := append(ahead, content...)
+	if !bytes.Equal(<-got, want) {
+		t.Error("other octets arrived")
+	}
+	if moved.Load() != int64(len(want)) || renewed == 0 {
+		t.Errorf("%d octets counted, timeout renewed %d times", moved.Load(), renewed)
+	}
+	// The other direction is still open.
+	if _, err := server.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := origin.Wait(); err != nil || origin.Buffered() != 1 {
+		t.Errorf("after half a close: %d octets, %v", origin.Buffered(), err)
+	}
+}

@@ -92,6 +92,8 @@ func newApp() *cli.App {
 	num := func(name string, value int, usage string) cli.Flag {
 		return &cli.IntFlag{Name: name, Value: value, Usage: usage, EnvVars: env(name)}
 	}
+	// The commands take it as well, for a user who types it last.
+	dirToo := []cli.Flag{&cli.StringFlag{Name: "cache-dir", Usage: "`DIR` of the store"}}
 	return &cli.App{
 		Name:            "proxyserver",
 		Usage:           "a caching web proxy",
@@ -148,13 +150,13 @@ func newApp() *cli.App {
 				Action: explain, OnUsageError: commandUsage,
 			},
 			{
-				Name: "cache", Usage: "look into the store of --cache-dir, a flag that goes before this word", OnUsageError: commandUsage,
+				Name: "cache", Usage: "look into the store of --cache-dir", OnUsageError: commandUsage, Flags: dirToo,
 				Action: func(*cli.Context) error { return usagef("cache needs one of list, show, purge, purge-all") },
 				Subcommands: []*cli.Command{
-					{Name: "list", Usage: "list what is stored", Action: cacheList, OnUsageError: commandUsage},
-					{Name: "show", Usage: "show what is stored for a URL", ArgsUsage: "URL", Action: cacheShow, OnUsageError: commandUsage},
-					{Name: "purge", Usage: "remove what is stored for a URL", ArgsUsage: "URL", Action: cachePurge, OnUsageError: commandUsage},
-					{Name: "purge-all", Usage: "remove everything", Action: cachePurgeAll, OnUsageError: commandUsage},
+					{Name: "list", Usage: "list what is stored", Action: cacheList, OnUsageError: commandUsage, Flags: dirToo},
+					{Name: "show", Usage: "show what is stored for a URL", ArgsUsage: "URL", Action: cacheShow, OnUsageError: commandUsage, Flags: dirToo},
+					{Name: "purge", Usage: "remove what is stored for a URL", ArgsUsage: "URL", Action: cachePurge, OnUsageError: commandUsage, Flags: dirToo},
+					{Name: "purge-all", Usage: "remove everything", Action: cachePurgeAll, OnUsageError: commandUsage, Flags: dirToo},
 				},
 			},
 		},
@@ -462,8 +464,11 @@ func (p *proxyServer) addCache(c *cli.Context) error {
 // cacheDir returns the directory of the store, a temporary one if there is no
 // better place.
 func cacheDir(c *cli.Context) (dir string, temporary bool, err error) {
-	if dir = c.String("cache-dir"); dir != "" {
-		return dir, false, nil
+	// A command's own flag, where it is not set, hides that of the whole.
+	for _, at := range c.Lineage() {
+		if dir = at.String("cache-dir"); dir != "" {
+			return dir, false, nil
+		}
 	}
 	if base, baseErr := os.UserCacheDir(); baseErr == nil {
 		dir = filepath.Join(base, "topdown-proxyserver")

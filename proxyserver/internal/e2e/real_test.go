@@ -573,6 +573,13 @@ func TestCommands(t *testing.T) {
 	fetch("GET")
 	// Small responses are written a moment after they have been answered.
 	await(t, "the response in cache list", func() bool { return strings.Contains(run("cache", "list"), url) })
+	for _, args := range [][]string{
+		{"--cache-dir", dir, "cache", "list"}, {"cache", "--cache-dir", dir, "list"}, {"cache", "list", "--cache-dir", dir},
+	} {
+		if out, err := exec.Command(program(t), args...).CombinedOutput(); err != nil || !strings.Contains(string(out), url) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
 	if out := run("cache", "show", url); !strings.Contains(out, "Cache-Control: max-age=600") || !strings.Contains(out, "content: 8 octets") {
 		t.Errorf("cache show:\n%s", out)
 	}

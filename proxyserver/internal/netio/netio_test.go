@@ -157,7 +157,7 @@ func TestRelay(t *testing.T) {
 	}
 	go func() {
 		browser.Write(content)
-		browser.CloseWrite()  
+		browser.CloseWrite()
 	}()
 	got := collect(server)
 	var moved atomic.Int64

@@ -16,6 +16,7 @@ package cache
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -101,7 +102,12 @@ func (c *Cache) behind(task func()) bool {
 		return false
 	}
 	c.tasks.Go(func() {
-		defer func() { <-c.slots }()
+		defer func() {
+			<-c.slots
+			if fault := recover(); fault != nil {
+				c.Log.Error("cache: fault in the background", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+			}
+		}()
 		task()
 	})
 	return true

@@ -15,10 +15,13 @@ import (
 	"time"
 
 	"topdown/proxyserver/internal/access"
+	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -536,6 +539,34 @@ func TestLimitsOfClients(t *testing.T) {
 	}
 	if resp, _ := get(t, proxy, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the third client: %d, want 429", resp.StatusCode)
+	}
+}
+
+// faulty is a transport with a fault.
+type faulty struct{}
+
+func (faulty) Exchange(context.Context, *exchange.Request) (*exchange.Response, error) {
+	panic("a fault of ours")
+}
+
+func TestFaultCostsOneConnection(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	s, proxy := startProxy(t, func(s *Server, _ *origin.Options) {
+		s.Transport, s.Log = faulty{}, zap.New(core)
+	})
+	c := dial(t, proxy)
+	c.send("GET http://a.example/ HTTP/1.1\r\nHost: x\r\n\r\n")
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Errorf("the client got %q, %v", b, err)
+	}
+	if got := logs.FilterField(zap.Any("fault", "a fault of ours")).Len(); got != 1 {
+		t.Errorf("%d lines in the log, want 1", got)
+	}
+	if resp, _ := get(t, proxy, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
+		t.Errorf("afterwards: %d", resp.StatusCode)
+	}
+	if n := s.Stats.Clients.Load(); n > 1 {
+		t.Errorf("%d clients are counted", n)
 	}
 }
 

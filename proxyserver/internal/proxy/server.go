@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,8 +190,17 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) {
 	}
 	s.wg.Go(func() {
 		defer s.forget(c)
+		defer s.survive()
 		c.serve()
 	})
+}
+
+// survive sees to it that a fault of ours costs one client its connection and
+// nobody else anything.
+func (s *Server) survive() {
+	if fault := recover(); fault != nil {
+		s.Log.Error("fault while serving a client", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+	}
 }
 
 func (s *Server) forget(c *session) {

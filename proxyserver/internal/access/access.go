@@ -65,7 +65,9 @@ func (r *Rules) Target(addr netip.AddrPort) error {
 	switch {
 	case addr.Port() == mailPort:
 		return errors.New("port 25 is never connected to: it is for mail between servers")
-	case contains(r.Deny, ip):
+	case !ip.IsValid():
+		return nil // not known here
+	case contains(r.Deny, ip), contains(r.Deny, embedded(ip)):
 		return fmt.Errorf("connections to %s are not allowed", ip)
 	case contains(r.Allow, ip), r.Private:
 		return nil
@@ -102,23 +104,30 @@ var reserved = func() (list []netip.Prefix) {
 var (
 	nat64  = netip.MustParsePrefix("64:ff9b::/96")
 	sixTo4 = netip.MustParsePrefix("2002::/16")
+	global = netip.MustParsePrefix("2000::/3") // all that is given out so far
 )
 
-// Public reports whether addr is an address of the public Internet. An IPv4
-// address within an IPv6 one (mapped, NAT64, 6to4) is judged as itself.
-func Public(addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	if !addr.IsValid() {
-		return false
-	}
+// embedded returns the IPv4 address within an IPv6 one (NAT64, 6to4), and any
+// other as it is.
+func embedded(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		b := addr.As16()
 		switch {
 		case nat64.Contains(addr):
-			return Public(netip.AddrFrom4([4]byte(b[12:16])))
+			return netip.AddrFrom4([4]byte(b[12:16]))
 		case sixTo4.Contains(addr):
-			return Public(netip.AddrFrom4([4]byte(b[2:6])))
+			return netip.AddrFrom4([4]byte(b[2:6]))
 		}
+	}
+	return addr
+}
+
+// Public reports whether addr is an address of the public Internet. An IPv4
+// address within an IPv6 one (mapped, NAT64, 6to4) is judged as itself.
+func Public(addr netip.Addr) bool {
+	addr = embedded(addr.Unmap().WithZone(""))
+	if !addr.IsValid() || addr.Is6() && !global.Contains(addr) {
+		return false
 	}
 	return !contains(reserved, addr)
 }
@@ -132,6 +141,12 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network like 192.0.2.0/24", s)
+	}
+	if addr := prefix.Addr(); addr.Is4In6() {
+		if prefix.Bits() < 96 {
+			return netip.Prefix{}, fmt.Errorf("%q is a network of IPv4 addresses, and too wide for one", s)
+		}
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 	}
 	return prefix.Masked(), nil
 }

@@ -19,6 +19,7 @@ func TestPublic(t *testing.T) {
 		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::127.0.0.1": false, "64:ff9b::7f00:1": false,
 		"64:ff9b::a9fe:a9fe": false, "64:ff9b:1::1": false, "2002:7f00:1::1": false, "2002:c0a8:101::": false, "2001::1": false, "2001:db8::1": false,
 		"fc00::1": false, "fd12::1": false, "fe80::1": false, "fe80::1%eth0": false, "fec0::1": false, "ff02::1": false,
+		"::ffff:0:127.0.0.1": false, "4000::1": false,
 	} {
 		if got := Public(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("Public(%s) = %v", addr, got)
@@ -44,6 +45,20 @@ func TestRules(t *testing.T) {
 		if err := r.Target(netip.MustParseAddrPort(target)); (err == nil) != allowed {
 			t.Errorf("Target(%s): %v", target, err)
 		}
+	}
+	r.Private, r.Deny = true, append(r.Deny, network("169.254.169.254"), network("::ffff:10.9.0.0/112"))
+	for target, allowed := range map[string]bool{
+		"10.8.0.1:80": true, "10.9.0.1:80": false, "[64:ff9b::a9fe:a9fe]:80": false, "[2002:a9fe:a9fe::1]:80": false,
+	} {
+		if err := r.Target(netip.MustParseAddrPort(target)); (err == nil) != allowed {
+			t.Errorf("Target(%s): %v", target, err)
+		}
+	}
+	if err := r.Target(netip.AddrPortFrom(netip.Addr{}, 25)); err == nil {
+		t.Error("port 25 of a name that the parent looks up is allowed")
+	}
+	if _, err := ParsePrefix("::ffff:10.0.0.0/90"); err == nil {
+		t.Error("a network wider than all of IPv4 is accepted")
 	}
 	for port, allowed := range map[uint16]bool{443: true, 8443: true, 80: false, 25: false} {
 		if err := r.Connect(port); (err == nil) != allowed {

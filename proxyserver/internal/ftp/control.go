@@ -92,8 +92,8 @@ func (c *control) reply() (*reply, error) {
 		if size += len(line) + 1; size > maxReply {
 			return nil, errors.New("the server's reply is too long")
 		}
-		if strings.HasPrefix(line, end) {
-			r.text = strings.Join(append(text, line[len(end):]), "\n")
+		if line+" " == end || strings.HasPrefix(line, end) {
+			r.text = strings.Join(append(text, strings.TrimPrefix(line[3:], " ")), "\n")
 			return r, nil
 		}
 		text = append(text, line)

@@ -9,6 +9,7 @@
 package ftp
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -38,7 +39,8 @@ type Transport struct {
 	Now     func() time.Time // default time.Now
 }
 
-const maxListing = 8 << 20
+// maxListing is how much of a directory's listing is read.
+const maxListing = 2 << 20
 
 // session is one dialogue.
 type session struct {
@@ -51,7 +53,12 @@ type session struct {
 // Exchange implements exchange.Transport.
 func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	if req.Method != "GET" && req.Method != "HEAD" {
-		return nil, &exchange.Error{Status: 405, Type: "http_request_error", Step: "using ftp", Err: errors.New("only GET and HEAD are understood for ftp URLs")}
+		body := []byte("Only GET and HEAD are understood for ftp URLs.\n")
+		s := &session{transport: t}
+		return s.response(405, "Method Not Allowed", httpmsg.Fields{
+			{Name: "Allow", Value: "GET, HEAD"},
+			{Name: "Content-Type", Value: "text/plain"},
+		}, &memory{rest: body}, httpmsg.Framing(len(body))), nil
 	}
 	dirs, file, err := splitPath(req.Path)
 	if err != nil {
@@ -175,7 +182,7 @@ func expect(r *reply, err error, codes ...int) error {
 
 func (s *session) login(req *exchange.Request) error {
 	user, password := "anonymous", "anonymous@"
-	if encoded, ok := strings.CutPrefix(req.Fields.Get("Authorization"), "Basic "); ok {
+	if scheme, encoded, _ := strings.Cut(req.Fields.Get("Authorization"), " "); strings.EqualFold(scheme, "Basic") {
 		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil {
 			return &exchange.Error{Status: 400, Type: "http_request_error", Step: "reading the credentials", Err: errors.New("they are not Basic ones")}
@@ -191,21 +198,25 @@ func (s *session) login(req *exchange.Request) error {
 
 func (s *session) file(req *exchange.Request, name string) (*exchange.Response, error) {
 	size := int64(-1)
-	r, err := s.command("SIZE", name)
+	sized, err := s.command("SIZE", name)
 	if err != nil {
 		return nil, err
 	}
-	if r.code == 213 {
-		if n, bad := strconv.ParseInt(strings.TrimSpace(r.text), 10, 64); bad == nil && n >= 0 {
+	if sized.code == 213 {
+		if n, bad := strconv.ParseInt(strings.TrimSpace(sized.text), 10, 64); bad == nil && n >= 0 {
 			size = n
 		}
 	}
-	if r.code == 550 && s.enter(name) {
-		return s.list(req, req.Path+"/")
+	if sized.code == 550 && s.enter(name) {
+		return s.directory(name)
 	}
 	fields := httpmsg.Fields{{Name: "Content-Type", Value: contentType(name)}}
-	if r, err = s.command("MDTM", name); err != nil {
+	r, err := s.command("MDTM", name)
+	if err != nil {
 		return nil, err
+	}
+	if sized.code == 550 && r.code == 550 {
+		return nil, r // there is no such file
 	}
 	modified, dated := time.Time{}, false
 	if r.code == 213 {
@@ -214,7 +225,8 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 			fields.Add("Last-Modified", string(httpmsg.AppendDate(nil, modified)))
 		}
 	}
-	if since, ok := httpmsg.ParseDate(req.Fields.Get("If-Modified-Since"), s.now()); ok && dated && !modified.After(since) {
+	since, conditional := httpmsg.ParseDate(req.Fields.Get("If-Modified-Since"), s.now())
+	if conditional && dated && !modified.After(since) && !req.Fields.Has("If-None-Match") {
 		s.quit()
 		return s.response(304, "Not Modified", fields, &memory{}, 0), nil
 	}
@@ -232,12 +244,16 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 	if size > 0 && !req.Fields.Has("If-Range") {
 		first, last, partial = parseRange(req.Fields.Get("Range"), size)
 	}
+	wanted := first
 	data, err := s.retrieve("RETR", name, &first)
+	if r, refused := errors.AsType[*reply](err); refused && r.code == 550 && s.enter(name) {
+		return s.directory(name) // of a server without SIZE
+	}
 	if err != nil {
 		return nil, err
 	}
-	if first == 0 && partial && last < 0 {
-		partial = false
+	if first != wanted {
+		last, partial = size-1, false
 	}
 	b := &body{session: s, data: data, left: -1}
 	status, reason, framing := 200, "OK", httpmsg.UntilClose
@@ -253,6 +269,14 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 		fields.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, size))
 	}
 	return s.response(status, reason, fields, b, framing), nil
+}
+
+// directory sends a client that asked for a directory as for a file to where
+// its links are right.
+func (s *session) directory(name string) (*exchange.Response, error) {
+	s.quit()
+	fields := httpmsg.Fields{{Name: "Location", Value: "./" + url.PathEscape(name) + "/"}}
+	return s.response(301, "Moved Permanently", fields, &memory{}, 0), nil
 }
 
 // enter reports whether name is a directory, and is in it then.
@@ -285,7 +309,7 @@ func parseRange(value string, size int64) (first, last int64, partial bool) {
 }
 
 // retrieve opens the data connection for RETR or LIST. If the server cannot
-// begin at *from, an error says so.
+// begin at *from, that becomes 0.
 func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, error) {
 	addr, err := s.passive()
 	if err != nil {
@@ -298,9 +322,12 @@ func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, err
 	data := netio.NewConn(conn, s.transport.Clock)
 	if *from > 0 {
 		r, restErr := s.command("REST", strconv.FormatInt(*from, 10))
-		if restErr = expect(r, restErr, 350); restErr != nil {
+		if restErr != nil {
 			data.Shut()
 			return nil, restErr
+		}
+		if r.code != 350 {
+			*from = 0
 		}
 	}
 	r, err := s.command(verb, argument)
@@ -327,23 +354,30 @@ func (s *session) list(req *exchange.Request, where string) (*exchange.Response,
 		return nil, err
 	}
 	data.Timeout(s.timeout)
-	listing, err := io.ReadAll(io.LimitReader(data, maxListing))
+	listing, err := io.ReadAll(io.LimitReader(data, maxListing+1))
 	data.Shut()
 	data.Release()
 	if err != nil {
 		return nil, fmt.Errorf("read the listing: %w", err)
 	}
-	r, err := s.reply()
-	if err = expect(r, err, 226, 250); err != nil {
-		return nil, err
+	cut := len(listing) > maxListing
+	if cut {
+		listing = listing[:bytes.LastIndexByte(listing, '\n')+1]
+	} else {
+		r, replyErr := s.reply()
+		if replyErr = expect(r, replyErr, 226, 250); replyErr != nil {
+			return nil, replyErr
+		}
 	}
 	s.quit()
-	content := page("ftp://"+s.host+strings.TrimRight(where, "/")+"/", string(listing))
+	content := page("ftp://"+s.host+strings.TrimRight(where, "/")+"/", string(listing), cut)
 	return s.response(200, "OK", fields, &memory{rest: content}, httpmsg.Framing(len(content))), nil
 }
 
 func (s *session) response(status int, reason string, fields httpmsg.Fields, body io.ReadCloser, framing httpmsg.Framing) *exchange.Response {
 	fields.Add("Date", string(httpmsg.AppendDate(nil, s.now())))
+	// Each user may see other files.
+	fields.Add("Vary", "Authorization")
 	return &exchange.Response{Status: status, Reason: reason, Fields: fields, Body: body, Framing: framing}
 }
 

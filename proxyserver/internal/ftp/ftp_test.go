@@ -139,6 +139,13 @@ func TestAnswers(t *testing.T) {
 		{"no SIZE", map[string]string{"SIZE": "500 what", "MDTM": "500 what"}, "/f", nil, 200, "hello", false},
 		{"a range", nil, "/f", httpmsg.Fields{{Name: "Range", Value: "bytes=0-1"}}, 206, "he", false},
 		{"no such file", map[string]string{"SIZE": "550 no", "CWD": "550 no", "MDTM": "550 no", "RETR": "550 no"}, "/f", nil, 404, "", false},
+		{"a directory without a slash", map[string]string{"SIZE": "550 no"}, "/pub/sub%20dir", nil, 301, "", false},
+		{"a directory without a slash, no SIZE", map[string]string{"SIZE": "500 what", "RETR": "550 no"}, "/sub", nil, 301, "", false},
+		{"no REST", map[string]string{"REST": "502 no"}, "/f", httpmsg.Fields{{Name: "Range", Value: "bytes=2-"}}, 200, "hello", false},
+		{"a greeting that ends with a bare code", map[string]string{"": "220-hello\r\n220"}, "/f", nil, 200, "hello", false},
+		{"basic in lower case", map[string]string{"PASS": "530 no"}, "/f", httpmsg.Fields{{Name: "Authorization", Value: "basic Ym9iOnB3"}}, 401, "The FTP server asks for a user name and password.\n", false},
+		{"not modified", nil, "/f", httpmsg.Fields{{Name: "If-Modified-Since", Value: "Sat, 03 Jan 2026 03:04:05 GMT"}}, 304, "", false},
+		{"If-None-Match counts alone", nil, "/f", httpmsg.Fields{{Name: "If-None-Match", Value: "\"x\""}, {Name: "If-Modified-Since", Value: "Sat, 03 Jan 2026 03:04:05 GMT"}}, 200, "hello", false},
 		{"no such directory", map[string]string{"CWD": "550 no"}, "/d/f", nil, 404, "", false},
 		{"not logged in", map[string]string{"PASS": "530 no"}, "/f", nil, 401, "The FTP server asks for a user name and password.\n", false},
 		{"busy", map[string]string{"": "421 too many"}, "/f", nil, 503, "", false},
@@ -168,6 +175,44 @@ func TestAnswers(t *testing.T) {
 				t.Error("all octets were handed on before the transfer was confirmed")
 			}
 		})
+	}
+}
+
+func TestEachUserHasFilesOfHisOwn(t *testing.T) {
+	s := &scripted{}
+	resp, _, err := fetch(t, s.start(t), "/f", nil)
+	if err != nil || resp.Fields.Get("Vary") != "Authorization" {
+		t.Errorf("%+v, %v", resp, err)
+	}
+}
+
+func TestHead(t *testing.T) {
+	s := &scripted{answers: map[string]string{"SIZE": "550 no", "CWD": "550 no", "MDTM": "550 no"}}
+	tr := &Transport{
+		Dial: func(ctx context.Context, host, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", host)
+		},
+		Clock: netio.NewClock(t.Context()),
+	}
+	_, err := tr.Exchange(t.Context(), &exchange.Request{Method: "HEAD", Scheme: "ftp", Host: s.start(t), Path: "/nothing"})
+	if failure, ok := errors.AsType[*exchange.Error](err); !ok || failure.Status != 404 {
+		t.Errorf("HEAD of nothing: %v, want 404", err)
+	}
+	resp, err := tr.Exchange(t.Context(), &exchange.Request{Method: "POST", Scheme: "ftp", Host: "127.0.0.1:1", Path: "/"})
+	if err != nil || resp.Status != 405 || resp.Fields.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: %+v %v", resp, err)
+	}
+}
+
+func TestLongListing(t *testing.T) {
+	line := "-rw-r--r-- 1 u g 5 Nov 20 2025 a.txt\r\n"
+	for name, n := range map[string]int{"entries": maxEntries + 10, "octets": maxListing/len(line) + 10} {
+		s := &scripted{answers: map[string]string{"LIST": "150 go|" + strings.Repeat(line, n) + "|226 done"}}
+		_, body, err := fetch(t, s.start(t), "/pub/", nil)
+		if err != nil || strings.Count(body, "<a href=\"./a.txt") != maxEntries || !strings.Contains(body, "more entries") {
+			t.Errorf("too many %s: %d shown, %v", name, strings.Count(body, "<a href=\"./a.txt"), err)
+		}
 	}
 }
 

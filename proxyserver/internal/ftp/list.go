@@ -113,9 +113,13 @@ func isMonth(s string) bool {
 	return false
 }
 
+// maxEntries is how many entries of a directory are shown.
+const maxEntries = 10_000
+
 // page renders a listing; base is the directory's URL with a "/" at its end.
-// Lines that cannot be taken apart are shown as they are.
-func page(base, listing string) []byte {
+// Lines that cannot be taken apart are shown as they are. cut says that the
+// listing goes on.
+func page(base, listing string, cut bool) []byte {
 	var b strings.Builder
 	title := html.EscapeString("Index of " + base)
 	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>" + title + "</title>\n" +
@@ -124,10 +128,15 @@ func page(base, listing string) []byte {
 	if strings.Count(base, "/") > len("ftp://h/")-len("ftp:h") {
 		b.WriteString("<tr><td><a href=\"../\">../</a>\n")
 	}
+	shown := 0
 	for line := range strings.Lines(listing) {
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" || strings.HasPrefix(line, "total ") {
 			continue
+		}
+		if shown++; shown > maxEntries {
+			cut = true
+			break
 		}
 		e, ok := ParseList(line)
 		if !ok {
@@ -144,6 +153,9 @@ func page(base, listing string) []byte {
 			b.WriteString(strconv.FormatInt(e.Size, 10))
 		}
 		b.WriteString("<td>" + html.EscapeString(e.Time) + "\n")
+	}
+	if cut {
+		b.WriteString("<tr><td colspan=\"3\">The directory has more entries than are shown here.\n")
 	}
 	b.WriteString("</table>\n</body>\n</html>\n")
 	return []byte(b.String())

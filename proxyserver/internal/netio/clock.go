@@ -52,6 +52,7 @@ func (c *Clock) run(ctx context.Context) {
 			d := conn.deadline.Load()
 			if d != 0 && d <= now && conn.deadline.CompareAndSwap(d, 0) {
 				conn.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
+				conn.struck.Store(true)
 			}
 		}
 		c.mu.Unlock()

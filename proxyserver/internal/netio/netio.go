@@ -8,6 +8,7 @@ package netio
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -33,6 +34,7 @@ type Conn struct {
 
 	tcp      *net.TCPConn
 	raw      syscall.RawConn // nil where waiting needs a buffer
+	under    syscall.RawConn // of the TCP connection below TLS
 	first    func(fd uintptr) bool
 	firstN   int
 	firstErr error
@@ -44,6 +46,7 @@ type Conn struct {
 
 	clock    *Clock
 	deadline atomic.Int64 // in the clock's time; 0 for none
+	struck   atomic.Bool  // a timeout has struck, and the socket's deadline is still in the past
 	closed   atomic.Bool
 }
 
@@ -55,6 +58,13 @@ func NewConn(conn net.Conn, clock *Clock) *Conn {
 		if raw, err := c.tcp.SyscallConn(); err == nil {
 			c.raw = raw
 			c.first, c.peek = c.readFirst, c.peekAlive
+		}
+	}
+	if secured, ok := conn.(*tls.Conn); ok && canWaitBare {
+		if tcp, ok := secured.NetConn().(*net.TCPConn); ok {
+			if raw, err := tcp.SyscallConn(); err == nil {
+				c.under, c.peek = raw, c.peekAlive
+			}
 		}
 	}
 	clock.add(c)
@@ -100,8 +110,12 @@ func (c *Conn) Abort() {
 
 // Timeout makes every read and write that is not finished d from now fail with
 // os.ErrDeadlineExceeded, to the precision of the clock's tick; 0 takes the
-// limit away.
+// limit away. A limit that has passed while nothing was read or written does no
+// harm.
 func (c *Conn) Timeout(d time.Duration) {
+	if c.struck.Load() && c.struck.Swap(false) {
+		c.SetDeadline(time.Time{}) //nolint:errcheck // fails only on a closed connection
+	}
 	if d <= 0 {
 		c.deadline.Store(0)
 		return
@@ -109,8 +123,7 @@ func (c *Conn) Timeout(d time.Duration) {
 	c.deadline.Store(c.clock.now.Load() + int64(d+tick))
 }
 
-// Renew lets a connection be used again whose timeout has struck, with a new
-// one.
+// Renew is Timeout for a connection that may also have been interrupted.
 func (c *Conn) Renew(d time.Duration) {
 	c.deadline.Store(0)
 	c.SetDeadline(time.Time{}) //nolint:errcheck // fails only on a closed connection, as the next read will
@@ -119,12 +132,14 @@ func (c *Conn) Renew(d time.Duration) {
 
 // Interrupt makes reads and writes under way fail as a timeout would.
 func (c *Conn) Interrupt() {
+	c.struck.Store(false)
 	c.deadline.Store(0)
 	c.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
 }
 
 // InterruptRead does so for reads alone.
 func (c *Conn) InterruptRead() {
+	c.struck.Store(false)
 	c.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
 }
 
@@ -159,11 +174,23 @@ func (c *Conn) Alive() bool {
 	if c.closed.Load() || c.w > c.r {
 		return false
 	}
-	if c.raw == nil {
-		return true
+	raw := c.raw
+	if raw == nil {
+		if c.under == nil {
+			return true
+		}
+		// What TLS has read ahead lies neither in our buffer nor in the kernel.
+		c.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection, as the read will
+		var b [1]byte
+		n, err := c.Conn.Read(b[:])
+		c.SetReadDeadline(time.Time{}) //nolint:errcheck // see above
+		if n > 0 || !IsTimeout(err) {
+			return false
+		}
+		raw = c.under
 	}
 	c.alive = false
-	return c.raw.Control(c.peek) == nil && c.alive
+	return raw.Control(c.peek) == nil && c.alive
 }
 
 // Release gives the read buffer back if there is nothing in it.

@@ -83,6 +83,26 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// A timeout that strikes while nothing is read or written is over with the next.
+func TestTimeoutThatNobodyMet(t *testing.T) {
+	conn, peer := pair(t, NewClock(t.Context()))
+	conn.Timeout(time.Millisecond)
+	await(t, "the timeout strikes", conn.struck.Load)
+	conn.Timeout(time.Minute)
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	peer.Write([]byte("y"))
+	if err := conn.Wait(); err != nil {
+		t.Errorf("read: %v", err)
+	}
+	conn.Interrupt()
+	conn.Timeout(time.Minute)
+	if _, err := conn.Write([]byte("x")); !IsTimeout(err) {
+		t.Errorf("after an interruption: %v", err)
+	}
+}
+
 // collect reads everything that arrives at conn.
 func collect(conn net.Conn) <-chan []byte {
 	got := make(chan []byte, 1)

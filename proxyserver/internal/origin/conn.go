@@ -124,13 +124,15 @@ func (c *conn) appendHead(dst []byte, req *exchange.Request) ([]byte, error) {
 
 // receive reads heads until the final one and makes the response of it.
 func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, error) {
-	for range maxInterim {
+	for n := range maxInterim {
 		if err := c.Wait(); err != nil {
-			if netio.IsTimeout(err) {
-				return nil, c.timeout()
-			}
-			if up.failed() != nil {
+			switch {
+			case up.failed() != nil:
 				return nil, up.failed()
+			case netio.IsTimeout(err):
+				return nil, c.timeout()
+			case n > 0:
+				return nil, c.headError(io.EOF)
 			}
 			return nil, errDied
 		}
@@ -150,6 +152,7 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 		case resp.Status < 200:
 			if req.Interim != nil {
 				stripHop(&resp.Fields)
+				resp.Fields.Del("Content-Length") // RFC 9110, 8.6: not in a 1xx
 				req.Interim(resp)
 			}
 			c.Timeout(c.transport.opts.ResponseTimeout)
@@ -202,10 +205,7 @@ func (c *conn) clean(framing httpmsg.Framing) {
 		trailer = resp.Fields.Get("Trailer")
 	}
 	stripHop(&resp.Fields)
-	if resp.Fields.Count("Content-Length") > 1 || strings.Contains(resp.Fields.Get("Content-Length"), ",") {
-		first, _, _ := strings.Cut(resp.Fields.Get("Content-Length"), ",")
-		resp.Fields.Set("Content-Length", httpmsg.TrimOWS(first))
-	}
+	cleanLength(&resp.Fields)
 	if trailer != "" {
 		resp.Fields.Add("Trailer", trailer)
 	}
@@ -215,6 +215,27 @@ func (c *conn) clean(framing httpmsg.Framing) {
 		resp.Fields.Add("Date", string(httpmsg.AppendDate(nil, c.transport.opts.Now())))
 	}
 	resp.Fields.Add("Via", c.transport.via[resp.Minor])
+}
+
+// cleanLength makes one Content-Length of a repeated one. Where it frames
+// nothing (HEAD, 304) it may be anything, and is dropped if it is no length.
+func cleanLength(f *httpmsg.Fields) {
+	length, members := "", 0
+	for member := range f.List("Content-Length") {
+		if members++; members > 1 && member != length {
+			length = ""
+			break
+		}
+		length = member
+	}
+	_, err := strconv.ParseUint(length, 10, 63)
+	switch {
+	case members == 0 && !f.Has("Content-Length"):
+	case err != nil || length[0] == '+':
+		f.Del("Content-Length")
+	case members > 1:
+		f.Set("Content-Length", length)
+	}
 }
 
 func (c *conn) upgraded(req *exchange.Request) (*exchange.Response, error) {
@@ -290,15 +311,17 @@ func (u *upload) failed() error {
 func (u *upload) run() {
 	buf := make([]byte, 32<<10)
 	var chunk []byte
+	limit := u.conn.transport.opts.ResponseTimeout
 	for {
+		u.conn.Timeout(0) // the client has limits of its own
 		n, err := u.body.Read(buf)
+		u.conn.Timeout(limit)
 		if n > 0 {
 			piece := buf[:n]
 			if u.chunked {
 				chunk = httpmsg.AppendChunk(chunk[:0], piece)
 				piece = chunk
 			}
-			u.conn.Timeout(u.conn.transport.opts.ResponseTimeout)
 			if _, werr := u.conn.Write(piece); werr != nil {
 				return // the origin may have answered early; the answer tells
 			}

@@ -26,7 +26,9 @@ type Resolver interface {
 type Dialer struct {
 	Resolver Resolver // nil: the system's
 	// Check, if not nil, says why an address must not be connected to. The
-	// error may be an *exchange.Error; any other is answered with 403.
+	// address is the zero value where only the parent will know it, and then
+	// its port alone counts. The error may be an *exchange.Error; any other is
+	// answered with 403.
 	Check func(host string, addr netip.AddrPort) error
 	// Timeout bounds name, connection and TLS together; default 10 s.
 	Timeout time.Duration

@@ -105,7 +105,7 @@ func (t *Transport) Idle() int { return t.pool.len() }
 func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	key := poolKey{req.Scheme, req.Host}
 	for {
-		c, err := t.connect(ctx, key)
+		c, err := t.connect(ctx, key, req.Fields)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +151,7 @@ func idempotent(method string) bool {
 }
 
 // connect returns a kept connection or a new one.
-func (t *Transport) connect(ctx context.Context, key poolKey) (*conn, error) {
+func (t *Transport) connect(ctx context.Context, key poolKey, fields httpmsg.Fields) (*conn, error) {
 	if !t.opts.Lab {
 		if c := t.pool.take(key); c != nil {
 			return c, nil
@@ -172,7 +172,7 @@ func (t *Transport) connect(ctx context.Context, key poolKey) (*conn, error) {
 		return t.newConn(netio.NewConn(bare, t.opts.Clock), key), nil
 	}
 	if key.scheme == "https" {
-		bare, err := d.Tunnel(ctx, key.host)
+		bare, err := d.Tunnel(ctx, key.host, fields.Get("Via"))
 		if err != nil {
 			return nil, err
 		}

@@ -3,8 +3,14 @@ package origin
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"strings"
@@ -43,6 +49,13 @@ type origin struct {
 // counted from 1, and whether to keep the connection.
 func startOrigin(t *testing.T, answer func(n int) (response string, keep bool)) *origin {
 	t.Helper()
+	return startOriginOn(t, func(conn net.Conn) net.Conn { return conn }, answer)
+}
+
+// startOriginOn is startOrigin for connections that are wrapped first; a "|" in
+// a response divides it into two writes.
+func startOriginOn(t *testing.T, wrap func(net.Conn) net.Conn, answer func(n int) (response string, keep bool)) *origin {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +72,7 @@ func startOrigin(t *testing.T, answer func(n int) (response string, keep bool)) 
 			o.mu.Lock()
 			o.conns++
 			o.mu.Unlock()
+			conn = wrap(conn)
 			all = append(all, conn)
 			sessions.Go(func() {
 				defer conn.Close()
@@ -93,7 +107,12 @@ func (o *origin) serve(conn net.Conn, answer func(n int) (string, bool)) {
 		n := len(o.got)
 		o.mu.Unlock()
 		response, keep := answer(n)
-		if _, err = io.WriteString(conn, response); err != nil || !keep {
+		for part := range strings.SplitSeq(response, "|") {
+			if _, err = io.WriteString(conn, part); err != nil {
+				return
+			}
+		}
+		if !keep {
 			return
 		}
 	}
@@ -103,6 +122,30 @@ func (o *origin) requests() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]string(nil), o.got...)
+}
+
+// certificate makes a certificate for 127.0.0.1 that its own pool trusts.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
 // do carries out one exchange to its end.
@@ -206,6 +249,43 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"GET", "POST order one book"}, o.requests()); diff != "" {
 			t.Errorf("requests that reached the origin (-want +got)\n%s", diff)
+		}
+	})
+	t.Run("TLS", func(t *testing.T) {
+		cert, roots := certificate(t)
+		o := startOriginOn(t, func(conn net.Conn) net.Conn {
+			return tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}})
+		}, func(n int) (string, bool) {
+			switch n {
+			case 1: // a record with content that HEAD has not
+				return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n|HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", true
+			case 2:
+				return hello, false
+			}
+			return hello, true
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		transport := New(ctx, Options{Clock: netio.NewClock(ctx), Dialer: &Dialer{Roots: roots}})
+		for i, method := range []string{"HEAD", "GET", "POST", "GET"} {
+			req := &exchange.Request{Method: method, Scheme: "https", Host: o.addr, Path: "/"}
+			resp, err := transport.Exchange(t.Context(), req)
+			if err != nil {
+				t.Fatalf("%s: %v", method, err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if want := map[bool]string{false: "hello"}[method == "HEAD"]; err != nil || string(b) != want {
+				t.Errorf("%s: %q %v", method, b, err)
+			}
+			if i < 2 {
+				awaitDead(t, transport)
+			}
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.conns != 3 {
+			t.Errorf("%d connections, want 3: the last two requests share one", o.conns)
 		}
 	})
 	t.Run("an answer to no question", func(t *testing.T) {

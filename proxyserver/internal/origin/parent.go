@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -44,7 +46,7 @@ func ParseParent(s string) (*Parent, error) {
 
 // Tunnel returns a connection to host for CONNECT: a direct one, or one through
 // the parent.
-func (d *Dialer) Tunnel(ctx context.Context, host string) (net.Conn, error) {
+func (d *Dialer) Tunnel(ctx context.Context, host, via string) (net.Conn, error) {
 	if d.Parent == nil {
 		return d.Dial(ctx, host, "443")
 	}
@@ -58,7 +60,7 @@ func (d *Dialer) Tunnel(ctx context.Context, host string) (net.Conn, error) {
 		return nil, err
 	}
 	name, port := SplitHost(host, "443")
-	if err = d.connectThrough(ctx, conn, net.JoinHostPort(name, port)); err != nil {
+	if err = d.connectThrough(ctx, conn, net.JoinHostPort(name, port), via); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -73,18 +75,21 @@ func (d *Dialer) dialParent(ctx context.Context) (net.Conn, error) {
 }
 
 // checkLiteral applies the address rules to what can be known of a target
-// whose name the parent will look up.
+// whose name the parent will look up: its port, and its address where the name
+// is one in disguise.
 func (d *Dialer) checkLiteral(host, defaultPort string) error {
-	name, port := SplitHost(host, defaultPort)
-	addr, err := netip.ParseAddr(name)
-	if err != nil || d.Check == nil {
+	if d.Check == nil {
 		return nil
 	}
-	full, err := netip.ParseAddrPort(net.JoinHostPort(addr.Unmap().String(), port))
-	if err != nil {
-		return &exchange.Error{Status: 400, Type: "http_request_error", Step: "finding the port", Err: err}
+	name, port := SplitHost(host, defaultPort)
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return &exchange.Error{Status: 400, Type: "http_request_error", Step: "finding the port", Err: fmt.Errorf("port %q is not one", port)}
 	}
-	if err = d.Check(name, full); err != nil {
+	if strings.Contains(name, "%") {
+		return &exchange.Error{Status: 400, Type: "http_request_error", Step: "reading the host", Err: errors.New("a name with percent-encodings")}
+	}
+	if err = d.Check(name, netip.AddrPortFrom(literal(name), uint16(number))); err != nil {
 		if known, ok := errors.AsType[*exchange.Error](err); ok {
 			return known
 		}
@@ -93,8 +98,42 @@ func (d *Dialer) checkLiteral(host, defaultPort string) error {
 	return nil
 }
 
+// literal returns the address that a host stands for without being looked up,
+// also in the forms that only old resolvers understand (127.1, 0x7f000001,
+// 0177.0.0.1); the zero value for a name.
+func literal(host string) netip.Addr {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap()
+	}
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}
+	}
+	var value uint64
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 0, 32)
+		if err != nil || strings.Contains(part, "_") {
+			return netip.Addr{}
+		}
+		// The last part fills all the octets that are left.
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		if n >= 1<<bits {
+			return netip.Addr{}
+		}
+		value = value<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(value >> 24), byte(value >> 16), byte(value >> 8), byte(value)})
+}
+
 // connectThrough asks the parent on conn for a tunnel to target.
-func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target string) error {
+func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via string) error {
 	fail := func(err error) error {
 		return &exchange.Error{Status: 502, Type: "proxy_internal_error", Step: "asking the parent proxy for a tunnel", Err: err}
 	}
@@ -104,6 +143,9 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target strin
 		}
 	}
 	req := httpmsg.Request{Method: "CONNECT", Target: target, Minor: 1, Fields: httpmsg.Fields{{Name: "Host", Value: target}}}
+	if via != "" {
+		req.Fields.Add("Via", via)
+	}
 	if d.Parent.Authorization != "" {
 		req.Fields.Add("Proxy-Authorization", d.Parent.Authorization)
 	}
@@ -117,11 +159,17 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target strin
 	// Octet by octet: what follows the head belongs to the tunnel, and the
 	// connection must stay bare so that the kernel can splice it.
 	var resp httpmsg.Response
-	if err = readBare(conn, &resp); err != nil {
-		if netio.IsTimeout(err) {
+	for n := 0; resp.Status < 200; n++ { // interim responses come first
+		err = readBare(conn, &resp)
+		switch {
+		case netio.IsTimeout(err):
 			return &exchange.Error{Status: 504, Type: "connection_timeout", Step: "asking the parent proxy for a tunnel", Err: errors.New("no answer within the time limit")}
+		case err == nil && n == maxInterim:
+			err = errors.New("too many interim responses")
 		}
-		return fail(err)
+		if err != nil {
+			return fail(err)
+		}
 	}
 	if resp.Status < 200 || resp.Status > 299 {
 		return fail(fmt.Errorf("it answered %d %s", resp.Status, resp.Reason))

@@ -21,10 +21,12 @@ type retryError struct {
 // is asked with 401 (RFC 9110, section 11).
 func (c *session) authenticate(users *access.Users) error {
 	status, credentials := 407, c.req.Fields.Get("Proxy-Authorization")
+	c.ownAuthorization = false
 	if c.where.way == pathStyle || c.where.way == local || c.where.way == reverse {
 		status = 401
 		if credentials == "" {
 			credentials = c.req.Fields.Get("Authorization")
+			c.ownAuthorization = true
 		}
 	}
 	now := c.server.Now()

@@ -30,6 +30,9 @@ func (c *session) answerExplained() error {
 		c.trace.note("no answer: " + err.Error())
 	} else {
 		c.count(resp.Result)
+		if resp.Upgraded != nil {
+			defer resp.Upgraded.Close()
+		}
 		head, headErr := c.appendHead(nil, resp, hasContent("GET", resp.Status), resp.Framing)
 		n, readErr := io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()

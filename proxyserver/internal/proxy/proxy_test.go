@@ -570,6 +570,70 @@ func TestFaultCostsOneConnection(t *testing.T) {
 	}
 }
 
+// Each limit holds for its own step: an origin may take longer to answer than a
+// client has for its head, or for a piece of its content.
+func TestSlowOrigin(t *testing.T) {
+	o := startOrigin(t, func(conn net.Conn, r *bufio.Reader) {
+		for {
+			head := readHead(r)
+			if head == "" {
+				return
+			}
+			if strings.HasPrefix(head, "POST") {
+				io.CopyN(io.Discard, r, 3)
+			}
+			time.Sleep(900 * time.Millisecond)
+			io.WriteString(conn, hello)
+		}
+	})
+	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) {
+		s.HeadTimeout, s.BodyTimeout = 200*time.Millisecond, 200*time.Millisecond
+	})
+	c := dial(t, proxy)
+	for range 2 {
+		c.send("GET http://" + o + "/ HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, body := c.receive("GET"); resp.StatusCode != 200 || body != "hello" {
+			t.Errorf("GET: %d %q", resp.StatusCode, body)
+		}
+		c.send("POST http://" + o + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+		if resp, body := c.receive("POST"); resp.StatusCode != 200 || body != "hello" {
+			t.Errorf("POST: %d %q", resp.StatusCode, body)
+		}
+	}
+}
+
+func TestSlowUpload(t *testing.T) {
+	for range 4 {
+		o := startOrigin(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+		_, proxy := startProxy(t, func(s *Server, opts *origin.Options) {
+			s.BodyTimeout, opts.ReadTimeout, opts.ResponseTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+		})
+		if resp, _ := get(t, proxy, "POST http://"+o+"/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"); resp.StatusCode != 408 {
+			t.Errorf("%d, want 408: the client was slow", resp.StatusCode)
+		}
+	}
+}
+
+func TestLoopThroughParents(t *testing.T) {
+	for _, way := range []string{"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", "GET https://a.example/ HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		var first, second *origin.Parent
+		_, a := startProxy(t, func(s *Server, opts *origin.Options) {
+			s.Name = "a"
+			first = &origin.Parent{}
+			opts.Dialer.Parent = first
+		})
+		_, b := startProxy(t, func(s *Server, opts *origin.Options) {
+			s.Name = "b"
+			second = &origin.Parent{Host: a}
+			opts.Dialer.Parent = second
+		})
+		first.Host = b
+		if resp, _ := get(t, a, way); resp.StatusCode != 502 {
+			t.Errorf("%q: %d, want 502", way, resp.StatusCode)
+		}
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	t.Run("slow head", func(t *testing.T) {
 		_, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.HeadTimeout = 300 * time.Millisecond })

@@ -38,8 +38,9 @@ type Server struct {
 	// Purge, if not nil, handles PURGE from loopback: it removes what is stored
 	// under a URI and returns how many responses there were.
 	Purge func(uri string) int
-	// Tunnel connects to the host of a CONNECT; required.
-	Tunnel func(ctx context.Context, host string) (net.Conn, error)
+	// Tunnel connects to the host of a CONNECT, through a parent with that Via;
+	// required.
+	Tunnel func(ctx context.Context, host, via string) (net.Conn, error)
 	// Clock watches over timeouts; required.
 	Clock *netio.Clock
 

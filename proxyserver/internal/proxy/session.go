@@ -30,16 +30,19 @@ type session struct {
 	busy         atomic.Bool // an exchange is under way
 
 	// Of the exchange under way; the memory is used again for the next.
-	req    httpmsg.Request
-	where  where
-	out    exchange.Request
-	body   *clientBody // never used again for the next request: an upload may still hold it
-	user   string
-	keep   bool // the connection stays open after this response
-	status int
-	sent   int64 // octets of content
-	result exchange.Result
-	trace  *trace
+	req   httpmsg.Request
+	where where
+	out   exchange.Request
+	body  *clientBody // never used again for the next request: an upload may still hold it
+	user  string
+	// ownAuthorization: user was named in Authorization, which is not the
+	// origin's then.
+	ownAuthorization bool
+	keep             bool // the connection stays open after this response
+	status           int
+	sent             int64 // octets of content
+	result           exchange.Result
+	trace            *trace
 
 	interimMu   sync.Mutex
 	interimOpen bool
@@ -307,7 +310,7 @@ func (c *session) prepare() (done bool, err error) {
 				continue // the client's word is worth nothing to the origin
 			}
 		case fieldAuthorization:
-			if c.user != "" && c.where.way != forward && !c.req.Fields.Has("Proxy-Authorization") {
+			if c.user != "" && c.ownAuthorization {
 				continue // it was meant for the proxy
 			}
 		}

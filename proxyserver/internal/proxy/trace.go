@@ -92,11 +92,14 @@ func secret(name string) bool {
 
 // maskLogin hides the password of a URL in a request line.
 func maskLogin(s string) string {
-	start := strings.Index(s, "://")
+	// In path style one slash will do: "/ftp:/user:password@host/".
+	start := strings.Index(s, ":/")
 	if start < 0 {
 		return s
 	}
-	start += len("://")
+	for start++; start < len(s) && s[start] == '/'; {
+		start++
+	}
 	end := len(s)
 	if i := strings.IndexAny(s[start:], "/? "); i >= 0 {
 		end = start + i

@@ -28,10 +28,12 @@ func (c *session) connect() error {
 	if err = c.server.Rules.Connect(uint16(number)); err != nil {
 		return policy(403, "http_request_denied", "checking the port", err)
 	}
+	chain := ""
 	for via := range c.req.Fields.Values("Via") {
 		if c.looped(via) {
 			return loopDetected()
 		}
+		chain += via + ", "
 	}
 	if c.req.Framing != 0 {
 		c.keep = false
@@ -40,7 +42,7 @@ func (c *session) connect() error {
 	if c.trace != nil {
 		c.trace.explain("RFC 9110, 9.3.6", "a tunnel to "+name+" port "+port)
 	}
-	up, err := c.server.Tunnel(c.ctx, c.where.host)
+	up, err := c.server.Tunnel(c.ctx, c.where.host, chain+c.server.via[c.req.Minor])
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"topdown/pkg/httpmsg"
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/cache"
@@ -189,6 +190,11 @@ func serve(c *cli.Context) error {
 	if err = checkPublic(c, addr); err != nil {
 		return err
 	}
+	if metrics := c.String("metrics-addr"); metrics != "" {
+		if _, _, err = net.SplitHostPort(metrics); err != nil {
+			return usagef("--metrics-addr %q is not of the form host:port", metrics)
+		}
+	}
 	log, err := logging.New(c.App.ErrWriter, c.String("log-level"), c.String("log-format"))
 	if err != nil {
 		return &usageError{err}
@@ -196,7 +202,7 @@ func serve(c *cli.Context) error {
 	// Steps 1 and 2: Go's Listen is socket, bind and listen in one.
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", addr, err)
+		return listenError(addr, err)
 	}
 	defer ln.Close()
 	p, err := build(c, ln.Addr().String(), log)
@@ -204,6 +210,13 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer p.shut()
+	// An origin, a file of the store: each client may need two more.
+	if most := max(descriptors()/3-50, 10); p.server.MaxConns > most {
+		if c.IsSet("max-conns") {
+			log.Warn("fewer clients than --max-conns: this process may open too few files (ulimit -n)", zap.Int("clients", most))
+		}
+		p.server.MaxConns = most
+	}
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	if err = p.openAccessLog(c); err != nil {
@@ -227,6 +240,18 @@ func serve(c *cli.Context) error {
 	return p.server.Serve(ctx, ln)
 }
 
+// listenError says what can be done about an address that cannot be had.
+func listenError(addr string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = " (another program listens there: end it, or name another port)"
+	case errors.Is(err, syscall.EACCES):
+		hint = " (ports below 1024 need root: name a higher one)"
+	}
+	return fmt.Errorf("listen on %s: %w%s", addr, err, hint)
+}
+
 // ready says that the proxy is ready and how to use it.
 func ready(w io.Writer, addr net.Addr, upstream *proxy.Upstream) {
 	host, port, err := net.SplitHostPort(addr.String())
@@ -244,7 +269,10 @@ func ready(w io.Writer, addr net.Addr, upstream *proxy.Upstream) {
 	}
 	fmt.Fprintf(w, "  curl:       curl -x http://%s http://www.example.com/\n", at)
 	fmt.Fprintf(w, "  browser:    set %s as its HTTP proxy (chromium --proxy-server=%s)\n", at, at)
-	fmt.Fprintf(w, "  path style: http://localhost:%s/www.example.com/\n", port)
+	if host == "127.0.0.1" || host == "::1" {
+		at = net.JoinHostPort("localhost", port)
+	}
+	fmt.Fprintf(w, "  path style: http://%s/www.example.com/\n", at)
 }
 
 // listenAddr combines --addr and a bare PORT.
@@ -300,9 +328,37 @@ func isLoopback(addr string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// checkNumbers refuses flags whose value would do nothing.
+func checkNumbers(c *cli.Context) error {
+	for _, name := range []string{"head-timeout", "idle-timeout", "connect-timeout", "response-timeout", "read-timeout", "tunnel-timeout"} {
+		if c.Duration(name) <= 0 {
+			return usagef("--%s %v: a time has to be more than nothing", name, c.Duration(name))
+		}
+	}
+	if n := c.Int("max-conns"); n <= 0 {
+		return usagef("--max-conns %d would serve nobody", n)
+	}
+	for _, name := range []string{"cache-size", "cache-memory"} {
+		n, err := readSize(c, name)
+		if err == nil && n < 1<<20 {
+			err = usagef("--%s %s: at least 1MiB is needed (--no-cache stores nothing)", name, c.String(name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if name := c.String("name"); name != "" && (!httpmsg.IsToken(name) || name[0]|0x20 < 'a' || name[0]|0x20 > 'z') {
+		return usagef("--name %q: use letters, digits and -, a letter first", name)
+	}
+	return nil
+}
+
 // build wires the chain: server -> cache -> origin or ftp.
 func build(c *cli.Context, addr string, log *zap.Logger) (p *proxyServer, err error) {
 	p = &proxyServer{log: log}
+	if err = checkNumbers(c); err != nil {
+		return p, err
+	}
 	defer func() {
 		if err != nil {
 			p.shut()
@@ -501,6 +557,9 @@ func readRules(c *cli.Context, addr string) (*access.Rules, error) {
 		if err != nil || port == 0 {
 			return nil, usagef("--connect-port: %q is not a port number", s)
 		}
+		if port == 25 {
+			return nil, usagef("--connect-port 25: port 25 is never connected to, a proxy that does is a relay for spam")
+		}
 		rules.ConnectPorts = append(rules.ConnectPorts, uint16(port))
 	}
 	if file := c.String("block-list"); file != "" {
@@ -593,6 +652,7 @@ func (p *proxyServer) openAccessLog(c *cli.Context) error {
 		w = f
 	}
 	p.server.Access = proxy.NewAccessLog(w)
+	p.server.Access.Failed = func(err error) { p.log.Error("the access log cannot be written", zap.Error(err)) }
 	p.close = append(p.close, p.server.Access.Close)
 	return nil
 }
@@ -687,6 +747,9 @@ func explain(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usagef("explain needs one URL")
 	}
+	if _, err := proxy.Normalise(c.Args().First()); err != nil {
+		return usagef("%q: %w", c.Args().First(), err)
+	}
 	log, err := logging.New(c.App.ErrWriter, c.String("log-level"), c.String("log-format"))
 	if err != nil {
 		return &usageError{err}
@@ -698,8 +761,22 @@ func explain(c *cli.Context) error {
 	defer ln.Close()
 	p, err := build(c, ln.Addr().String(), log)
 	if errors.Is(err, store.ErrInUse) {
-		fmt.Fprintf(c.App.ErrWriter, "asking the proxy that is running at %s\n", c.String("addr"))
-		return proxy.Explain(c.Context, c.String("addr"), c.Args().First(), c.App.Writer)
+		at := c.String("addr")
+		fmt.Fprintf(c.App.ErrWriter, "asking the proxy that is running at %s\n", at)
+		err = proxy.Explain(c.Context, at, c.Args().First(), c.App.Writer)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return err
+		}
+		fmt.Fprintf(c.App.ErrWriter, "none is running there (--addr names another); going on with an empty store\n")
+		dir, tempErr := os.MkdirTemp("", "topdown-proxyserver-")
+		if tempErr != nil {
+			return fmt.Errorf("make a temporary directory for the cache: %w", tempErr)
+		}
+		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+		if err = c.Set("cache-dir", dir); err != nil {
+			return fmt.Errorf("use a temporary directory for the cache: %w", err)
+		}
+		p, err = build(c, ln.Addr().String(), log)
 	}
 	if err != nil {
 		return err
@@ -743,6 +820,9 @@ func cacheKey(c *cli.Context) (string, error) {
 }
 
 func cacheList(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return usagef("cache list needs no argument: cache show URL shows one")
+	}
 	dir, err := openStore(c)
 	if err != nil {
 		return err
@@ -809,6 +889,9 @@ func cachePurge(c *cli.Context) error {
 }
 
 func cachePurgeAll(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return usagef("cache purge-all needs no argument: cache purge URL removes one")
+	}
 	dir, err := openStore(c)
 	if err != nil {
 		return err

@@ -73,13 +73,14 @@ func TestRules(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	list, err := ParseHosts(strings.NewReader("# ads\nAds.example.\n0.0.0.0 tracker.example # hosts form\n*.wild.example\n\n"))
+	list, err := ParseHosts(strings.NewReader("# ads\nAds.example.\n0.0.0.0 tracker.example # hosts form\n*.wild.example\n\n::1\n192.0.2.1\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{
 		"ads.example": true, "ADS.example.": true, "a.b.ads.example": true, "bads.example": false, "example": false,
 		"tracker.example": true, "wild.example": true, "x.wild.example": true, "": false,
+		"[::1]": true, "[0:0:0:0:0:0:0:1]": true, "[::ffff:192.0.2.1]": true, "192.0.2.1": true, "192.0.2.10": false,
 	} {
 		if got := list.Has(name); got != want {
 			t.Errorf("Has(%q) = %v", name, got)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 
@@ -57,4 +58,12 @@ func (l *HostList) Has(name string) bool {
 	return false
 }
 
-func normalName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
+// normalName returns a name in lower case without a dot at its end, and an
+// address in its shortest form.
+func normalName(s string) string {
+	s = strings.TrimSuffix(strings.ToLower(s), ".")
+	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return addr.Unmap().String()
+	}
+	return s
+}

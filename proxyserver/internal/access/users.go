@@ -103,12 +103,11 @@ func (u *Users) Check(authorization string, from netip.Addr, now time.Time) (use
 	digest := [32]byte(mac.Sum(nil))
 	u.mu.Lock()
 	user, ok := u.verified[digest]
-	blocked := u.failures[from].count >= maxFailures && now.Before(u.failures[from].until)
 	u.mu.Unlock()
 	if ok {
 		return user, nil
 	}
-	if blocked {
+	if u.blocked(from, now) {
 		return "", ErrTooManyFailures
 	}
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
@@ -118,6 +117,12 @@ func (u *Users) Check(authorization string, from netip.Addr, now time.Time) (use
 	name, password, ok := strings.Cut(string(decoded), ":")
 	if !ok {
 		return "", ErrCredentials
+	}
+	u.slots <- struct{}{}
+	defer func() { <-u.slots }()
+	// Others may have failed while this one waited for its turn.
+	if u.blocked(from, now) {
+		return "", ErrTooManyFailures
 	}
 	if !u.compare(name, password) {
 		u.fail(from, now)
@@ -132,9 +137,15 @@ func (u *Users) Check(authorization string, from netip.Addr, now time.Time) (use
 	return name, nil
 }
 
+// blocked reports whether an address has failed too often.
+func (u *Users) blocked(from netip.Addr, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f := u.failures[from]
+	return f.count >= maxFailures && now.Before(f.until)
+}
+
 func (u *Users) compare(name, password string) bool {
-	u.slots <- struct{}{}
-	defer func() { <-u.slots }()
 	hash, known := u.hashes[name]
 	if !known {
 		hash = u.dummy

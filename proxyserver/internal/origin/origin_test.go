@@ -264,9 +264,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			}
 			return hello, true
 		})
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		transport := New(ctx, Options{Clock: netio.NewClock(ctx), Dialer: &Dialer{Roots: roots}})
+		transport := New(t.Context(), Options{Clock: netio.NewClock(t.Context()), Dialer: &Dialer{Roots: roots}})
 		for i, method := range []string{"HEAD", "GET", "POST", "GET"} {
 			req := &exchange.Request{Method: method, Scheme: "https", Host: o.addr, Path: "/"}
 			resp, err := transport.Exchange(t.Context(), req)

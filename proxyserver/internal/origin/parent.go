@@ -36,6 +36,9 @@ func ParseParent(s string) (*Parent, error) {
 		return nil, errors.New("use http://host:port")
 	}
 	name, port := SplitHost(u.Host, "3128")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, fmt.Errorf("port %q is not one", port)
+	}
 	parent := &Parent{Host: net.JoinHostPort(name, port)}
 	if u.User != nil {
 		password, _ := u.User.Password()

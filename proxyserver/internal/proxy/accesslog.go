@@ -11,6 +11,10 @@ import (
 // with what the cache had to do with it at the end. Lines are collected and
 // written at least once a second.
 type AccessLog struct {
+	// Failed, if not nil, is told the first error of writing. It is set before
+	// the log is used.
+	Failed func(error)
+
 	mu     sync.Mutex
 	w      io.Writer
 	buf    []byte
@@ -18,6 +22,7 @@ type AccessLog struct {
 	stamp  []byte
 	closed chan struct{}
 	once   sync.Once
+	failed bool
 }
 
 const accessBuffer = 64 << 10
@@ -49,7 +54,7 @@ func (l *AccessLog) SetWriter(w io.Writer) {
 	if old, ok := l.w.(io.Closer); ok {
 		old.Close()
 	}
-	l.w = w
+	l.w, l.failed = w, false
 }
 
 // Flush writes what the log holds.
@@ -60,10 +65,14 @@ func (l *AccessLog) Flush() {
 }
 
 func (l *AccessLog) flush() {
-	if len(l.buf) > 0 {
-		l.w.Write(l.buf) //nolint:errcheck // there is nobody to tell about a log that cannot be written
-		l.buf = l.buf[:0]
+	if len(l.buf) == 0 {
+		return
 	}
+	if _, err := l.w.Write(l.buf); err != nil && !l.failed && l.Failed != nil {
+		l.failed = true // told once
+		l.Failed(err)
+	}
+	l.buf = l.buf[:0]
 }
 
 // Close writes what the log holds and ends it.
@@ -97,7 +106,7 @@ func (c *session) logAccess(now time.Time) {
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, c.sent, 10)
 	b = append(b, ` "`...)
-	b = appendSafe(b, c.req.Fields.Get("Referer"))
+	b = appendSafe(b, maskLogin(c.req.Fields.Get("Referer")))
 	b = append(b, `" "`...)
 	b = appendSafe(b, c.req.Fields.Get("User-Agent"))
 	b = append(b, `" `...)

@@ -18,7 +18,14 @@ import (
 const explainField = "Proxy-Explain"
 
 func (c *session) explaining() bool {
-	return len(c.req.Fields) > 0 && c.req.Method == "GET" && c.client.Addr().IsLoopback() && c.req.Fields.Has(explainField)
+	return len(c.req.Fields) > 0 && c.req.Method == "GET" && c.req.Fields.Has(explainField) && c.fromHere()
+}
+
+// fromHere reports whether the request was made on the proxy's own machine, and
+// not only passed on by a server there.
+func (c *session) fromHere() bool {
+	f := c.req.Fields
+	return c.client.Addr().IsLoopback() && !f.Has("Forwarded") && !f.Has("X-Forwarded-For") && !f.Has("X-Real-IP") && !f.Has("Via")
 }
 
 // answerExplained carries the exchange out, throws the content away and answers

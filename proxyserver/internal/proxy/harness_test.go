@@ -190,4 +190,22 @@ func get(t *testing.T, proxy, request string) (*http.Response, string) {
 
 type originOptions = origin.Options
 
+// lockedBuffer is what several goroutines may write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func mustPort(addr string) uint16 { return netip.MustParseAddrPort(addr).Port() }

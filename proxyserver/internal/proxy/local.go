@@ -41,7 +41,7 @@ func (c *session) answerHere() error {
 }
 
 func (c *session) purge() error {
-	if !c.client.Addr().IsLoopback() {
+	if !c.fromHere() {
 		return policy(403, "http_request_denied", "checking the client's address", errors.New("PURGE is for the proxy's own machine"))
 	}
 	if c.req.Framing != 0 {

@@ -445,6 +445,7 @@ func TestLoops(t *testing.T) {
 		"GET http://" + proxy + "/ HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET http://localhost:" + proxy[strings.LastIndexByte(proxy, ':')+1:] + "/ HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET http://192.0.2.1/ HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 test-proxy\r\n\r\n",
+		"GET http://0.0.0.0:" + proxy[strings.LastIndexByte(proxy, ':')+1:] + "/ HTTP/1.1\r\nHost: x\r\n\r\n",
 		"CONNECT 192.0.2.1:443 HTTP/1.1\r\nHost: x\r\nVia: 1.1 Test-Proxy (comment)\r\n\r\n",
 	} {
 		resp, _ := get(t, proxy, request)
@@ -725,9 +726,123 @@ func TestLocalRoot(t *testing.T) {
 
 func TestForeignNameForPathStyle(t *testing.T) {
 	_, proxy := startProxy(t, nil)
-	resp, _ := get(t, proxy, "GET /192.168.1.1/ HTTP/1.1\r\nHost: evil.example:8899\r\n\r\n")
-	if resp.StatusCode != 421 {
-		t.Errorf("answer %d, want 421", resp.StatusCode)
+	for _, target := range []string{"/192.168.1.1/", "/evil.example:18080/", "/file.html"} {
+		if resp, _ := get(t, proxy, "GET "+target+" HTTP/1.1\r\nHost: evil.example:8899\r\n\r\n"); resp.StatusCode != 421 {
+			t.Errorf("%s: %d, want 421", target, resp.StatusCode)
+		}
+	}
+}
+
+// In path style all sites are on one host, and none may speak for it.
+func TestPathStyleKeepsSitesApart(t *testing.T) {
+	for location, want := range map[string]string{
+		"http://b.example/x": "/b.example/x", "HTTPS://b.example/x": "/HTTPS://b.example/x", "ftp://b.example/x": "/ftp://b.example/x",
+		"//b.example/x": "/b.example/x", "/x?y": "/ORIGIN/x?y", "x": "x", "?x": "?x", "": "", "mailto:a@b.example": "mailto:a@b.example",
+		"http:///evil.example": "/ORIGIN/", "///evil.example": "/ORIGIN///evil.example", "\\\\evil.example": "/ORIGIN/", "/\\evil.example": "/ORIGIN/",
+		"https:evil.example": "/ORIGIN/", "http:/\\evil.example": "/ORIGIN/", "http://%zz/": "/ORIGIN/",
+	} {
+		addr, _ := answering(t, "HTTP/1.1 302 Found\r\nLocation: "+location+"\r\nClear-Site-Data: \"*\"\r\nAlt-Svc: h3=\":443\"\r\nContent-Length: 0\r\n\r\n")
+		_, proxy := startProxy(t, nil)
+		resp, _ := get(t, proxy, "GET /"+addr+"/page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if got := strings.ReplaceAll(resp.Header.Get("Location"), addr, "ORIGIN"); got != want {
+			t.Errorf("Location: %s became %q, want %q", location, got, want)
+		}
+		if resp.Header.Get("Clear-Site-Data") != "" || resp.Header.Get("Alt-Svc") != "" {
+			t.Errorf("%v", resp.Header)
+		}
+	}
+	for challenge, want := range map[string]string{
+		`Basic realm="x"`: `Basic realm="http://ORIGIN"`, `Digest realm="x", basic realm="y"`: `Basic realm="http://ORIGIN"`,
+		`Digest realm="Basic "`: `Digest realm="Basic "`,
+	} {
+		addr, _ := answering(t, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: "+challenge+"\r\nContent-Length: 0\r\n\r\n")
+		_, proxy := startProxy(t, nil)
+		resp, _ := get(t, proxy, "GET /"+addr+"/page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if got := strings.ReplaceAll(resp.Header.Get("WWW-Authenticate"), addr, "ORIGIN"); got != want {
+			t.Errorf("%s became %q, want %q", challenge, got, want)
+		}
+	}
+}
+
+func TestReverseModeKeepsToItsPath(t *testing.T) {
+	addr, asked := answering(t, hello)
+	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) {
+		s.Upstream = &Upstream{Scheme: "http", Host: addr, Path: "/app"}
+	})
+	for target, want := range map[string]int{
+		"/../admin": 400, "/%2e%2e/admin": 400, "/a/.%2E/b": 400, "/a/./b": 400, "/..\\admin": 400, "http://x/../admin": 400, "/a..b/.c?../d": 200,
+	} {
+		if resp, _ := get(t, proxy, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", target, resp.StatusCode, want)
+		}
+	}
+	if head := <-asked; !strings.HasPrefix(head, "GET /app/a..b/.c?../d ") {
+		t.Errorf("the origin was asked %q", head)
+	}
+}
+
+// Whoever stands behind a server on the proxy's own machine is not here.
+func TestFromHere(t *testing.T) {
+	addr, _ := answering(t, hello)
+	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.Purge = func(string) int { return 1 } })
+	for field, want := range map[string]int{
+		"": 200, "X-Forwarded-For: 192.0.2.1\r\n": 403, "Forwarded: for=192.0.2.1\r\n": 403, "Via: 1.1 front\r\n": 403,
+	} {
+		if resp, _ := get(t, proxy, "PURGE http://a.example/ HTTP/1.1\r\nHost: x\r\n"+field+"\r\n"); resp.StatusCode != want {
+			t.Errorf("PURGE with %q: %d, want %d", field, resp.StatusCode, want)
+		}
+	}
+	if _, body := get(t, proxy, "GET http://"+addr+"/ HTTP/1.1\r\nHost: x\r\nProxy-Explain: yes\r\nVia: 1.1 front\r\n\r\n"); body != "hello" {
+		t.Errorf("explained to a stranger: %q", body)
+	}
+}
+
+// One address cannot take everybody's place, however silent its connections.
+func TestPlacesForOthers(t *testing.T) {
+	s, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.MaxPerAddr, s.MaxConns = 2, 6 })
+	for range 20 {
+		if conn, err := net.Dial("tcp", proxy); err == nil { // else it was sent away at once
+			defer conn.Close()
+		}
+	}
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}
+	conn, err := other.Dial("tcp", proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("another address: %v %v", resp, err)
+	}
+	for end := time.Now().Add(patience); s.Stats.Clients.Load() > 3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d clients stay", s.Stats.Clients.Load())
+		}
+	}
+}
+
+func TestRefusedHeadsAreLogged(t *testing.T) {
+	var log lockedBuffer
+	s, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.Access = NewAccessLog(&log) })
+	get(t, proxy, "GET http://x/ HTTP/1.1\r\nHost : x\r\n\r\n")
+	get(t, proxy, "GET /ftp:/bob:secret1@127.0.0.1:1/f HTTP/1.1\r\nHost: localhost\r\nReferer: http://localhost/ftp://bob:secret2@h/\r\n\r\n")
+	c := dial(t, proxy)
+	c.send("CONNECT 192.0.2.1:25 HTTP/1.1\r\nHost: x\r\n\r\nGET http://x/piped HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, _ := c.receive("CONNECT"); resp.StatusCode != 403 {
+		t.Errorf("CONNECT to port 25: %d", resp.StatusCode)
+	}
+	if b, _ := io.ReadAll(c.r); len(b) > 0 {
+		t.Errorf("after a refused CONNECT what followed was taken for a request: %q", b)
+	}
+	s.Access.Flush()
+	got := log.String()
+	if strings.Count(got, "\n") != 3 || !strings.Contains(got, " 400 ") || !strings.Contains(got, "bob:(hidden)@127.0.0.1:1/f") || strings.Contains(got, "secret") {
+		t.Errorf("the log:\n%s", got)
+	}
+	if n := s.Stats.Requests.Load(); n != 3 {
+		t.Errorf("%d requests counted, want 3", n)
 	}
 }
 

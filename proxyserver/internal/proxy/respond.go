@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -152,11 +153,13 @@ func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, fr
 			}
 		}
 		if c.where.way == pathStyle {
-			if strings.EqualFold(field.Name, "Set-Cookie") {
-				continue
-			}
-			if strings.EqualFold(field.Name, "Location") {
+			switch strings.ToLower(field.Name) {
+			case "set-cookie", "set-cookie2", "clear-site-data", "service-worker-allowed", "alt-svc":
+				continue // they would speak for the proxy's own host
+			case "location":
 				value = c.pathLocation(value)
+			case "www-authenticate":
+				value = c.pathChallenge(value)
 			}
 		}
 		var err error
@@ -182,21 +185,41 @@ func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, fr
 // pathLocation turns the target of a redirect into path style, so that the
 // client stays with the proxy.
 func (c *session) pathLocation(location string) string {
-	lower := strings.ToLower(location)
-	switch {
-	case strings.HasPrefix(lower, "http://"):
-		return "/" + location[len("http://"):]
-	case strings.HasPrefix(lower, "https://"):
-		return "/" + location
-	case strings.HasPrefix(location, "//"):
-		if c.where.scheme == "http" {
-			return location[1:]
-		}
-		return "/" + c.where.scheme + ":" + location
-	case strings.HasPrefix(location, "/"):
-		return pathPrefix(c.where) + location
+	home := pathPrefix(c.where)
+	u, err := url.Parse(location)
+	if err != nil || strings.Contains(location, "\\") {
+		return home + "/" // browsers read more into it than there is
 	}
-	return location
+	scheme := u.Scheme
+	switch {
+	case scheme == "" && u.Host == "" && strings.HasPrefix(location, "/"):
+		return home + location
+	case scheme == "" && u.Host == "":
+		return location
+	case scheme == "":
+		scheme, location = c.where.scheme, c.where.scheme+":"+location
+	case scheme != "http" && scheme != "https" && scheme != "ftp":
+		return location
+	}
+	if !httpmsg.IsHost(u.Host) || u.Host == "" {
+		return home + "/"
+	}
+	if scheme == "http" {
+		return "/" + location[len("http://"):]
+	}
+	return "/" + location
+}
+
+// pathChallenge gives a Basic challenge a realm that no other site has: browsers
+// send a password again to whoever asks with the same realm on the same host,
+// and in path style all sites are on one.
+func (c *session) pathChallenge(challenge string) string {
+	for member := range (httpmsg.Fields{{Name: "A", Value: challenge}}).List("A") {
+		if scheme, _, _ := strings.Cut(member, " "); strings.EqualFold(scheme, "Basic") {
+			return `Basic realm="` + c.where.scheme + "://" + c.where.host + `"`
+		}
+	}
+	return challenge
 }
 
 // sendFile writes a head and a part of a file.

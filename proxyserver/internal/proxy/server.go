@@ -176,7 +176,9 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) {
 	case limit > 0 && s.perAddr[addr] >= limit:
 		c.refusal = &exchange.Error{Status: 429, Type: "connection_limit_reached", Step: "accepting the connection", Err: errors.New("too many connections from one address")}
 	}
-	if c.refusal != nil && len(s.sessions) >= s.MaxConns+s.MaxConns/8 {
+	// A few over the limit are told why, before they are sent away.
+	if c.refusal != nil && (len(s.sessions) >= s.MaxConns+max(s.MaxConns/8, 1) ||
+		limit > 0 && s.perAddr[addr] >= limit+max(limit/8, 1)) {
 		s.mu.Unlock()
 		s.Stats.Refused.Add(1)
 		c.conn.Abort()
@@ -258,10 +260,13 @@ func (s *Server) IsSelf(addr netip.AddrPort) bool {
 	if !own.IsValid() || addr.Port() != own.Port() {
 		return false
 	}
+	if ip.IsUnspecified() {
+		return true // the system takes it for this machine
+	}
 	if !own.Addr().IsUnspecified() {
 		return ip == own.Addr()
 	}
-	if ip.IsLoopback() || ip.IsUnspecified() {
+	if ip.IsLoopback() {
 		return true
 	}
 	addrs, err := net.InterfaceAddrs()

@@ -61,6 +61,9 @@ func (c *session) serve() {
 			return
 		}
 		c.conn.Timeout(c.server.IdleTimeout)
+		if c.refusal != nil {
+			c.conn.Timeout(time.Second) // somebody else may need the place
+		}
 		// The others first: by the time it is this session's turn again, the next
 		// request has often come, and there is no need to wait for it.
 		runtime.Gosched()
@@ -96,6 +99,10 @@ func (c *session) refuseHead(err error) {
 		c.req.Method = "GET"
 	}
 	c.fail(err)
+	c.server.Stats.Requests.Add(1)
+	if c.server.Access != nil {
+		c.logAccess(c.server.Now())
+	}
 	c.conn.Linger()
 }
 
@@ -133,6 +140,9 @@ func (c *session) handle() (again bool) {
 		err = c.connect()
 	}
 	if err != nil {
+		if c.req.Method == "CONNECT" && c.conn.Buffered() > 0 {
+			c.keep = false // what comes was meant for the tunnel, and is no request
+		}
 		c.fail(err)
 	}
 	c.server.Stats.Requests.Add(1)
@@ -213,9 +223,12 @@ func (c *session) count(result exchange.Result) {
 		stats.Other.Add(1)
 	}
 	if c.server.Notify != nil {
-		if result == exchange.Hit || result == exchange.Stale || result == exchange.Revalidated {
+		switch result {
+		case exchange.Hit, exchange.Stale:
 			c.server.Notify("Read from cache")
-		} else {
+		case exchange.Revalidated:
+			c.server.Notify("Read from cache, which " + c.out.Host + " says is up to date")
+		default:
 			c.server.Notify("Fetched from " + c.out.Host)
 		}
 	}

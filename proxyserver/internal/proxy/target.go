@@ -59,7 +59,7 @@ func (s *Server) locate(req *httpmsg.Request) (where, error) {
 		return where{}, err
 	}
 	if s.Upstream != nil {
-		return s.locateReverse(req, target), nil
+		return s.locateReverse(req, target)
 	}
 	switch target.Form {
 	case httpmsg.AbsoluteForm:
@@ -71,7 +71,7 @@ func (s *Server) locate(req *httpmsg.Request) (where, error) {
 	}
 }
 
-func (s *Server) locateReverse(req *httpmsg.Request, target httpmsg.Target) where {
+func (s *Server) locateReverse(req *httpmsg.Request, target httpmsg.Target) (where, error) {
 	w := where{way: reverse, scheme: s.Upstream.Scheme, host: s.Upstream.Host}
 	switch target.Form {
 	case httpmsg.AsteriskForm:
@@ -85,7 +85,23 @@ func (s *Server) locateReverse(req *httpmsg.Request, target httpmsg.Target) wher
 			w.path = s.Upstream.Path + w.path
 		}
 	}
-	return w
+	if s.Upstream.Path != "" && hasDotSegment(w.path) {
+		return where{}, badTarget("a dot segment could lead out of what is served here")
+	}
+	return w, nil
+}
+
+// hasDotSegment reports whether a path has "." or ".." for a segment, encoded or
+// not.
+func hasDotSegment(path string) bool {
+	path, _, _ = strings.Cut(path, "?")
+	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		plain := strings.ReplaceAll(strings.ReplaceAll(segment, "%2E", "."), "%2e", ".")
+		if plain == "." || plain == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func badTarget(reason string) error {
@@ -148,7 +164,7 @@ func (s *Server) locatePath(req *httpmsg.Request, target httpmsg.Target) (where,
 	}
 	host := raw[:end]
 	if scheme == "http" && len(raw) == len(req.Target)-1 && !s.namesHost(host, target) {
-		return s.locateLocal(req, target), nil
+		return s.locateLocal(req, target), s.checkOwnHost(req)
 	}
 	w := where{way: pathStyle, scheme: scheme}
 	if at := strings.LastIndexByte(host, '@'); at >= 0 && scheme == "ftp" {
@@ -161,14 +177,14 @@ func (s *Server) locatePath(req *httpmsg.Request, target httpmsg.Target) (where,
 		return where{}, badTarget("the path does not begin with a valid host name")
 	}
 	w.path = pathOf(raw[end:])
-	return w, s.checkOwnHost(req, host)
+	return w, s.checkOwnHost(req)
 }
 
 // checkOwnHost refuses path-style requests that reach a proxy on a loopback
 // address under a foreign name: that is a web page that has had its name
 // pointed here, to read through the visitor's proxy what only the visitor can
 // reach.
-func (s *Server) checkOwnHost(req *httpmsg.Request, targetHost string) error {
+func (s *Server) checkOwnHost(req *httpmsg.Request) error {
 	name, _, _ := splitPort(req.Fields.Get("Host"))
 	s.mu.Lock()
 	own := s.own
@@ -177,9 +193,6 @@ func (s *Server) checkOwnHost(req *httpmsg.Request, targetHost string) error {
 		return nil
 	}
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
-		return nil
-	}
-	if target, _, _ := splitPort(targetHost); strings.EqualFold(target, name) {
 		return nil
 	}
 	return &httpmsg.Error{Status: 421, Reason: "this proxy serves its own machine only, under the name localhost or an address"}
@@ -288,7 +301,9 @@ func normalHost(scheme, host string) string {
 		return host
 	}
 	if port != "" && port[0] == '0' {
-		port = strings.TrimLeft(port, "0")
+		if port = strings.TrimLeft(port, "0"); port == "" {
+			port = "0" // which no server has
+		}
 	}
 	if port == "" || port == "80" && scheme == "http" || port == "443" && scheme == "https" || port == "21" && scheme == "ftp" {
 		return name

@@ -90,24 +90,23 @@ func secret(name string) bool {
 	return false
 }
 
-// maskLogin hides the password of a URL in a request line.
+// maskLogin hides the passwords in a URL, in whichever way it is written: what
+// stands between a colon and an "@" in one segment.
 func maskLogin(s string) string {
-	// In path style one slash will do: "/ftp:/user:password@host/".
-	start := strings.Index(s, ":/")
-	if start < 0 {
+	if strings.IndexByte(s, '@') < 0 {
 		return s
 	}
-	for start++; start < len(s) && s[start] == '/'; {
-		start++
+	url, query, asked := strings.Cut(s, "?")
+	segments := strings.Split(url, "/")
+	for i, segment := range segments {
+		at := strings.LastIndexByte(segment, '@')
+		if colon := strings.IndexByte(segment, ':'); colon >= 0 && colon < at {
+			segments[i] = segment[:colon] + ":(hidden)" + segment[at:]
+		}
 	}
-	end := len(s)
-	if i := strings.IndexAny(s[start:], "/? "); i >= 0 {
-		end = start + i
+	s = strings.Join(segments, "/")
+	if asked {
+		s += "?" + query
 	}
-	at := strings.LastIndexByte(s[start:end], '@')
-	if at < 0 {
-		return s
-	}
-	user, _, _ := strings.Cut(s[start:start+at], ":")
-	return s[:start] + user + ":(hidden)" + s[start+at:]
+	return s
 }

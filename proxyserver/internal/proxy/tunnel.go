@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
@@ -28,13 +29,14 @@ func (c *session) connect() error {
 	if err = c.server.Rules.Connect(uint16(number)); err != nil {
 		return policy(403, "http_request_denied", "checking the port", err)
 	}
-	chain := ""
+	var chain []string
 	for via := range c.req.Fields.Values("Via") {
 		if c.looped(via) {
 			return loopDetected()
 		}
-		chain += via + ", "
+		chain = append(chain, via)
 	}
+	chain = append(chain, c.server.via[c.req.Minor])
 	if c.req.Framing != 0 {
 		c.keep = false
 		return &httpmsg.Error{Status: 400, Reason: "CONNECT takes no content"}
@@ -42,7 +44,7 @@ func (c *session) connect() error {
 	if c.trace != nil {
 		c.trace.explain("RFC 9110, 9.3.6", "a tunnel to "+name+" port "+port)
 	}
-	up, err := c.server.Tunnel(c.ctx, c.where.host, chain+c.server.via[c.req.Minor])
+	up, err := c.server.Tunnel(c.ctx, c.where.host, strings.Join(chain, ", "))
 	if err != nil {
 		return err
 	}

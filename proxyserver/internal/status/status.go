@@ -6,6 +6,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
+	defer ln.Close()
 	slots := make(chan struct{}, 16)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -52,14 +54,22 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("accept on the status listener: %w", err)
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept on the status listener: %w", err)
+			}
+			// Out of descriptors, most likely: clients of the proxy will leave.
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
 		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
 			c := netio.NewConn(conn, s.Clock)
 			defer c.Shut()
-			c.Timeout(5 * time.Second)
+			c.Timeout(time.Second)
 			s.answer(c, set)
 			c.Release()
 		})

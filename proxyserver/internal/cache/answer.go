@@ -14,6 +14,8 @@ import (
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
+
+	"go.uber.org/zap"
 )
 
 // plan is how a stored response answers a request.
@@ -205,6 +207,7 @@ func (x *exchangeState) fromStore(result exchange.Result, cacheStatus string) *e
 // ranges makes a 206 of one range or, multipart/byteranges, of several.
 func (x *exchangeState) ranges(resp *exchange.Response) *exchange.Response {
 	resp.Status, resp.Reason = 206, "Partial Content"
+	resp.Fields.Del("Content-Range") // of a 200, where it means nothing
 	if len(x.plan.spans) == 1 {
 		s := x.plan.spans[0]
 		resp.Fields.Add("Content-Range", s.contentRange(x.sel.total))
@@ -259,7 +262,7 @@ func (x *exchangeState) body(resp *exchange.Response, want span) bool {
 	if x.sel.parts == nil {
 		b, err := x.sel.entry.Open()
 		if err != nil {
-			x.c.Store.Remove(x.sel.entry)
+			x.lost(x.sel.entry, err)
 			return false
 		}
 		resp.Body, resp.Content = section(b, want.first, want.size())
@@ -278,6 +281,16 @@ func (x *exchangeState) body(resp *exchange.Response, want span) bool {
 	return true
 }
 
+// lost forgets an entry whose body is gone, and logs any other reason why it
+// cannot be opened.
+func (x *exchangeState) lost(e *store.Entry, err error) {
+	if errors.Is(err, store.ErrGone) {
+		x.c.Store.Remove(e)
+		return
+	}
+	x.c.Log.Warn("cache: open a stored response", zap.Error(err))
+}
+
 // pieces opens the parts that make up a range.
 func (x *exchangeState) pieces(want span) (pieces []io.ReadCloser, ok bool) {
 	next := want.first
@@ -288,7 +301,7 @@ func (x *exchangeState) pieces(want span) (pieces []io.ReadCloser, ok bool) {
 		}
 		b, err := e.Open()
 		if err != nil {
-			x.c.Store.Remove(e)
+			x.lost(e, err)
 			for _, p := range pieces {
 				p.Close()
 			}

@@ -45,18 +45,24 @@ type Cache struct {
 	// after the last client that wanted it has left; default 16 MiB.
 	Finish int64
 
-	flights flights
-	once    sync.Once
-	ctx     context.Context //nolint:containedctx // ends with the cache
-	end     context.CancelFunc
-	slots   chan struct{} // bounds the work in the background
-	mu      sync.Mutex    // guards closed
-	closed  bool
-	tasks   sync.WaitGroup
+	flights   flights
+	once      sync.Once
+	ctx       context.Context //nolint:containedctx // ends with the cache
+	end       context.CancelFunc
+	asking    chan struct{} // bounds the revalidations in the background
+	finishing chan struct{} // bounds the transfers that clients have left
+	mu        sync.Mutex    // guards closed
+	closed    bool
+	tasks     sync.WaitGroup
 }
 
-// background bounds how many fetches go on that no client waits for.
-const background = 64
+const (
+	// background bounds how many fetches of a kind go on that no client waits
+	// for.
+	background = 64
+	// finishTime is how long a transfer may take that its clients have left.
+	finishTime = 5 * time.Minute
+)
 
 func (c *Cache) init() {
 	c.once.Do(func() {
@@ -73,7 +79,7 @@ func (c *Cache) init() {
 			c.Finish = 16 << 20
 		}
 		c.ctx, c.end = context.WithCancel(context.Background())
-		c.slots = make(chan struct{}, background)
+		c.asking, c.finishing = make(chan struct{}, background), make(chan struct{}, background)
 	})
 }
 
@@ -88,22 +94,22 @@ func (c *Cache) Close() {
 	c.tasks.Wait()
 }
 
-// behind runs task in the background, unless there is too much of that already,
+// behind runs task in the background, unless all slots of its kind are taken,
 // and reports whether it does.
-func (c *Cache) behind(task func()) bool {
+func (c *Cache) behind(slots chan struct{}, task func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
 	select {
-	case c.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
 		return false
 	}
 	c.tasks.Go(func() {
 		defer func() {
-			<-c.slots
+			<-slots
 			if fault := recover(); fault != nil {
 				c.Log.Error("cache: fault in the background", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
 			}
@@ -195,6 +201,7 @@ type exchangeState struct {
 	shape shape
 	rd    directives
 	key   string
+	since uint64 // Store.Removals of key before the origin was asked
 	now   time.Time
 
 	// What choose found.

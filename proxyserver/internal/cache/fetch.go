@@ -39,6 +39,7 @@ func (x *exchangeState) pass(why ruling, fwd string) (*exchange.Response, error)
 			}
 		}
 		if x.req.Method == "POST" {
+			x.since = x.c.Store.Removals(x.key)
 			if stored := x.storePost(resp, requestTime); stored != nil {
 				out, status = *stored, status+"; stored"
 			}
@@ -103,6 +104,7 @@ type asked struct {
 }
 
 func (x *exchangeState) ask(ctx context.Context, cancel context.CancelFunc, fl *flight, stop func() bool) (*exchange.Response, error) {
+	x.since = x.c.Store.Removals(x.key)
 	up, what := x.upstream()
 	for {
 		requestTime := x.c.Now()

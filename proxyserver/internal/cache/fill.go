@@ -214,10 +214,10 @@ func (f *fill) took(r *fillReader, p []byte, err error) {
 	if failed != nil {
 		f.storing = false
 	}
+	if failed != nil && len(f.tail) == 0 {
+		f.at = f.kept // the window begins where the store ends
+	}
 	if n < len(p) {
-		if len(f.tail) == 0 {
-			f.at = f.n - int64(len(p)-n)
-		}
 		f.tail = append(f.tail, p[n:]...)
 	}
 	if r != nil {
@@ -310,11 +310,12 @@ func (f *fill) left() {
 	f.ended(errAbandoned)
 }
 
-// drain reads the rest for nobody but the store, limit octets at most.
-func (r *fillReader) drain(limit int64) {
+// drain reads the rest for nobody but the store, limit octets at most, until
+// late says so.
+func (r *fillReader) drain(limit int64, late func() bool) {
 	defer r.leave()
 	buf := make([]byte, 32<<10)
-	for limit > 0 {
+	for limit > 0 && !late() {
 		n, err := r.Read(buf)
 		if limit -= int64(n); err != nil {
 			return

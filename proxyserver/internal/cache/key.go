@@ -94,6 +94,16 @@ func related(key string, f httpmsg.Fields) []string {
 // locations returns the key of a URI reference, resolved against that of the
 // request; nothing if it is none.
 func locations(key, ref string) []string {
+	// What net/url would write in another way is kept as it is.
+	switch scheme, _, absolute := strings.Cut(ref, "://"); {
+	case strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//"):
+		ref = origin(key) + ref
+		fallthrough
+	case absolute && !strings.ContainsAny(scheme, "/?#"):
+		if k, ok := Key(ref); ok && !strings.Contains(ref, "/.") {
+			return []string{k}
+		}
+	}
 	base, err := url.Parse(key)
 	if err != nil {
 		return nil

@@ -19,7 +19,7 @@ import (
 func (x *exchangeState) newHead(resp *exchange.Response, requestTime time.Time) (*store.Head, *meta) {
 	h := &store.Head{
 		Key: x.key, Status: resp.Status, Reason: resp.Reason, Fields: resp.Fields,
-		RequestTime: requestTime.UnixNano(), ResponseTime: x.now.UnixNano(), Total: -1,
+		RequestTime: requestTime.UnixNano(), ResponseTime: x.now.UnixNano(), Total: -1, Since: x.since,
 	}
 	if !h.Fields.Has("Date") {
 		h.Fields = append(slices.Clip(h.Fields), httpmsg.Field{Name: "Date", Value: string(httpmsg.AppendDate(nil, x.now))})
@@ -29,7 +29,8 @@ func (x *exchangeState) newHead(resp *exchange.Response, requestTime time.Time) 
 	}
 	if resp.Status == 206 {
 		s, total, ok := parseContentRange(resp.Fields)
-		if ok && (resp.Framing < 0 || int64(resp.Framing) == s.size()) && x.shape&hasRange != 0 {
+		if ok && (resp.Framing < 0 || int64(resp.Framing) == s.size()) && x.shape&hasRange != 0 &&
+			!x.req.Fields.Has("If-Range") {
 			h.Partial, h.First, h.Total = true, s.first, total
 		}
 	}
@@ -83,7 +84,11 @@ func (x *exchangeState) received(fl *flight, resp *exchange.Response, requestTim
 	}
 	if x.sel.entry != nil && resp.Status < 500 && resp.Status != 304 && resp.Status != 206 && resp.Status != 416 &&
 		x.req.Method == "GET" && x.verdict.use == useValidate {
-		x.c.Store.Remove(x.sel.entry) // the origin has something newer
+		// The origin has something newer.
+		x.c.Store.Remove(x.sel.entry)
+		for _, part := range x.sel.parts {
+			x.c.Store.Remove(part)
+		}
 	}
 	if x.req.Method == "GET" && x.shape&hasRange == 0 {
 		x.c.flights.setAlone(x.key, x.now, true)
@@ -169,9 +174,15 @@ func (x *exchangeState) newFill(fl *flight, resp *exchange.Response, h *store.He
 // commit stores a whole response, and removes what it takes the place of:
 // parts of the same variant, and a whole of another version.
 func (c *Cache) commit(w store.Writer, h *store.Head) error {
+	for _, old := range c.Store.Lookup(h.Key) {
+		if old.Head.Partial == h.Partial && old.Head.First == h.First && slices.Equal(old.Head.Vary, h.Vary) &&
+			old.Head.ResponseTime > h.ResponseTime && old.Head.ResponseTime <= c.Now().UnixNano() {
+			return nil // what is stored is newer
+		}
+	}
 	e, err := w.Commit(h)
 	if err != nil {
-		if !errors.Is(err, store.ErrTooLarge) {
+		if !errors.Is(err, store.ErrTooLarge) && !errors.Is(err, store.ErrGone) {
 			c.Log.Warn("cache: store a response", zap.Error(err))
 		}
 		return err
@@ -202,10 +213,11 @@ func (c *Cache) finish(f *fill) bool {
 		limit = int64(f.framing)
 	}
 	r := &fillReader{f: f, ctx: c.ctx, off: f.n}
-	if !c.behind(func() {
+	end := c.Now().Add(finishTime)
+	if !c.behind(c.finishing, func() {
 		stop := context.AfterFunc(c.ctx, f.cancel)
 		defer stop()
-		r.drain(limit + 1)
+		r.drain(limit+1, func() bool { return c.Now().After(end) })
 	}) {
 		return false
 	}
@@ -276,7 +288,8 @@ func (x *exchangeState) completed(fl *flight, resp *exchange.Response, requestTi
 	body.Reader = io.MultiReader(readers...)
 	whole := *resp
 	whole.Status, whole.Reason, whole.Body, whole.Framing, whole.Trailers = 200, "OK", body, httpmsg.Framing(total), nil
-	whole.Fields = resp.Fields.Clone()
+	p := policyOf(resp.Fields, x.c.Targeted)
+	whole.Fields = freshened(x.sel.entry.Head.Fields, resp.Fields, &p, true)
 	whole.Fields.Del("Content-Range")
 	whole.Fields.Del("Content-Length")
 	x.fwd = "partial"

@@ -60,7 +60,7 @@ func reuse(rd *directives, m *meta, now time.Time) verdict {
 	// is fresh nobody need ask (RFC 8246, section 2).
 	reload := rd.maxAge == 0 && !m.immutable || rd.maxAge == invalid
 	switch {
-	case (reload || rd.maxAge > 0 && v.age > time.Duration(rd.maxAge)*time.Second) && rd.maxStale < 0:
+	case (reload || rd.maxAge > 0 && v.age > time.Duration(rd.maxAge)*time.Second) && rd.maxStale <= 0:
 		return validate("request", "RFC 9111, 5.2.1.1",
 			fmt.Sprintf("age %d s, the request wants max-age %d", seconds(v.age), max(rd.maxAge, 0)))
 	case rd.minFresh > 0 && v.ttl < time.Duration(rd.minFresh)*time.Second:
@@ -155,7 +155,7 @@ func bypass(req *exchange.Request, rd *directives) (r ruling, fwd string) {
 		return no("RFC 9110, 9.3.1", "body", "a GET with content is not cached"), "bypass"
 	case req.Scheme != "http" && req.Scheme != "https" && req.Scheme != "ftp":
 		return no("RFC 9111, 2", "scheme", "not a scheme that is cached"), "bypass"
-	case rd.noStore:
+	case rd.noStore && !rd.onlyCached:
 		return no("RFC 9111, 5.2.1.5", "request-no-store", "the request says no-store"), "request"
 	}
 	return ruling{ok: true}, ""

@@ -30,6 +30,8 @@ func storable(method string, req httpmsg.Fields, rd *directives, h *store.Head, 
 		return no(s3, "method", "responses to "+method+" are not stored")
 	case h.Status < 200 || h.Status == 304:
 		return no(s3, "status", "not a final response of its own")
+	case h.Status == 412 || h.Status == 416 || h.Status == 417:
+		return no(s3, "status", "the answer to a precondition, range or expectation of this request alone")
 	case h.Status == 206 && !h.Partial:
 		return no("RFC 9111, 3.3", "partial", "a partial response without one valid Content-Range")
 	case m.mustUnderstand && !understood(h.Status):

@@ -20,13 +20,17 @@ import (
 func (x *exchangeState) identify(f httpmsg.Fields) *store.Entry {
 	tag := f.Get("ETag")
 	if tag == "" {
+		if modified := f.Get("Last-Modified"); modified != "" && x.sel.entry != nil && !x.sel.known.modified.IsZero() &&
+			modified != x.sel.entry.Head.Fields.Get("Last-Modified") {
+			return nil
+		}
 		if len(x.etags) == 0 || x.sel.entry != nil && x.sel.known.etag == "" {
 			return x.sel.entry
 		}
 		return nil
 	}
 	if x.sel.entry != nil && (x.sel.known.etag == tag ||
-		strings.HasPrefix(tag, "W/") && weakEqual(tag, x.sel.known.etag) || x.sel.known.etag == "") {
+		strings.HasPrefix(tag, "W/") && weakEqual(tag, x.sel.known.etag)) {
 		return x.sel.entry
 	}
 	for _, e := range x.etags {
@@ -59,6 +63,7 @@ func (x *exchangeState) notModified(resp *exchange.Response, requestTime time.Ti
 	switch {
 	case !selected:
 		if r.ok {
+			head.Since = x.since
 			x.adopt(e, head)
 		}
 	case !r.ok || !slices.Equal(head.Vary, e.Head.Vary):
@@ -141,10 +146,13 @@ func (x *exchangeState) freshen(old *store.Head, update httpmsg.Fields, requestT
 // same.
 func (x *exchangeState) adopt(e *store.Entry, head *store.Head) {
 	b, err := e.Open()
-	if err != nil || b.Size() > 1<<20 {
+	if err != nil {
 		return
 	}
 	defer b.Close()
+	if b.Size() > 1<<20 {
+		return
+	}
 	w, err := x.c.Store.Create(head, b.Size())
 	if err != nil {
 		return
@@ -219,7 +227,7 @@ func (x *exchangeState) revalidate() {
 	}
 	c := x.c
 	y := &exchangeState{c: c, ctx: c.ctx, req: &req, rd: noDirectives(), key: x.key}
-	if !c.behind(func() {
+	if !c.behind(c.asking, func() {
 		y.now = c.Now()
 		y.choose()
 		resp, err := y.fetch(fl)

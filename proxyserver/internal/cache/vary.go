@@ -44,14 +44,22 @@ func selecting(names []string, req httpmsg.Fields) httpmsg.Fields {
 func selectingValue(name string, req httpmsg.Fields) string {
 	var buf [8]string
 	members := buf[:0]
-	for member := range req.List(name) {
-		members = append(members, member)
-	}
 	switch name {
 	case "authorization", "cookie":
 		// Secrets are not written to disk; their hash tells them apart as well.
-		sum := sha256.Sum256([]byte(strings.Join(members, ", ")))
+		for line := range req.Values(name) {
+			members = append(members, line)
+		}
+		sum := sha256.Sum256([]byte(strings.Join(members, "\n")))
 		return hex.EncodeToString(sum[:])
+	}
+	for line := range req.Values(name) {
+		// Empty members stay: nobody knows whether the field is a list.
+		for member := range strings.SplitSeq(line, ",") {
+			members = append(members, httpmsg.TrimOWS(member))
+		}
+	}
+	switch name {
 	case "accept", "accept-encoding", "accept-language", "accept-charset":
 		for i, member := range members {
 			members[i] = strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(member))

@@ -8,7 +8,7 @@ func Cases() []Case {
 	for _, part := range [][]Case{
 		storingCases(), freshnessCases(), ageCases(), requestCases(), validationCases(), conditionalCases(),
 		varyCases(), invalidationCases(), authorizationCases(), rangeCases(), headCases(), staleCases(),
-		targetedCases(), fieldCases(),
+		targetedCases(), fieldCases(), mixtureCases(),
 	} {
 		all = append(all, part...)
 	}

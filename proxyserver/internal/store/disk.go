@@ -42,11 +42,13 @@ type Disk struct {
 	index   *index
 	hot     *hot
 	pending pending
+	removed removals
 	locks   [256]sync.Mutex // of keys, for whoever loads or changes them
 	lock    *os.File
 	temp    atomic.Uint64
 
-	mappings atomic.Int32 // how many files are mapped
+	mappings   atomic.Int32 // how many files are mapped
+	unfinished atomic.Int64 // octets in temporary files
 
 	scanned atomic.Bool // every file is in the index
 	full    chan int64  // octets to make room for, because the disk is full
@@ -191,6 +193,9 @@ func (d *Disk) Create(head *Head, size int64) (Writer, error) {
 	}
 	w := &diskWriter{disk: d, size: size}
 	w.place.room = roomFor(len(encodeHead(head)))
+	if size > d.small {
+		w.place.room += 4096 // a head that grows must not cost a large body its place
+	}
 	if size > 0 && size <= d.small {
 		w.buf = make([]byte, 0, min(size, 64<<10)) // what an origin says costs it nothing
 	}
@@ -256,7 +261,11 @@ func (d *Disk) rewriteHead(e *Entry) error {
 	}
 	e.place.seq++
 	e.place.inB = !e.place.inB
-	if info, err = f.Stat(); err == nil && known {
+	info, err = f.Stat()
+	if err == nil {
+		d.index.add(e.name, info.Size())
+	}
+	if err == nil && known {
 		e.place.check(stampOf(info))
 	} else {
 		e.place.check(stamp{})

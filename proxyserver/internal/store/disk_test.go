@@ -57,6 +57,7 @@ func bodyFor(key string, version, size int) []byte {
 
 func put(tb testing.TB, s Store, h *Head, body []byte) *Entry {
 	tb.Helper()
+	h.Since = s.Removals(h.Key)
 	w, err := s.Create(h, int64(len(body)))
 	if err != nil {
 		tb.Fatal(err)

@@ -12,9 +12,10 @@ const maxVariants = 128
 
 // Memory is a store in memory alone.
 type Memory struct {
-	hot   *hot
-	limit int64
-	locks [64]sync.Mutex // of keys, for whoever changes what is stored there
+	hot     *hot
+	limit   int64
+	removed removals
+	locks   [64]sync.Mutex // of keys, for whoever changes what is stored there
 }
 
 // NewMemory returns a store that holds that many octets, a thirty-second of
@@ -131,10 +132,14 @@ func (m *Memory) RemoveKey(key string) int {
 	mu := m.lock(p)
 	mu.Lock()
 	defer mu.Unlock()
+	m.removed.of(p).Add(1)
 	entries, _ := m.hot.get(p)
 	m.hot.put(p, nil)
 	return len(entries)
 }
+
+// Removals implements Store.
+func (m *Memory) Removals(key string) uint64 { return m.removed.of(primaryOf(key)).Load() }
 
 // buffer is a growing body in memory, read while it grows.
 type buffer struct {
@@ -183,6 +188,9 @@ func (w *memoryWriter) Commit(head *Head) (*Entry, error) {
 	mu := w.store.lock(p)
 	mu.Lock()
 	defer mu.Unlock()
+	if w.store.removed.of(p).Load() != head.Since {
+		return nil, ErrGone
+	}
 	entries, _ := w.store.hot.get(p)
 	w.store.hot.put(p, replaced(entries, e))
 	return e, nil

@@ -148,7 +148,9 @@ func (d *Disk) writeOne(n name) {
 		w.place.copyFrom(&e.place)
 		body, _ := e.Bytes()
 		// A fault has been logged: the entry stays in memory alone.
-		_ = w.settle(e, w.front(e, encodeSlot(1, encodeHead(e.Head)), body))
+		if w.settle(e, w.front(e, encodeSlot(1, encodeHead(e.Head)), body)) != nil && d.index.remove(n) {
+			d.removeFile(d.path(n)) // what is there is out of date
+		}
 		d.pending.remove(n)
 	}
 	mu.Unlock()

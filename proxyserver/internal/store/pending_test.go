@@ -9,6 +9,7 @@ import (
 // commit stores a response without waiting for the disk.
 func commit(t *testing.T, s Store, h *Head, body []byte) {
 	t.Helper()
+	h.Since = s.Removals(h.Key)
 	w, err := s.Create(h, int64(len(body)))
 	if err != nil {
 		t.Fatal(err)

@@ -45,19 +45,22 @@ func (d *Disk) load(p primary) []*Entry {
 		d.probe(p)
 	}
 	entries := d.pending.under(p)
+	complete := true
 	for _, n := range d.index.names(p) {
 		if hasName(entries, n) {
 			continue // about to be replaced
 		}
 		e, err := d.read(n)
 		if err != nil {
-			d.discard(n, err)
+			complete = d.discard(n, err) && complete
 			continue
 		}
 		entries = append(entries, e)
 	}
 	sortEntries(entries)
-	d.hot.put(p, entries)
+	if complete {
+		d.hot.put(p, entries)
+	}
 	return entries
 }
 
@@ -105,16 +108,19 @@ func (d *Disk) read(n name) (*Entry, error) {
 	return e, nil
 }
 
-// discard forgets a file that could not be read, and removes it if it is
-// damaged.
-func (d *Disk) discard(n name, err error) {
-	if errors.Is(err, errDamaged) || errors.Is(err, errHead) {
+// discard forgets a file that is gone or damaged, and removes what is left of
+// it. It returns false for any other error: the file may be read another time.
+func (d *Disk) discard(n name, err error) bool {
+	switch {
+	case errors.Is(err, errDamaged) || errors.Is(err, errHead):
 		d.log.Warn("cache: a damaged file was removed", zap.String("file", d.path(n)))
 		d.removeFile(d.path(n))
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		d.fault("read a file of the cache", err)
+		return false
 	}
 	d.index.remove(n)
+	return true
 }
 
 // open opens the body of e, whose file may have changed since its head was
@@ -129,9 +135,12 @@ func (d *Disk) open(e *Entry) (Body, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	entries, _ := d.hot.get(p)
-	if slices.Contains(entries, e) {
+	switch {
+	case !slices.Contains(entries, e):
+	case d.discard(e.name, err):
 		d.hot.put(p, without(entries, e.name))
-		d.discard(e.name, err)
+	default:
+		return Body{}, err
 	}
 	return Body{}, fmt.Errorf("%w: %w", ErrGone, err)
 }

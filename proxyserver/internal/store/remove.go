@@ -39,6 +39,7 @@ func (d *Disk) Remove(e *Entry) {
 // RemoveKey implements Store.
 func (d *Disk) RemoveKey(key string) int {
 	p := primaryOf(key)
+	d.removed.of(p).Add(1) // whether or not anything is stored yet
 	if _, ok := d.hot.get(p); !ok && d.scanned.Load() && !d.index.has(p) && !d.pending.has(p) {
 		return 0
 	}
@@ -48,7 +49,11 @@ func (d *Disk) RemoveKey(key string) int {
 	return d.removePrimary(p)
 }
 
+// Removals implements Store.
+func (d *Disk) Removals(key string) uint64 { return d.removed.of(primaryOf(key)).Load() }
+
 func (d *Disk) removePrimary(p primary) int {
+	d.removed.of(p).Add(1) // also for a command beside this process
 	if !d.scanned.Load() {
 		d.probe(p)
 	}
@@ -91,6 +96,7 @@ func (d *Disk) evict(limit int64) {
 		mu.Unlock()
 	}
 	if limit < 0 {
+		d.removed.all()
 		d.clearPending()
 		d.hot.clear()
 	}

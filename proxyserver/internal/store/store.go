@@ -33,6 +33,10 @@ type Head struct {
 	Reason string
 	Fields httpmsg.Fields
 
+	// Since is what Store.Removals was before the origin was asked: Commit
+	// refuses a response that has been removed meanwhile. It is not stored.
+	Since uint64
+
 	// RequestTime and ResponseTime are when the request was sent and the
 	// response came (RFC 9111, section 4.2.3), in nanoseconds since 1970.
 	RequestTime, ResponseTime int64
@@ -71,7 +75,7 @@ func (e *Entry) Bytes() ([]byte, bool) {
 }
 
 // Open opens the body. The error is ErrGone, perhaps wrapped, when there is
-// none to be had any more.
+// none to be had any more; any other is one of opening a file.
 func (e *Entry) Open() (Body, error) {
 	if b, ok := e.Bytes(); ok {
 		return Body{data: b, size: e.Size}, nil
@@ -155,7 +159,8 @@ type Writer interface {
 	// ReadAt reads what has been written; at its end it returns io.EOF.
 	ReadAt(p []byte, off int64) (int, error)
 	// Commit stores the response. It replaces a stored one with the same key,
-	// Vary values and range. The writer can still be read from until Close.
+	// Vary values and range. The error is ErrGone if RemoveKey was called since
+	// head.Since. The writer can still be read from until Close.
 	Commit(head *Head) (*Entry, error)
 	// Close gives the writer up; what was not committed is gone.
 	Close()
@@ -178,6 +183,8 @@ type Store interface {
 	// how many there were.
 	Remove(e *Entry)
 	RemoveKey(key string) int
+	// Removals counts the calls of RemoveKey for key, and for some other keys.
+	Removals(key string) uint64
 	// Limit returns the largest body that the store takes, in octets.
 	Limit() int64
 	// Close writes what is pending and releases the store.

@@ -24,6 +24,8 @@ type diskWriter struct {
 	path  string // of the temporary file
 	err   error
 
+	temporary int64 // octets counted in Disk.unfinished
+
 	mu   sync.RWMutex // guards file against a reader that comes too late
 	file *os.File
 }
@@ -48,6 +50,13 @@ func (w *diskWriter) Write(p []byte) (n int, err error) {
 				return 0, w.err
 			}
 		}
+		if w.disk.unfinished.Add(int64(len(p))) > w.disk.size/2 {
+			// Too much is being fetched at a time to keep all of it.
+			w.disk.unfinished.Add(-int64(len(p)))
+			w.err = ErrTooLarge
+			return 0, w.err
+		}
+		w.temporary += int64(len(p))
 		n, w.err = w.file.WriteAt(p, w.place.base()+w.n)
 		if w.err != nil {
 			w.disk.failed("write", w.n+int64(len(p)), w.err)
@@ -125,6 +134,10 @@ func (w *diskWriter) Commit(head *Head) (*Entry, error) {
 	p := e.name.primary()
 	mu := w.disk.keyLock(p)
 	mu.Lock()
+	if w.disk.removed.of(p).Load() != head.Since {
+		mu.Unlock()
+		return nil, ErrGone
+	}
 	entries := w.disk.load(p)
 	if w.file == nil {
 		body := w.buf
@@ -160,7 +173,7 @@ func (w *diskWriter) Commit(head *Head) (*Entry, error) {
 		}
 	}
 	mu.Unlock()
-	w.disk.evict(w.disk.size)
+	w.disk.evict(max(w.disk.size-w.disk.unfinished.Load()+w.temporary, 0))
 	return e, nil
 }
 
@@ -240,6 +253,8 @@ func (w *diskWriter) rename(n name) error {
 func (w *diskWriter) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.disk.unfinished.Add(-w.temporary)
+	w.temporary = 0
 	if w.file != nil {
 		w.file.Close()
 		if w.path != "" {

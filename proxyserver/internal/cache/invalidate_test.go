@@ -1,0 +1,174 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/store"
+)
+
+// gated is a body in two pieces, the second of which waits for a gate.
+type gated struct {
+	pieces [2]string
+	gate   <-chan struct{}
+	next   int
+}
+
+func (b *gated) Read(p []byte) (int, error) {
+	if b.next == len(b.pieces) {
+		return 0, io.EOF
+	}
+	if b.next == 1 {
+		<-b.gate
+	}
+	b.next++
+	return copy(p, b.pieces[b.next-1]), nil
+}
+
+func (b *gated) Close() error { return nil }
+
+// ask carries out one exchange to its end.
+func ask(t *testing.T, c *Cache, req *exchange.Request) string {
+	t.Helper()
+	resp, err := c.Exchange(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What is invalidated while it is being fetched is not stored afterwards, and
+// what is older does not take the place of what is newer, whoever fetched it
+// and why (RFC 9111, sections 4 and 4.4).
+func TestInvalidatedOnTheWay(t *testing.T) {
+	const key = "http://example.org/p"
+	reload := httpmsg.Field{Name: "Cache-Control", Value: "no-cache"}
+	for _, kind := range []string{"plain", "range", "reload", "alone"} {
+		for name, meanwhile := range map[string]func(*testing.T, *Cache){
+			"purge": func(_ *testing.T, c *Cache) { c.Purge(key) },
+			"PUT": func(t *testing.T, c *Cache) {
+				t.Helper()
+				put := get("/p")
+				put.Method = "PUT"
+				ask(t, c, put)
+			},
+			"a reload": func(t *testing.T, c *Cache) {
+				t.Helper()
+				ask(t, c, get("/p", reload))
+			},
+		} {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				eachStore(t, func(t *testing.T, s store.Store) {
+					t.Helper()
+					gate := make(chan struct{})
+					before, asked := kind == "reload" || kind == "alone", 0
+					c := &Cache{Store: s, Next: &slowOrigin{serve: func(_ context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
+						if req.Method == "PUT" {
+							return response("no-store", io.NopCloser(strings.NewReader("")), 0), nil
+						}
+						asked++
+						switch {
+						case before && asked == 1 && kind == "alone":
+							return response("private", io.NopCloser(strings.NewReader("zero")), 4), nil
+						case before && asked == 1:
+							return response("max-age=1000", io.NopCloser(strings.NewReader("zero")), 4), nil
+						case !before && asked == 1 || before && asked == 2:
+							return response("max-age=1000", &gated{pieces: [2]string{"OLD-", "OLD"}, gate: gate}, 7), nil
+						}
+						return response("max-age=1000", io.NopCloser(strings.NewReader("NEW-NEW")), 7), nil
+					}}}
+					defer c.Close()
+					if before {
+						ask(t, c, get("/p"))
+					}
+					req := get("/p")
+					switch kind {
+					case "range":
+						req = get("/p", httpmsg.Field{Name: "Range", Value: "bytes=0-100"})
+					case "reload":
+						req = get("/p", reload)
+					}
+					slow, err := c.Exchange(t.Context(), req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					meanwhile(t, c)
+					close(gate)
+					if _, err = io.ReadAll(slow.Body); err != nil {
+						t.Fatal(err)
+					}
+					slow.Body.Close()
+					if got := ask(t, c, get("/p")); got != "NEW-NEW" {
+						t.Errorf("afterwards: %q", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A store that fails at the last moment costs a hit, and nobody's transfer.
+func TestCommitFails(t *testing.T) {
+	dir := t.TempDir()
+	d, err := store.OpenDisk(store.DiskOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for i := range 256 { // no directory can be made
+		if err = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02x", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := content(400 << 10)
+	c := &Cache{Store: d, Next: &slowOrigin{serve: func(context.Context, int, *exchange.Request) (*exchange.Response, error) {
+		return response("max-age=1000", io.NopCloser(bytes.NewReader(want)), httpmsg.Chunked), nil
+	}}}
+	defer c.Close()
+	for range 3 {
+		if got := ask(t, c, get("/p")); got != string(want) {
+			t.Errorf("%d octets, want %d", len(got), len(want))
+		}
+	}
+}
+
+// So does a part that is shorter than it said.
+func TestShortPart(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
+		c := &Cache{Store: s, Next: &slowOrigin{serve: func(context.Context, int, *exchange.Request) (*exchange.Response, error) {
+			r := response("max-age=60", io.NopCloser(strings.NewReader("abcde")), httpmsg.Chunked, httpmsg.Field{Name: "Content-Range", Value: "bytes 0-9/100"})
+			r.Status = 206
+			return r, nil
+		}}}
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		resp, err := c.Exchange(ctx, get("/a", httpmsg.Field{Name: "Range", Value: "bytes=0-9"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(resp.Body); string(b) != "abcde" || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%q, %v", b, err)
+		}
+		resp.Body.Close()
+		if n := len(s.Lookup("http://example.org/a")); n != 0 {
+			t.Errorf("%d stored", n)
+		}
+	})
+}

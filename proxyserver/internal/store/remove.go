@@ -76,8 +76,14 @@ func (d *Disk) removePrimary(p primary) int {
 // Clear removes everything that is stored.
 func (d *Disk) Clear() { d.evict(-1) }
 
-// evict removes files until no more than limit octets are left.
+// evict removes files until no more than limit octets are left, all of them if
+// limit is negative.
 func (d *Disk) evict(limit int64) {
+	if limit < 0 {
+		// First what waits to be written: it would be in the index later.
+		d.removed.all()
+		d.clearPending()
+	}
 	for {
 		n, ok := d.index.victim(limit)
 		if !ok {
@@ -96,8 +102,6 @@ func (d *Disk) evict(limit int64) {
 		mu.Unlock()
 	}
 	if limit < 0 {
-		d.removed.all()
-		d.clearPending()
 		d.hot.clear()
 	}
 }

@@ -105,7 +105,7 @@ func (t *Transport) Idle() int { return t.pool.len() }
 func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	key := poolKey{req.Scheme, req.Host}
 	for {
-		c, err := t.connect(ctx, key, req.Fields)
+		c, err := t.connect(ctx, key, req)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +122,7 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		if !errors.Is(err, errDied) {
 			return nil, err
 		}
-		if !c.reused || req.Body != nil || !idempotent(req.Method) {
+		if !c.reused || !repeatable(req) {
 			return nil, &exchange.Error{
 				Status: 502, Type: "http_response_incomplete", Step: "waiting for the answer of " + req.Host,
 				Err: errors.New("the connection was closed before any answer"),
@@ -140,6 +140,15 @@ func (t *Transport) explainConn(req *exchange.Request, c *conn) {
 	req.Say("RFC 9112, 9.3", fmt.Sprintf("%s to %s", how, c.RemoteAddr()))
 }
 
+// surelyAlive is how long an idle connection is trusted with a request that
+// cannot be sent again: origins close theirs after some seconds, and the news
+// may be on its way.
+const surelyAlive = time.Second
+
+// repeatable reports whether a request may be sent again when a connection dies
+// before any answer.
+func repeatable(req *exchange.Request) bool { return req.Body == nil && idempotent(req.Method) }
+
 // idempotent reports whether a method may be sent again (RFC 9110, section
 // 9.2.2).
 func idempotent(method string) bool {
@@ -151,9 +160,13 @@ func idempotent(method string) bool {
 }
 
 // connect returns a kept connection or a new one.
-func (t *Transport) connect(ctx context.Context, key poolKey, fields httpmsg.Fields) (*conn, error) {
+func (t *Transport) connect(ctx context.Context, key poolKey, req *exchange.Request) (*conn, error) {
 	if !t.opts.Lab {
-		if c := t.pool.take(key); c != nil {
+		before := time.Duration(-1)
+		if !repeatable(req) {
+			before = t.opts.Clock.Now() - surelyAlive
+		}
+		if c := t.pool.take(key, before); c != nil {
 			return c, nil
 		}
 	}
@@ -172,7 +185,7 @@ func (t *Transport) connect(ctx context.Context, key poolKey, fields httpmsg.Fie
 		return t.newConn(netio.NewConn(bare, t.opts.Clock), key), nil
 	}
 	if key.scheme == "https" {
-		bare, err := d.Tunnel(ctx, key.host, fields.Get("Via"))
+		bare, err := d.Tunnel(ctx, key.host, req.Fields.Get("Via"))
 		if err != nil {
 			return nil, err
 		}

@@ -286,6 +286,30 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			t.Errorf("%d connections, want 3: the last two requests share one", o.conns)
 		}
 	})
+	t.Run("idle for long", func(t *testing.T) {
+		o := startOrigin(t, func(int) (string, bool) { return hello, true })
+		transport := newTransport(t)
+		for i, step := range []struct {
+			method, body string
+			wait         time.Duration
+			conns        int
+		}{{"GET", "", 0, 1}, {"POST", "a", 0, 1}, {"POST", "b", 2 * surelyAlive, 2}, {"GET", "", 2 * surelyAlive, 2}} {
+			start := transport.opts.Clock.Now()
+			for deadline := time.Now().Add(patience); transport.opts.Clock.Now()-start < step.wait; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the clock stands still")
+				}
+			}
+			if status, _, err := do(t, transport, o, step.method, step.body); status != 200 || err != nil {
+				t.Errorf("%d: %d, %v", i, status, err)
+			}
+			o.mu.Lock()
+			if o.conns != step.conns {
+				t.Errorf("request %d: %d connections, want %d", i, o.conns, step.conns)
+			}
+			o.mu.Unlock()
+		}
+	})
 	t.Run("an answer to no question", func(t *testing.T) {
 		o := startOrigin(t, func(n int) (string, bool) {
 			if n == 1 {

@@ -25,8 +25,9 @@ func newPool(perHost, total int) *pool {
 	return &pool{perHost: perHost, total: total, idle: make(map[poolKey][]*conn)}
 }
 
-// take returns an idle connection on which the origin is still quiet, or nil.
-func (p *pool) take(key poolKey) *conn {
+// take returns an idle connection on which the origin is still quiet, and that
+// has not been idle since before, or nil.
+func (p *pool) take(key poolKey, before time.Duration) *conn {
 	for {
 		p.mu.Lock()
 		list := p.idle[key]
@@ -35,6 +36,10 @@ func (p *pool) take(key poolKey) *conn {
 			return nil
 		}
 		c := list[len(list)-1]
+		if c.idleSince < before {
+			p.mu.Unlock()
+			return nil
+		}
 		list[len(list)-1] = nil
 		if len(list) == 1 {
 			delete(p.idle, key)

@@ -131,7 +131,7 @@ func TestSendFile(t *testing.T) {
 	want := content[7 : len(content)-9]
 	for name, send := range map[string]func(*Conn) (int64, error){
 		"copied": func(c *Conn) (int64, error) { return c.SendFile(f, 7, int64(len(want)), time.Minute) },
-		"mapped": func(c *Conn) (int64, error) { return c.SendMapped(want, time.Minute) },
+		"mapped": func(c *Conn) (int64, error) { return c.SendMapped(want[:9], want[9:], time.Minute) },
 	} {
 		conn, peer := pair(t, clock)
 		got := collect(peer)
@@ -155,7 +155,7 @@ func TestSendFile(t *testing.T) {
 
 func TestSendToOneWhoDoesNotRead(t *testing.T) {
 	conn, _ := pair(t, NewClock(t.Context()))
-	n, err := conn.SendMapped(make([]byte, 64<<20), 300*time.Millisecond)
+	n, err := conn.SendMapped(nil, make([]byte, 64<<20), 300*time.Millisecond)
 	if !IsTimeout(err) {
 		t.Fatalf("%d octets, %v", n, err)
 	}

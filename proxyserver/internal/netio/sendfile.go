@@ -3,6 +3,7 @@ package netio
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -16,12 +17,17 @@ var fileBuffers = sync.Pool{New: func() any { return new([fileBuffer]byte) }}
 // mappedPiece is how much of a mapped file is handed over at a time.
 const mappedPiece = 512 << 10
 
-// SendMapped sends the octets of a mapped file; each piece of up to 512 KiB has
-// to get away within timeout. Only the kernel reads them, and copies them once.
-// sendfile would lend its pages: that costs less here and over loopback twice as
-// much at the receiver, which gets single pages.
-func (c *Conn) SendMapped(mapped []byte, timeout time.Duration) (sent int64, err error) {
-	for len(mapped) > 0 {
+// SendMapped sends a head and the octets of a mapped file; each piece of up to
+// 512 KiB has to get away within timeout. Only the kernel reads them, and copies
+// them once. sendfile would lend its pages: that costs less here and over
+// loopback twice as much at the receiver, which gets single pages.
+func (c *Conn) SendMapped(head, mapped []byte, timeout time.Duration) (sent int64, err error) {
+	c.Timeout(timeout)
+	first := min(len(mapped), mappedPiece)
+	if sent, err = c.WriteBuffers(net.Buffers{head, mapped[:first]}); err != nil {
+		return sent, err
+	}
+	for mapped = mapped[first:]; len(mapped) > 0; {
 		c.Timeout(timeout)
 		w, err := c.Write(mapped[:min(len(mapped), mappedPiece)])
 		sent += int64(w)

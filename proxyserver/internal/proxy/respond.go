@@ -224,28 +224,27 @@ func (c *session) pathChallenge(challenge string) string {
 
 // sendFile writes a head and a part of a file.
 func (c *session) sendFile(b []byte, f *os.File, off, n int64, mapped []byte) {
-	// The first octets travel with the head.
-	first := b[len(b):min(cap(b), len(b)+8<<10)]
-	k, err := f.ReadAt(first[:min(int64(len(first)), n)], off)
-	if k > 0 {
-		b = b[:len(b)+k]
-		err = nil
-	}
-	c.conn.Timeout(c.server.BodyTimeout)
-	if err == nil {
-		_, err = c.conn.Write(b)
-	}
-	if err != nil {
-		c.breakOff(err, httpmsg.Framing(n))
-		return
-	}
+	head := int64(len(b))
 	var sent int64
+	var err error
 	if mapped != nil {
-		sent, err = c.conn.SendMapped(mapped[k:], c.server.BodyTimeout)
+		sent, err = c.conn.SendMapped(b, mapped, c.server.BodyTimeout)
 	} else {
-		sent, err = c.conn.SendFile(f, off+int64(k), n-int64(k), c.server.BodyTimeout)
+		// The first octets travel with the head.
+		var k int
+		k, err = f.ReadAt(b[head:min(int64(cap(b)), head+min(8<<10, n))], off)
+		if k > 0 {
+			c.conn.Timeout(c.server.BodyTimeout)
+			k, err = c.conn.Write(b[:head+int64(k)])
+			sent = int64(k)
+		}
+		if err == nil {
+			var rest int64
+			rest, err = c.conn.SendFile(f, off+sent-head, n-(sent-head), c.server.BodyTimeout)
+			sent += rest
+		}
 	}
-	c.sent += int64(k) + sent
+	c.sent += max(sent-head, 0)
 	if err != nil {
 		c.breakOff(err, httpmsg.Framing(n))
 	}

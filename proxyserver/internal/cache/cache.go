@@ -201,7 +201,7 @@ type exchangeState struct {
 	shape shape
 	rd    directives
 	key   string
-	since uint64 // Store.Removals of key before the origin was asked
+	since uint32 // Store.Removals of key before the origin was asked
 	now   time.Time
 
 	// What choose found.

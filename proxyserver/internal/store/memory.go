@@ -139,7 +139,7 @@ func (m *Memory) RemoveKey(key string) int {
 }
 
 // Removals implements Store.
-func (m *Memory) Removals(key string) uint64 { return m.removed.of(primaryOf(key)).Load() }
+func (m *Memory) Removals(key string) uint32 { return m.removed.of(primaryOf(key)).Load() }
 
 // buffer is a growing body in memory, read while it grows.
 type buffer struct {

@@ -50,7 +50,7 @@ func (d *Disk) RemoveKey(key string) int {
 }
 
 // Removals implements Store.
-func (d *Disk) Removals(key string) uint64 { return d.removed.of(primaryOf(key)).Load() }
+func (d *Disk) Removals(key string) uint32 { return d.removed.of(primaryOf(key)).Load() }
 
 func (d *Disk) removePrimary(p primary) int {
 	d.removed.of(p).Add(1) // also for a command beside this process

@@ -35,7 +35,7 @@ type Head struct {
 
 	// Since is what Store.Removals was before the origin was asked: Commit
 	// refuses a response that has been removed meanwhile. It is not stored.
-	Since uint64
+	Since uint32
 
 	// RequestTime and ResponseTime are when the request was sent and the
 	// response came (RFC 9111, section 4.2.3), in nanoseconds since 1970.
@@ -184,7 +184,7 @@ type Store interface {
 	Remove(e *Entry)
 	RemoveKey(key string) int
 	// Removals counts the calls of RemoveKey for key, and for some other keys.
-	Removals(key string) uint64
+	Removals(key string) uint32
 	// Limit returns the largest body that the store takes, in octets.
 	Limit() int64
 	// Close writes what is pending and releases the store.

@@ -249,6 +249,9 @@ func listenError(addr string, err error) error {
 	case errors.Is(err, syscall.EACCES):
 		hint = " (ports below 1024 need root: name a higher one)"
 	}
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		err = failed.Err // the rest of it repeats the address
+	}
 	return fmt.Errorf("listen on %s: %w%s", addr, err, hint)
 }
 
@@ -393,7 +396,7 @@ func build(c *cli.Context, addr string, log *zap.Logger) (p *proxyServer, err er
 		s.Quota = &access.Quota{Limit: quota}
 	}
 	if file := c.String("auth-file"); file != "" {
-		users, usersErr := readUsers(file)
+		users, usersErr := readFile("auth-file", file, access.ParseUsers)
 		if usersErr != nil {
 			return p, usersErr
 		}
@@ -563,7 +566,7 @@ func readRules(c *cli.Context, addr string) (*access.Rules, error) {
 		rules.ConnectPorts = append(rules.ConnectPorts, uint16(port))
 	}
 	if file := c.String("block-list"); file != "" {
-		hosts, err := readHosts(file)
+		hosts, err := readFile("block-list", file, access.ParseHosts)
 		if err != nil {
 			return nil, err
 		}
@@ -572,30 +575,18 @@ func readRules(c *cli.Context, addr string) (*access.Rules, error) {
 	return rules, nil
 }
 
-func readHosts(file string) (*access.HostList, error) {
+// readFile has parse read the file that a flag names.
+func readFile[T any](flag, file string, parse func(io.Reader) (*T, error)) (*T, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("open --block-list: %w", err)
+		return nil, fmt.Errorf("open --%s: %w", flag, err)
 	}
 	defer f.Close()
-	hosts, err := access.ParseHosts(f)
+	parsed, err := parse(f)
 	if err != nil {
-		return nil, fmt.Errorf("--block-list %s: %w", file, err)
+		return nil, fmt.Errorf("--%s %s: %w", flag, file, err)
 	}
-	return hosts, nil
-}
-
-func readUsers(file string) (*access.Users, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("open --auth-file: %w", err)
-	}
-	defer f.Close()
-	users, err := access.ParseUsers(f)
-	if err != nil {
-		return nil, fmt.Errorf("--auth-file %s: %w", file, err)
-	}
-	return users, nil
+	return parsed, nil
 }
 
 // readSize reads octets like 1048576, 64MiB or 1GB; an empty value is 0.
@@ -677,14 +668,14 @@ func (p *proxyServer) reloadOnHangup(ctx context.Context, c *cli.Context) {
 
 func (p *proxyServer) reload(c *cli.Context) {
 	if file := c.String("auth-file"); file != "" {
-		if users, err := readUsers(file); err != nil {
+		if users, err := readFile("auth-file", file, access.ParseUsers); err != nil {
 			p.log.Error("the old passwords stay in force", zap.Error(err))
 		} else {
 			p.server.SetUsers(users)
 		}
 	}
 	if file := c.String("block-list"); file != "" {
-		if hosts, err := readHosts(file); err != nil {
+		if hosts, err := readFile("block-list", file, access.ParseHosts); err != nil {
 			p.log.Error("the old block list stays in force", zap.Error(err))
 		} else {
 			p.server.Rules.Hosts.Replace(hosts)

@@ -92,31 +92,27 @@ func related(key string, f httpmsg.Fields) []string {
 }
 
 // locations returns the key of a URI reference, resolved against that of the
-// request; nothing if it is none.
+// request; nothing if it is none. What need not be resolved is left as it is:
+// net/url would write some of it in another way.
 func locations(key, ref string) []string {
-	// What net/url would write in another way is kept as it is.
-	switch scheme, _, absolute := strings.Cut(ref, "://"); {
-	case strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//"):
+	if strings.HasPrefix(ref, "/") && !strings.HasPrefix(ref, "//") {
 		ref = origin(key) + ref
-		fallthrough
-	case absolute && !strings.ContainsAny(scheme, "/?#"):
-		if k, ok := Key(ref); ok && !strings.Contains(ref, "/.") {
-			return []string{k}
+	}
+	if scheme, _, ok := strings.Cut(ref, "://"); !ok || strings.ContainsAny(scheme, "/?#") || strings.Contains(ref, "/.") {
+		base, err := url.Parse(key)
+		if err != nil {
+			return nil
 		}
+		resolved, err := base.Parse(ref)
+		if err != nil {
+			return nil
+		}
+		ref = resolved.String()
 	}
-	base, err := url.Parse(key)
-	if err != nil {
-		return nil
+	if k, ok := Key(ref); ok {
+		return []string{k}
 	}
-	resolved, err := base.Parse(ref)
-	if err != nil || resolved.Host == "" {
-		return nil
-	}
-	k, ok := Key(resolved.String())
-	if !ok {
-		return nil
-	}
-	return []string{k}
+	return nil
 }
 
 // sameOrigin compares scheme, host and port of two keys.

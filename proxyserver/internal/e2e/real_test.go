@@ -531,7 +531,7 @@ func TestUsageErrors(t *testing.T) {
 		{"a name that is none", []string{"--name", "my proxy", "0"}, 2, "--name"},
 		{"a parent's port that is none", []string{"--parent", "http://h:99999", "0"}, 2, "--parent"},
 		{"metrics nowhere", []string{"--metrics-addr", "foo", "0"}, 2, "--metrics-addr"},
-		{"explain what is no URL", []string{"explain", "foo"}, 2, "nor a URL"},
+		{"explain what is no URL", []string{"explain", "foo"}, 2, "http://host/path"},
 		{"purge-all of one", []string{"cache", "purge-all", "http://a/"}, 2, "cache purge URL"},
 		{"bad network", []string{"--deny-target", "x", "0"}, 2, "--deny-target"},
 		{"password file missing", []string{"--auth-file", "/nonexistent", "0"}, 1, "--auth-file"},

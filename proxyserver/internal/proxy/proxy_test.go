@@ -618,12 +618,12 @@ func TestSlowUpload(t *testing.T) {
 func TestLoopThroughParents(t *testing.T) {
 	for _, way := range []string{"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", "GET https://a.example/ HTTP/1.1\r\nHost: x\r\n\r\n"} {
 		var first, second *origin.Parent
-		_, a := startProxy(t, func(s *Server, opts *origin.Options) {
+		one, a := startProxy(t, func(s *Server, opts *origin.Options) {
 			s.Name = "a"
 			first = &origin.Parent{}
 			opts.Dialer.Parent = first
 		})
-		_, b := startProxy(t, func(s *Server, opts *origin.Options) {
+		other, b := startProxy(t, func(s *Server, opts *origin.Options) {
 			s.Name = "b"
 			second = &origin.Parent{Host: a}
 			opts.Dialer.Parent = second
@@ -631,6 +631,10 @@ func TestLoopThroughParents(t *testing.T) {
 		first.Host = b
 		if resp, _ := get(t, a, way); resp.StatusCode != 502 {
 			t.Errorf("%q: %d, want 502", way, resp.StatusCode)
+		}
+		// The client and one round.
+		if n, m := one.Stats.Accepted.Load(), other.Stats.Accepted.Load(); n != 2 || m != 1 {
+			t.Errorf("%q: %d and %d connections, want 2 and 1", way, n, m)
 		}
 	}
 }

@@ -258,10 +258,7 @@ func pathPrefix(w where) string {
 // Normalise returns a URL as the cache spells it: its key.
 func Normalise(rawURL string) (string, error) {
 	target, err := httpmsg.ParseTarget("GET", rawURL)
-	if err != nil {
-		return "", err
-	}
-	if target.Form != httpmsg.AbsoluteForm {
+	if err != nil || target.Form != httpmsg.AbsoluteForm {
 		return "", errors.New("not a URL like http://host/path")
 	}
 	w, err := absolute(rawURL, target)

@@ -1,0 +1,98 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+)
+
+// clientBody is the content of a request, read by the transport while this
+// session may already be writing the response.
+type clientBody struct {
+	httpmsg.Body
+	session *session
+	present bool
+
+	mu      sync.Mutex
+	aborted bool
+	got     int64
+	waited  time.Duration
+}
+
+// A client that sends content has bodyGrace, and then has to be faster than
+// minRate octets a second, not counting time in which nobody reads.
+const (
+	bodyGrace = 30 * time.Second
+	minRate   = 240
+)
+
+var errAborted = errors.New("the exchange is over")
+
+// noBody stands for the content of every request that has none.
+var noBody = &clientBody{}
+
+func newBody(c *session) *clientBody {
+	if c.req.Framing == 0 {
+		return noBody
+	}
+	b := &clientBody{session: c, present: true}
+	b.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
+	return b
+}
+
+// Read implements io.Reader.
+func (b *clientBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aborted {
+		if b.Done() {
+			return 0, io.EOF
+		}
+		return 0, errAborted
+	}
+	clock := b.session.server.Clock
+	b.session.conn.Timeout(b.session.server.BodyTimeout)
+	start := clock.Now()
+	n, err := b.Body.Read(p)
+	b.got += int64(n)
+	b.waited += clock.Now() - start
+	if b.waited > bodyGrace+time.Duration(b.got/minRate)*time.Second {
+		err = &exchange.Error{Status: 408, Type: "http_request_error", Step: "reading the content of the request", Err: errors.New("the content comes too slowly")}
+	}
+	return n, err
+}
+
+func (b *clientBody) trailers() httpmsg.Fields {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Trailers
+}
+
+// abort makes sure that nobody reads from the client any more, and reports
+// whether the content had been read to its end.
+func (b *clientBody) abort() (complete bool) {
+	if !b.mu.TryLock() {
+		b.session.conn.InterruptRead()
+		b.mu.Lock()
+		b.session.conn.Renew(b.session.server.BodyTimeout)
+	}
+	defer b.mu.Unlock()
+	b.aborted = true
+	return b.Done()
+}
+
+// complete reports whether the content has been read to its end.
+func (b *clientBody) complete() bool {
+	if !b.present {
+		return true
+	}
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return b.Done()
+}

@@ -14,8 +14,6 @@ import (
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/store"
-
-	"go.uber.org/zap"
 )
 
 // plan is how a stored response answers a request.
@@ -281,14 +279,12 @@ func (x *exchangeState) body(resp *exchange.Response, want span) bool {
 	return true
 }
 
-// lost forgets an entry whose body is gone, and logs any other reason why it
-// cannot be opened.
+// lost forgets an entry whose body is gone. One that cannot be opened for now
+// stays, and the store has logged why.
 func (x *exchangeState) lost(e *store.Entry, err error) {
 	if errors.Is(err, store.ErrGone) {
 		x.c.Store.Remove(e)
-		return
 	}
-	x.c.Log.Warn("cache: open a stored response", zap.Error(err))
 }
 
 // pieces opens the parts that make up a range.

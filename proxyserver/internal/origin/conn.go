@@ -231,7 +231,7 @@ func cleanLength(f *httpmsg.Fields) {
 	_, err := strconv.ParseUint(length, 10, 63)
 	switch {
 	case members == 0 && !f.Has("Content-Length"):
-	case err != nil || length[0] == '+':
+	case err != nil:
 		f.Del("Content-Length")
 	case members > 1:
 		f.Set("Content-Length", length)

@@ -147,7 +147,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			&cli.IntFlag{Name: "max-conns-per-addr", EnvVars: env("MAX_CONNS_PER_ADDR"), Value: 256, Destination: &c.maxPerAddr, Usage: "most connections of one client address (by default not for this host itself)"},
 			&cli.DurationFlag{Name: "head-timeout", EnvVars: env("HEAD_TIMEOUT"), Value: 10 * time.Second, Destination: &c.headTimeout, Usage: "time that the head of a request may take"},
 			&cli.DurationFlag{Name: "idle-timeout", EnvVars: env("IDLE_TIMEOUT"), Value: time.Minute, Destination: &c.idleTimeout, Usage: "time that a connection may be silent between requests"},
-			&cli.Int64Flag{Name: "min-rate", EnvVars: env("MIN_RATE"), Value: 240, Destination: &c.minRate, Usage: "slowest sending and reading that is put up with, octets a second"},
+			&cli.Int64Flag{Name: "min-rate", EnvVars: env("MIN_RATE"), Value: 240, Destination: &c.minRate, Usage: "slowest sending and reading that is put up with, bytes a second"},
 			&cli.StringFlag{Name: "access-log", EnvVars: env("ACCESS_LOG"), Value: "-", Destination: &c.accessLog, Usage: "`FILE` for a line per request; - is standard output, off is none; SIGHUP reopens it"},
 			&cli.StringFlag{Name: "access-format", EnvVars: env("ACCESS_FORMAT"), Value: "combined", Destination: &c.accessFormat, Usage: "form of those lines: " + accesslog.Formats},
 			&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Destination: &c.logLevel, Usage: "what is logged on standard error: " + logging.Levels},
@@ -422,7 +422,7 @@ func onHangup(lines *accesslog.Log, report func(error)) (stop func()) {
 	}
 }
 
-// parseSize reads a number of octets: 500, 64KiB, 10MiB, 1GiB; K, M and G alone
+// parseSize reads a number of bytes: 500, 64KiB, 10MiB, 1GiB; K, M and G alone
 // mean the same.
 func parseSize(s string) (int64, error) {
 	digits := strings.TrimRight(s, "KMGTkmgtiBb ")

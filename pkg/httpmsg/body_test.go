@@ -120,9 +120,9 @@ func TestRefusedBodies(t *testing.T) {
 		{"extension without a semicolon", Chunked, "5 a\r\nhello\r\n0\r\n\r\n", BodyLimits{}, 400},
 		{"size line without end", Chunked, "5;" + strings.Repeat("a", 10_000), BodyLimits{}, 400},
 		{
-			"extensions too large together", Chunked,
+			"extensions too large for the data", Chunked,
 			strings.Repeat("1;"+strings.Repeat("a", 99)+"\r\nx\r\n", 20) + "0\r\n\r\n",
-			BodyLimits{Extensions: 1000},
+			BodyLimits{Overhead: 1000},
 			400,
 		},
 	} {
@@ -134,7 +134,7 @@ func TestRefusedBodies(t *testing.T) {
 					t.Errorf("status %d (%v), want %d", status(err), err, tt.want)
 				}
 				if tt.limits.Size > 0 && int64(len(got)) > tt.limits.Size {
-					t.Errorf("%d octets came through a limit of %d", len(got), tt.limits.Size)
+					t.Errorf("%d bytes came through a limit of %d", len(got), tt.limits.Size)
 				}
 				if body.Done() {
 					t.Error("the body calls itself done")
@@ -143,6 +143,20 @@ func TestRefusedBodies(t *testing.T) {
 					t.Errorf("second error %v, first %v", again, err)
 				}
 			})
+		}
+	}
+}
+
+// TestSignedChunks: a signature on each chunk is no attack, however many there
+// are; the same for chunks of one byte.
+func TestSignedChunks(t *testing.T) {
+	for name, chunk := range map[string]string{
+		"signed": "40;signature=" + strings.Repeat("f", 64) + "\r\n" + strings.Repeat("x", 0x40) + "\r\n",
+		"tiny":   "1\r\nx\r\n",
+	} {
+		got, err := io.Copy(io.Discard, NewBody(source(strings.Repeat(chunk, 10_000)+"0\r\n\r\n", false), Chunked, BodyLimits{}))
+		if err != nil || got < 10_000 {
+			t.Errorf("%s: %d bytes, %v", name, got, err)
 		}
 	}
 }

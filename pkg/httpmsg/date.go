@@ -12,7 +12,7 @@ const (
 	rfc850Layout = "Monday, 02-Jan-06 15:04:05 GMT"
 )
 
-// AppendDate appends t as an HTTP-date, always 29 octets.
+// AppendDate appends t as an HTTP-date, always 29 bytes.
 func AppendDate(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, dateLayout)
 }

@@ -150,9 +150,6 @@ func (f *Fields) DeleteFunc(del func(Field) bool) {
 	*f = kept
 }
 
-// Clone returns a copy that shares no memory but the strings.
-func (f Fields) Clone() Fields { return append(Fields(nil), f...) }
-
 // TrimOWS removes optional white space, spaces and tabs, from both ends
 // (RFC 9110, section 5.6.3).
 func TrimOWS(s string) string {
@@ -198,7 +195,7 @@ func Weight(params string) int {
 // IsToken reports whether s is a token (RFC 9110, section 5.6.2).
 func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if class[s[i]]&tokenOctet == 0 {
+		if class[s[i]]&tokenByte == 0 {
 			return false
 		}
 	}
@@ -209,20 +206,20 @@ func IsToken(s string) bool {
 // other control character but the tab.
 func IsValue(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if class[s[i]]&valueOctet == 0 {
+		if class[s[i]]&valueByte == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// Octet classes of RFC 9110 (token, field value), RFC 9112 (request target) and
+// Byte classes of RFC 9110 (token, field value), RFC 9112 (request target) and
 // RFC 3986 (host).
 const (
-	tokenOctet = 1 << iota
-	valueOctet
-	targetOctet
-	hostOctet
+	tokenByte = 1 << iota
+	valueByte
+	targetByte
+	hostByte
 )
 
 var class = func() (t [256]uint8) {
@@ -232,14 +229,14 @@ var class = func() (t [256]uint8) {
 			t[set[i]] |= c
 		}
 	}
-	mark(alnum+"!#$%&'*+-.^_`|~", tokenOctet)
-	mark(alnum+"-._~%!$&'()*+,;=", hostOctet)
-	mark("\t ", valueOctet)
+	mark(alnum+"!#$%&'*+-.^_`|~", tokenByte)
+	mark(alnum+"-._~%!$&'()*+,;=", hostByte)
+	mark("\t ", valueByte)
 	for c := 0x21; c <= 0xff; c++ {
 		if c != 0x7f {
-			t[c] |= valueOctet
+			t[c] |= valueByte
 			if c != '#' {
-				t[c] |= targetOctet
+				t[c] |= targetByte
 			}
 		}
 	}

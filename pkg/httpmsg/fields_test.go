@@ -13,7 +13,7 @@ func TestFields(t *testing.T) {
 	if f.Get("a") != "1" || f.Get("C") != "" || !f.Has("b") || f.Has("C") || f.Count("A") != 2 {
 		t.Errorf("look-ups in %v are wrong", f)
 	}
-	clone := f.Clone()
+	clone := slices.Clone(f)
 	f.Set("A", "4")
 	f.Add("C", "5")
 	f.Set("D", "6")

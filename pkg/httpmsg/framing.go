@@ -6,7 +6,7 @@ import (
 )
 
 // Framing tells where a message's body ends (RFC 9112, section 6.3): zero or
-// more is its length in octets, the other values are Chunked and UntilClose.
+// more is its length in bytes, the other values are Chunked and UntilClose.
 type Framing int64
 
 // The framings that are not a length.
@@ -79,7 +79,7 @@ func contentLength(f Fields) (Framing, error) {
 		for member := range strings.SplitSeq(value, ",") {
 			n, ok := parseDigits(TrimOWS(member))
 			if !ok {
-				return 0, bad("9112, 6.3", "the Content-Length is not a number of octets")
+				return 0, bad("9112, 6.3", "the Content-Length is not a number of bytes")
 			}
 			if length >= 0 && n != length {
 				return 0, bad("9112, 6.3", "there are two different Content-Lengths")
@@ -101,41 +101,41 @@ func parseDigits(s string) (Framing, bool) {
 	return n, s != ""
 }
 
-// Framing returns the framing of the body of r, the response to a request with
-// that method (RFC 9112, section 6.3). A transfer coding other than plain
-// chunked is left in the body, which then ends with the connection. An
-// ambiguous response is an *Error with status 502.
-func (r *Response) Framing(method string) (Framing, error) {
+// responseFraming finds the framing of the response to a request with that
+// method (RFC 9112, section 6.3). A transfer coding other than plain chunked is
+// left in the body, which then ends with the connection. A response about which
+// two readers could disagree is refused.
+func responseFraming(r *Response, method string) (Framing, error) {
 	if method == "HEAD" || r.Status < 200 || r.Status == 204 || r.Status == 304 ||
 		method == "CONNECT" && r.Status < 300 {
 		return 0, nil
 	}
 	length, err := contentLength(r.Fields)
 	if err != nil {
-		return 0, badGateway(err)
+		return 0, err
 	}
-	if r.Fields.Has("Transfer-Encoding") {
-		if length >= 0 {
-			return 0, badGateway(bad("9112, 6.3", "there are both Transfer-Encoding and Content-Length"))
+	if !r.Fields.Has("Transfer-Encoding") {
+		if length < 0 {
+			return UntilClose, nil
 		}
-		if r.Minor == 0 {
-			return 0, badGateway(bad("9112, 6.1", "there is a Transfer-Encoding in HTTP/1.0"))
-		}
-		codings, last := 0, ""
-		for coding := range r.Fields.List("Transfer-Encoding") {
-			codings++
-			last = coding
-		}
-		if codings == 1 && equalFold(last, "chunked") {
-			return Chunked, nil
-		}
-		if equalFold(last, "chunked") {
-			return 0, badGateway(bad("9112, 6.1", "the transfer codings under chunked are not understood"))
-		}
-		return UntilClose, nil
-	}
-	if length >= 0 {
 		return length, nil
 	}
-	return UntilClose, nil
+	if length >= 0 {
+		return 0, bad("9112, 6.3", "there are both Transfer-Encoding and Content-Length")
+	}
+	if r.Minor == 0 {
+		return 0, bad("9112, 6.1", "there is a Transfer-Encoding in HTTP/1.0")
+	}
+	codings, last := 0, ""
+	for coding := range r.Fields.List("Transfer-Encoding") {
+		codings++
+		last = coding
+	}
+	switch {
+	case !equalFold(last, "chunked"):
+		return UntilClose, nil
+	case codings > 1:
+		return 0, bad("9112, 6.1", "the transfer codings under chunked are not understood")
+	}
+	return Chunked, nil
 }

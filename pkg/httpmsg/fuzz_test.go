@@ -56,17 +56,17 @@ func FuzzResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, method string) {
 		var resp, again Response
-		if err := resp.Read(source(string(text), false), Limits{}); err != nil {
+		if err := resp.Read(source(string(text), false), method, Limits{}); err != nil {
 			return
 		}
-		if framing, err := resp.Framing(method); err == nil && framing < UntilClose {
-			t.Errorf("framing %d", framing)
+		if resp.Framing < UntilClose {
+			t.Errorf("framing %d", resp.Framing)
 		}
 		head, err := AppendResponse(nil, &resp)
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		if err := again.Read(source(string(head), true), Limits{}); err != nil {
+		if err := again.Read(source(string(head), true), method, Limits{}); err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%q", err, head)
 		}
 		if diff := cmp.Diff(resp, again); diff != "" {
@@ -98,21 +98,19 @@ func FuzzBody(f *testing.F) {
 		slow := NewBody(source(string(text), true), Framing(framing), limits)
 		slowGot, slowErr := io.ReadAll(slow)
 		if !bytes.Equal(got, slowGot) && err == nil || status(err) != status(slowErr) || (err == nil) != (slowErr == nil) {
-			t.Fatalf("at once %q, %v; octet by octet %q, %v", got, err, slowGot, slowErr)
+			t.Fatalf("at once %q, %v; byte by byte %q, %v", got, err, slowGot, slowErr)
 		}
 		if len(got) > limit {
-			t.Fatalf("%d octets came through the limit", len(got))
+			t.Fatalf("%d bytes came through the limit", len(got))
 		}
 		if err != nil {
 			return
 		}
-		var out bytes.Buffer
-		w := ChunkWriter{W: &out, Trailers: body.Trailers}
-		_, _ = w.Write(got)
-		if err := w.Close(); err != nil {
+		out, err := AppendLastChunk(AppendChunk(nil, got), body.Trailers)
+		if err != nil {
 			t.Fatalf("trailers that were read cannot be written: %v", err)
 		}
-		back := NewBody(bufio.NewReader(&out), Chunked, BodyLimits{Trailers: 1 << 20})
+		back := NewBody(bufio.NewReader(bytes.NewReader(out)), Chunked, BodyLimits{Trailers: 1 << 20})
 		gotBack, err := io.ReadAll(back)
 		if err != nil || !bytes.Equal(got, gotBack) {
 			t.Fatalf("came back as %q, %v", gotBack, err)
@@ -143,7 +141,7 @@ func TestEndlessPeersTakeNoMemory(t *testing.T) {
 			t.Errorf("%q without end: %v", tt.piece, err)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
-			t.Errorf("%q without end took %d octets of memory", tt.piece, used)
+			t.Errorf("%q without end took %d bytes of memory", tt.piece, used)
 		}
 	}
 }

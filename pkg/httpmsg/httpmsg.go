@@ -1,9 +1,6 @@
 // Package httpmsg reads and writes HTTP/1.1 messages (RFC 9112) on anything
 // that reads and writes bytes.
-//
-//	var req httpmsg.Request
-//	err := req.Read(bufio.NewReader(conn), httpmsg.Limits{})
-//	body := httpmsg.NewBody(src, req.Framing, httpmsg.BodyLimits{Size: 1 << 20})
+// The examples show how to read a request, a response and a body.
 //
 // Reading is strict. A message that two readers could understand differently
 // (a bare LF, a folded line, two lengths) is refused with an *Error that says
@@ -18,7 +15,7 @@ package httpmsg
 // Request is the head of a request (RFC 9112, section 3). Its strings are
 // slices of one copy of the head and stay valid after the next read.
 type Request struct {
-	// Method and Target as received; Target is checked for octets that no
+	// Method and Target as received; Target is checked for bytes that no
 	// form of request target may hold, ParseTarget takes it apart.
 	Method, Target string
 	// Minor is the digit after "HTTP/1.": 0, or 1 for 1.1 and anything later.
@@ -35,6 +32,8 @@ type Response struct {
 	Status int // 100 to 999
 	Reason string
 	Fields Fields
+	// Framing as in Request; it depends on the method of the request, too.
+	Framing Framing
 }
 
 // Persistent reports whether the sender of r wants the connection to stay open

@@ -24,8 +24,8 @@ func (r *Request) parseLine(line string) error {
 		return bad("9112, 3.2", "the request target is empty")
 	}
 	for i := 0; i < len(target); i++ {
-		if class[target[i]]&targetOctet == 0 {
-			return bad("9112, 3.2", "the request target has an octet 0x%02x", target[i])
+		if class[target[i]]&targetByte == 0 {
+			return bad("9112, 3.2", "the request target has a byte 0x%02x", target[i])
 		}
 	}
 	r.Method, r.Target, r.Minor = method, target, minor

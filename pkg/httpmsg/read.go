@@ -10,7 +10,7 @@ import (
 
 // Source is what messages are read from: a *bufio.Reader, or something like it.
 // Peek past the size of its buffer and ReadSlice of a longer line answer
-// bufio.ErrBufferFull. A buffer of at least 256 octets is needed.
+// bufio.ErrBufferFull. A buffer of at least 256 bytes is needed.
 type Source interface {
 	io.Reader
 	Peek(n int) ([]byte, error)
@@ -21,8 +21,8 @@ type Source interface {
 
 // Limits bound a head. Zero means the default.
 type Limits struct {
-	Target int // octets of the request target; default 8,192 (RFC 9112 wants 8,000)
-	Fields int // octets of all field lines together; default 65,536
+	Target int // bytes of the request target; default 8,192 (RFC 9112 wants 8,000)
+	Fields int // bytes of all field lines together; default 65,536
 	Count  int // field lines; default 200
 }
 
@@ -48,8 +48,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Read reads the head of a request from src and leaves src at the first octet
-// of the body. It returns io.EOF when src ends before the first octet,
+// Read reads the head of a request from src and leaves src at the first byte
+// of the body. It returns io.EOF when src ends before the first byte,
 // io.ErrUnexpectedEOF when it ends within the head, an *Error when the request
 // must be refused, and src's own error otherwise. Whatever r held is gone; the
 // memory of r.Fields is used again.
@@ -83,10 +83,10 @@ func (r *Request) Read(src Source, limits Limits) error {
 	return checkHost(r.Minor, r.Fields)
 }
 
-// Read reads the head of a response from src and leaves src at the first octet
-// of the body. Its errors are those of Request.Read, with 502 in each *Error.
-// Interim (1xx) responses are returned like any other.
-func (r *Response) Read(src Source, limits Limits) error {
+// Read reads the head of the response to a request with that method from src and
+// leaves src at the first byte of the body. Its errors are those of Request.Read,
+// with 502 in each *Error. Interim (1xx) responses are returned like any other.
+func (r *Response) Read(src Source, method string, limits Limits) error {
 	fields := r.Fields[:0]
 	*r = Response{Fields: fields}
 	head, err := readHead(src, limits.withDefaults())
@@ -97,7 +97,10 @@ func (r *Response) Read(src Source, limits Limits) error {
 	if err = r.parseLine(line); err != nil {
 		return badGateway(err)
 	}
-	r.Fields, err = parseFields(fields, rest)
+	if r.Fields, err = parseFields(fields, rest); err != nil {
+		return badGateway(err)
+	}
+	r.Framing, err = responseFraming(r, method)
 	return badGateway(err)
 }
 
@@ -186,7 +189,7 @@ func readLongHead(src Source, limits Limits) (string, error) {
 // is still arriving.
 type headScanner struct {
 	limits Limits
-	off    int // octets of buf that are whole lines
+	off    int // bytes of buf that are whole lines
 	start  int // length of the start line
 	lines  int
 }
@@ -219,7 +222,7 @@ func (s *headScanner) next(buf []byte) (done bool, err error) {
 	}
 }
 
-// check refuses a head of which n octets have arrived, the last of them in the
+// check refuses a head of which n bytes have arrived, the last of them in the
 // line after s.lines whole ones, if it is over a limit.
 func (s *headScanner) check(n int) error {
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// source makes a Source of text that arrives in one piece, or octet by octet.
+// source makes a Source of text that arrives in one piece, or byte by byte.
 func source(text string, slowly bool) *bufio.Reader {
 	var r io.Reader = strings.NewReader(text)
 	if slowly {
@@ -28,11 +28,11 @@ func readRequest(t *testing.T, text string, limits Limits) (*Request, error) {
 	fastErr := fast.Read(bufio.NewReaderSize(strings.NewReader(text), 128<<10), limits)
 	slowErr := slow.Read(source(text, true), limits)
 	if fmt.Sprint(fastErr) != fmt.Sprint(slowErr) {
-		t.Errorf("at once: %v; octet by octet: %v", fastErr, slowErr)
+		t.Errorf("at once: %v; byte by byte: %v", fastErr, slowErr)
 	}
 	if fastErr == nil {
 		if diff := cmp.Diff(fast, slow); diff != "" {
-			t.Errorf("at once and octet by octet differ:\n%s", diff)
+			t.Errorf("at once and byte by byte differ:\n%s", diff)
 		}
 	}
 	return &fast, fastErr
@@ -78,7 +78,7 @@ func TestGoodRequests(t *testing.T) {
 			Request{Method: "GET", Target: "/", Minor: 1, Fields: Fields{{"Host", "a"}}},
 		},
 		{
-			"octets above 127 in values", "GET / HTTP/1.1\r\nHost: a\r\nA: \xe9\r\n\r\n",
+			"bytes above 127 in values", "GET / HTTP/1.1\r\nHost: a\r\nA: \xe9\r\n\r\n",
 			Request{Method: "GET", Target: "/", Minor: 1, Fields: Fields{{"Host", "a"}, {"A", "\xe9"}}},
 		},
 		{
@@ -256,7 +256,7 @@ func TestLimits(t *testing.T) {
 		limits     Limits
 		want       int
 	}{
-		{"target of 8,000 octets", "GET /" + strings.Repeat("a", 7999) + " HTTP/1.1\r\n" + host + "\r\n", Limits{}, 0},
+		{"target of 8,000 bytes", "GET /" + strings.Repeat("a", 7999) + " HTTP/1.1\r\n" + host + "\r\n", Limits{}, 0},
 		{"target at the limit", "GET /" + strings.Repeat("a", 8191) + " HTTP/1.1\r\n" + host + "\r\n", Limits{}, 0},
 		{"target over the limit", "GET /" + strings.Repeat("a", 8192) + " HTTP/1.1\r\n" + host + "\r\n", Limits{}, 414},
 		{"target without end", "GET /" + strings.Repeat("a", 100_000), Limits{}, 414},

@@ -14,11 +14,11 @@ func TestReadResponse(t *testing.T) {
 		want       Response
 		status     int // of the error, 0 for none
 	}{
-		{"usual", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", Response{1, 200, "OK", Fields{{"A", "b"}}}, 0},
-		{"reason of several words", "HTTP/1.0 404 Not Found\r\n\r\n", Response{Minor: 0, Status: 404, Reason: "Not Found"}, 0},
-		{"empty reason", "HTTP/1.1 200 \r\n\r\n", Response{Minor: 1, Status: 200, Reason: ""}, 0},
-		{"no reason", "HTTP/1.1 200\r\n\r\n", Response{Minor: 1, Status: 200, Reason: ""}, 0},
-		{"interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", Response{1, 103, "Early Hints", Fields{{"Link", "</a>"}}}, 0},
+		{"usual", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", Response{Minor: 1, Status: 200, Reason: "OK", Fields: Fields{{"A", "b"}}, Framing: UntilClose}, 0},
+		{"reason of several words", "HTTP/1.0 404 Not Found\r\n\r\n", Response{Minor: 0, Status: 404, Reason: "Not Found", Framing: UntilClose}, 0},
+		{"empty reason", "HTTP/1.1 200 \r\n\r\n", Response{Minor: 1, Status: 200, Framing: UntilClose}, 0},
+		{"no reason", "HTTP/1.1 200\r\n\r\n", Response{Minor: 1, Status: 200, Framing: UntilClose}, 0},
+		{"interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", Response{Minor: 1, Status: 103, Reason: "Early Hints", Fields: Fields{{"Link", "</a>"}}}, 0},
 		{"space before the status line", " HTTP/1.1 200 OK\r\n\r\n", Response{}, 502},
 		{"two digits", "HTTP/1.1 20 OK\r\n\r\n", Response{}, 502},
 		{"four digits", "HTTP/1.1 2000 OK\r\n\r\n", Response{}, 502},
@@ -34,7 +34,7 @@ func TestReadResponse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got Response
-			err := got.Read(source(tt.text, false), Limits{})
+			err := got.Read(source(tt.text, false), "GET", Limits{})
 			if status(err) != tt.status {
 				t.Fatalf("error %v, want status %d", err, tt.status)
 			}
@@ -74,11 +74,8 @@ func TestResponseFraming(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var resp Response
-			if err := resp.Read(bufio.NewReader(strings.NewReader(tt.head)), Limits{}); err != nil {
-				t.Fatal(err)
-			}
-			got, err := resp.Framing(tt.method)
-			if got != tt.want || status(err) != tt.status {
+			err := resp.Read(bufio.NewReader(strings.NewReader(tt.head)), tt.method, Limits{})
+			if got := resp.Framing; got != tt.want || status(err) != tt.status {
 				t.Errorf("framing %d, error %v; want %d, status %d", got, err, tt.want, tt.status)
 			}
 		})

@@ -104,7 +104,7 @@ func IsHost(s string) bool {
 		return err == nil && addr.Is6() && addr.Zone() == ""
 	}
 	for i := 0; i < len(host); i++ {
-		if class[host[i]]&hostOctet == 0 {
+		if class[host[i]]&hostByte == 0 {
 			return false
 		}
 		if host[i] == '%' && (i+2 >= len(host) || !isHex(host[i+1]) || !isHex(host[i+2])) {

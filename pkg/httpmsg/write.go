@@ -3,14 +3,13 @@ package httpmsg
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 )
 
 // ErrUnsafe is what every function that writes a head returns, wrapped with the
 // place, for a part that would break the head apart: a CR, LF, NUL or other
 // control character in a value, a name or method that is not a token.
-var ErrUnsafe = errors.New("unsafe octet in a message head")
+var ErrUnsafe = errors.New("unsafe byte in a message head")
 
 // AppendRequest appends the head of r, with the empty line that ends it, to
 // dst. On an error it returns dst unchanged.
@@ -19,7 +18,7 @@ func AppendRequest(dst []byte, r *Request) ([]byte, error) {
 		return dst, fmt.Errorf("%w: method", ErrUnsafe)
 	}
 	for i := 0; i < len(r.Target); i++ {
-		if class[r.Target[i]]&targetOctet == 0 {
+		if class[r.Target[i]]&targetByte == 0 {
 			return dst, fmt.Errorf("%w: target", ErrUnsafe)
 		}
 	}
@@ -94,33 +93,4 @@ func AppendChunk(dst, data []byte) []byte {
 // error it returns dst unchanged.
 func AppendLastChunk(dst []byte, trailers Fields) ([]byte, error) {
 	return appendEnd(dst, append(dst, "0\r\n"...), trailers)
-}
-
-// ChunkWriter writes each Write to W as one chunk, in one call of W.Write.
-type ChunkWriter struct {
-	W        io.Writer
-	Trailers Fields // sent by Close
-
-	buf []byte
-}
-
-// Write implements io.Writer.
-func (c *ChunkWriter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	c.buf = AppendChunk(c.buf[:0], p)
-	if _, err := c.W.Write(c.buf); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// Close ends the body with the last chunk and the trailers; it does not close W.
-func (c *ChunkWriter) Close() error {
-	last, err := AppendLastChunk(nil, c.Trailers)
-	if err == nil {
-		_, err = c.W.Write(last)
-	}
-	return err
 }

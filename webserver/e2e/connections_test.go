@@ -68,7 +68,7 @@ func pipelineRoot(t *testing.T) string {
 }
 
 // TestPipelining: answers come in the order of the requests (section 9.3.2 of
-// RFC 9112), in one write, one octet a write and through TLS.
+// RFC 9112), in one write, one byte a write and through TLS.
 func TestPipelining(t *testing.T) {
 	t.Parallel()
 	plainAndTLS(t, func(t *testing.T, s *server) {
@@ -80,7 +80,7 @@ func TestPipelining(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		t.Run("one octet a write", func(t *testing.T) {
+		t.Run("one byte a write", func(t *testing.T) {
 			c := s.dial(t)
 			go func() {
 				for _, b := range []byte(pipelineWire()) {
@@ -107,10 +107,10 @@ func TestPipelining(t *testing.T) {
 	}, "--root", pipelineRoot(t))
 }
 
-// TestSplitAtEveryOctet cuts the pipeline in two at each place. The second
+// TestSplitAtEveryByte cuts the pipeline in two at each place. The second
 // part goes out only when the server has taken in the first: on a unix socket
 // the kernel tells how much the peer has not yet read.
-func TestSplitAtEveryOctet(t *testing.T) {
+func TestSplitAtEveryByte(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, "--root", pipelineRoot(t), "--addr", "unix:"+filepath.Join(dir, "web.sock"))
@@ -419,7 +419,7 @@ func TestSlowReader(t *testing.T) {
 	s.stdout.await(t, "the server to give up", func(text string) bool { return strings.Contains(text, "/large.bin") })
 	n, err := io.Copy(io.Discard, c.r)
 	if n >= 64<<20 {
-		t.Errorf("%d octets and %v: nothing was given up", n, err)
+		t.Errorf("%d bytes and %v: nothing was given up", n, err)
 	}
 	s.alive(t)
 }

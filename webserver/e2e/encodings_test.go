@@ -200,7 +200,7 @@ func TestGzipOnTheFly(t *testing.T) {
 	plain := s.get(t, "/page.html")
 	zipped := s.get(t, "/page.html", "Accept-Encoding: gzip")
 	if zipped.field("Content-Encoding") != "gzip" || len(zipped.body) >= len(text)/4 {
-		t.Fatalf("Content-Encoding %q, %d octets of %d", zipped.field("Content-Encoding"), len(zipped.body), len(text))
+		t.Fatalf("Content-Encoding %q, %d bytes of %d", zipped.field("Content-Encoding"), len(zipped.body), len(text))
 	}
 	if got := gunzip(t, zipped.body); got != text || string(plain.body) != text {
 		t.Error("the bodies differ from the file")
@@ -216,10 +216,10 @@ func TestGzipOnTheFly(t *testing.T) {
 	if plain.field("ETag") == zipped.field("ETag") {
 		t.Errorf("both have ETag %s", plain.field("ETag"))
 	}
-	// A strong tag promises the same octets again.
+	// A strong tag promises the same bytes again.
 	again := s.get(t, "/page.html", "Accept-Encoding: gzip")
 	if again.field("ETag") == zipped.field("ETag") && !bytes.Equal(again.body, zipped.body) {
-		t.Error("other octets under the same strong ETag")
+		t.Error("other bytes under the same strong ETag")
 	}
 	if r := s.get(t, "/page.html", "Accept-Encoding: gzip", "If-None-Match: "+zipped.field("ETag")); r.StatusCode != 304 {
 		t.Errorf("If-None-Match of the gzip copy: %s, want 304", r.Status)
@@ -236,7 +236,7 @@ func TestGzipOnTheFly(t *testing.T) {
 		}
 	}
 	if r := s.get(t, "/empty.html", "Accept-Encoding: gzip"); r.StatusCode != 200 || r.field("Content-Encoding") == "" && len(r.body) > 0 {
-		t.Errorf("an empty page: %s, %d octets", r.Status, len(r.body))
+		t.Errorf("an empty page: %s, %d bytes", r.Status, len(r.body))
 	}
 	// Error pages too say what they vary by, or do not vary.
 	if r := s.get(t, "/missing", "Accept-Encoding: gzip"); r.field("Content-Encoding") == "gzip" && !strings.Contains(gunzip(t, r.body), "<") {

@@ -167,7 +167,7 @@ func TestCurl(t *testing.T) {
 		t.Errorf("--path-as-is: %s", got)
 	}
 	if got := curl(t, "-r", "1000-1999", s.url("/data.bin")); got != whole[1000:2000] {
-		t.Errorf("range: %d octets", len(got))
+		t.Errorf("range: %d bytes", len(got))
 	}
 	if got := curl(t, "-r", "0-9,1000000-1000009", s.url("/data.bin")); !strings.Contains(got, whole[1000000:1000010]) {
 		t.Errorf("two ranges: %q", got)
@@ -182,7 +182,7 @@ func TestCurl(t *testing.T) {
 		t.Error("resuming a whole download spoils it")
 	}
 	if got := curl(t, "--compressed", "-o", at("page"), "-w", "%{size_download}", s.url("/page.html")); read("page") != page || len(got) > 4 {
-		t.Errorf("--compressed: %s octets came", got)
+		t.Errorf("--compressed: %s bytes came", got)
 	}
 	curl(t, "-o", at("fresh"), "-R", s.url("/alive.txt"))
 	curl(t, "-o", at("fresh"), "-z", at("fresh"), "-w", "%{http_code}", s.url("/alive.txt"))

@@ -411,10 +411,10 @@ func TestSizeChangesWhileSending(t *testing.T) {
 			}
 			b, err := io.ReadAll(c.r)
 			if len(b) >= size {
-				t.Errorf("%d octets and %v, want a connection that closes early", len(b), err)
+				t.Errorf("%d bytes and %v, want a connection that closes early", len(b), err)
 			}
 			if want := noise(size); string(b) != string(want[:len(b)]) {
-				t.Error("octets that were never in the file: padded")
+				t.Error("bytes that were never in the file: padded")
 			}
 			s.alive(t)
 		})

@@ -42,7 +42,7 @@ func TestGet(t *testing.T) {
 	mux.HandleFunc("/broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	mux.HandleFunc("/short", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
-		fmt.Fprint(w, "not 100 octets")
+		fmt.Fprint(w, "not 100 bytes")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
@@ -122,7 +122,7 @@ func TestGet(t *testing.T) {
 		})
 	}
 	if b, err := os.ReadFile(out); err != nil || string(b) != large {
-		t.Errorf("-o: %d octets, %v", len(b), err)
+		t.Errorf("-o: %d bytes, %v", len(b), err)
 	}
 }
 

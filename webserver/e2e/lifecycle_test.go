@@ -343,7 +343,7 @@ func TestSignals(t *testing.T) {
 		s.signal(t, syscall.SIGTERM)
 		s.awaitClosed(t)
 		if n, err := io.Copy(io.Discard, c.r); n != 64<<20 || err != nil {
-			t.Errorf("%d octets, %v", n, err)
+			t.Errorf("%d bytes, %v", n, err)
 		}
 		if code := s.exit(t); code != 0 {
 			t.Errorf("exit code %d", code)

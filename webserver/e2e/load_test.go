@@ -198,13 +198,13 @@ func TestIdleConnections(t *testing.T) {
 		each = (s.rss(t) - before) / n
 		return each < 8<<10
 	})
-	t.Logf("%d octets of memory for each idle connection, %d KiB before", each, before>>10)
+	t.Logf("%d bytes of memory for each idle connection, %d KiB before", each, before>>10)
 	if !fits && !raceEnabled {
-		t.Errorf("%d octets of memory for each idle connection, want less than 8 KiB", each)
+		t.Errorf("%d bytes of memory for each idle connection, want less than 8 KiB", each)
 	}
 }
 
-// rss returns the resident memory of the server in octets.
+// rss returns the resident memory of the server in bytes.
 func (s *server) rss(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))

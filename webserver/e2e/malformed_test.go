@@ -368,7 +368,7 @@ func headTable() []malformed {
 		{name: "every tchar in a name", wire: get("!#$%&'*+-.^_`|~09azAZ: y"), want: "200", after: stays},
 		{name: "field twice", wire: get("X: y", "X: z"), want: "200", after: stays},
 		{name: "100 fields", wire: get(many(99, "X-%d: y")...), want: "200", after: stays},
-		{name: "fields of 60,000 octets", wire: get("X: "+strings.Repeat("y", 30_000), "Z: "+strings.Repeat("z", 29_900)), want: "200", after: stays},
+		{name: "fields of 60,000 bytes", wire: get("X: "+strings.Repeat("y", 30_000), "Z: "+strings.Repeat("z", 29_900)), want: "200", after: stays},
 		{name: "HTTP/1.2 is HTTP/1.1 to us", wire: line("GET /alive.txt HTTP/1.2"), want: "200|505", after: either},
 		{name: "Host in capitals with a port", wire: host("EXAMPLE.COM:8080"), want: "200", after: stays},
 		{name: "Host IPv4", wire: host("127.0.0.1:80"), want: "200", after: stays},
@@ -483,9 +483,9 @@ func TestErrorReplySurvives(t *testing.T) {
 					}
 					r, err := c.read("POST")
 					if err != nil {
-						t.Errorf("%.40q with %d octets: %v", head, size, err)
+						t.Errorf("%.40q with %d bytes: %v", head, size, err)
 					} else if !statuses(want, r.StatusCode) {
-						t.Errorf("%.40q with %d octets: status %d, want %s", head, size, r.StatusCode, want)
+						t.Errorf("%.40q with %d bytes: status %d, want %s", head, size, r.StatusCode, want)
 					}
 					c.Close()
 				}

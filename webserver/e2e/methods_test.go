@@ -95,7 +95,7 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 			t.Errorf("%s: GET %s, HEAD %s", test.target, get.Status, head.Status)
 		}
 		if len(head.body) > 0 {
-			t.Errorf("HEAD %s: a body of %d octets", test.target, len(head.body))
+			t.Errorf("HEAD %s: a body of %d bytes", test.target, len(head.body))
 		}
 		g, h := maps.Clone(get.Header), maps.Clone(head.Header)
 		delete(g, "Date")
@@ -116,7 +116,7 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 }
 
 // TestTypes: the media type follows the name's extension, with a charset for
-// text; unknown and missing extensions are octet streams.
+// text; unknown and missing extensions are byte streams.
 func TestTypes(t *testing.T) {
 	t.Parallel()
 	types := map[string]string{

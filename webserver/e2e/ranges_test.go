@@ -22,13 +22,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// span is a part of a representation, from the first octet to before end.
+// span is a part of a representation, from the first byte to before end.
 type span struct{ start, end int }
 
 // rangeSize is the size of the file that the ranges are of.
 const rangeSize = 10_000
 
-// noise returns octets that no two places share.
+// noise returns bytes that no two places share.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{1})
@@ -36,7 +36,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// parts reads the spans that a 206 carries and checks their octets against the
+// parts reads the spans that a 206 carries and checks their bytes against the
 // whole representation.
 func (r *reply) parts(t *testing.T, whole []byte) (spans []span) {
 	t.Helper()
@@ -47,10 +47,10 @@ func (r *reply) parts(t *testing.T, whole []byte) (spans []span) {
 			t.Fatalf("Content-Range %q: %v", contentRange, err)
 		}
 		if size != len(whole) || first < 0 || last < first || last >= size {
-			t.Fatalf("Content-Range %q of %d octets", contentRange, len(whole))
+			t.Fatalf("Content-Range %q of %d bytes", contentRange, len(whole))
 		}
 		if !bytes.Equal(b, whole[first:last+1]) {
-			t.Errorf("Content-Range %q: wrong octets (%d of them)", contentRange, len(b))
+			t.Errorf("Content-Range %q: wrong bytes (%d of them)", contentRange, len(b))
 		}
 		spans = append(spans, span{first, last + 1})
 	}
@@ -109,7 +109,7 @@ func TestRanges(t *testing.T) {
 	defer oracle.Close()
 	full := s.get(t, "/data.bin")
 	if full.StatusCode != 200 || !bytes.Equal(full.body, whole) {
-		t.Fatalf("the whole file: %s, %d octets", full.Status, len(full.body))
+		t.Fatalf("the whole file: %s, %d bytes", full.Status, len(full.body))
 	}
 	if full.field("Accept-Ranges") != "bytes" {
 		t.Errorf("Accept-Ranges %q, want bytes", full.field("Accept-Ranges"))
@@ -129,8 +129,8 @@ func TestRanges(t *testing.T) {
 		merged      bool   // the spans may come merged or in another order
 		apart       string // why Go's file server answers otherwise
 	}{
-		{name: "first octet", value: "bytes=0-0", want: "206", spans: []span{{0, 1}}},
-		{name: "last octet", value: "bytes=9999-9999", want: "206", spans: []span{{9999, 10000}}},
+		{name: "first byte", value: "bytes=0-0", want: "206", spans: []span{{0, 1}}},
+		{name: "last byte", value: "bytes=9999-9999", want: "206", spans: []span{{9999, 10000}}},
 		{name: "middle", value: "bytes=100-199", want: "206", spans: []span{{100, 200}}},
 		{name: "all", value: "bytes=0-9999", want: "206", spans: []span{{0, 10000}}},
 		{name: "open", value: "bytes=9000-", want: "206", spans: []span{{9000, 10000}}},
@@ -163,7 +163,7 @@ func TestRanges(t *testing.T) {
 		{name: "more than the file", value: "bytes=0-,0-,0-", want: "200|206", spans: []span{{0, 10000}}, merged: true},
 		{name: "1,000 times the same", value: repeat(1000, "0-", func(int) []any { return nil }), want: "200|206", spans: []span{{0, 10000}}, merged: true},
 		{name: "1,000 overlapping", value: repeat(1000, "%d-%d", func(i int) []any { return []any{i, i + 5000} }), want: "200|206", spans: []span{{0, 6000}}, merged: true},
-		{name: "1,000 single octets", value: repeat(1000, "%d-%d", func(i int) []any { return []any{i * 10, i * 10} }), want: "200|206", merged: true},
+		{name: "1,000 single bytes", value: repeat(1000, "%d-%d", func(i int) []any { return []any{i * 10, i * 10} }), want: "200|206", merged: true},
 
 		{name: "unknown unit", value: "lines=0-9", want: "200", apart: "Go answers 416"},
 		{name: "no unit", value: "0-9", want: "200", apart: "Go answers 416"},
@@ -199,7 +199,7 @@ func TestRanges(t *testing.T) {
 					t.Errorf("spans %v, want %v", got, want)
 				}
 				if n := len(r.body); n > 3*len(whole) {
-					t.Errorf("%d octets in answer to a file of %d", n, len(whole))
+					t.Errorf("%d bytes in answer to a file of %d", n, len(whole))
 				}
 				for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Vary"} {
 					if r.field(name) != full.field(name) {
@@ -212,7 +212,7 @@ func TestRanges(t *testing.T) {
 				}
 			case 200:
 				if !bytes.Equal(r.body, whole) || r.field("Content-Range") != "" {
-					t.Errorf("200 with Content-Range %q and %d octets", r.field("Content-Range"), len(r.body))
+					t.Errorf("200 with Content-Range %q and %d bytes", r.field("Content-Range"), len(r.body))
 				}
 			}
 			if test.apart != "" || test.merged || strings.Contains(test.want, "|") {
@@ -306,7 +306,7 @@ func TestRangesOfLargeFile(t *testing.T) {
 	for _, at := range marks[1:] {
 		r := s.get(t, "/large.bin", fmt.Sprintf("Range: bytes=%d-%d", at, at+int64(len(whole))-1))
 		if r.StatusCode != 206 || !bytes.Equal(r.body, whole) {
-			t.Errorf("range at %d: %s, %d octets", at, r.Status, len(r.body))
+			t.Errorf("range at %d: %s, %d bytes", at, r.Status, len(r.body))
 		}
 		if want := fmt.Sprintf("bytes %d-%d/%d", at, at+int64(len(whole))-1, int64(size)); r.field("Content-Range") != want {
 			t.Errorf("Content-Range %q, want %q", r.field("Content-Range"), want)

@@ -39,7 +39,7 @@ func TestSampleSite(t *testing.T) {
 			continue // the sample of a 404
 		}
 		if r.StatusCode != 200 || len(r.body) == 0 {
-			t.Errorf("%s: %s, %d octets", target, r.Status, len(r.body))
+			t.Errorf("%s: %s, %d bytes", target, r.Status, len(r.body))
 		}
 		if strings.HasPrefix(r.field("Content-Type"), "image/") {
 			images++
@@ -71,7 +71,7 @@ func TestSampleSite(t *testing.T) {
 		t.Errorf("HelloWorld.html again: %s, want 304", r.Status)
 	}
 	if r := s.get(t, "/image.png", "Range: bytes=0-7"); r.StatusCode != 206 || string(r.body) != "\x89PNG\r\n\x1a\n" {
-		t.Errorf("the first octets of image.png: %s %q", r.Status, r.body)
+		t.Errorf("the first bytes of image.png: %s %q", r.Status, r.body)
 	}
 	for _, target := range []string{"/www.go", "/text.go", "/../www.go", "/.", "/%2e%2e/"} {
 		if r := s.get(t, target); strings.Contains(string(r.body), "package www") {

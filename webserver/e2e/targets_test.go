@@ -328,7 +328,7 @@ func TestTargets(t *testing.T) {
 		{target: "?x", want: "400"},
 		{target: "", want: "400"},
 		{target: "%2falive.txt", want: "400"},
-		// Lengths: at least 8,000 octets are accepted.
+		// Lengths: at least 8,000 bytes are accepted.
 		{target: "/" + longName, want: "200", body: "long name"},
 		{target: "/" + longName + "x", want: "404"},
 		{target: "/" + strings.Repeat("a", 7_999), want: "404"},

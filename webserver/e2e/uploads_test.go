@@ -150,7 +150,7 @@ func TestUploadsConcurrently(t *testing.T) {
 	}
 	for i := range got {
 		if got[i] != text(i) {
-			t.Errorf("file %d: %d octets of %.3q", i, len(got[i]), got[i])
+			t.Errorf("file %d: %d bytes of %.3q", i, len(got[i]), got[i])
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestUploadSurvivesShutdown(t *testing.T) {
 		t.Errorf("the upload in flight: %v, %v", r, err)
 	}
 	if got := stored(t, dir); len(got) != 1 || len(got["late.txt"]) != 100_000 {
-		t.Errorf("%d files, late.txt of %d octets", len(got), len(got["late.txt"]))
+		t.Errorf("%d files, late.txt of %d bytes", len(got), len(got["late.txt"]))
 	}
 }
 

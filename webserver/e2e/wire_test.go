@@ -91,7 +91,7 @@ func (c *client) read(method string) (*reply, error) {
 	}
 	r := &reply{Response: resp, head: head}
 	if r.body, err = io.ReadAll(resp.Body); err != nil {
-		return r, fmt.Errorf("body of %d after %d octets: %w", resp.StatusCode, len(r.body), err)
+		return r, fmt.Errorf("body of %d after %d bytes: %w", resp.StatusCode, len(r.body), err)
 	}
 	if faults := r.faults(method); faults != nil {
 		return r, fmt.Errorf("bad response: %s in\n%s", strings.Join(faults, "; "), head)

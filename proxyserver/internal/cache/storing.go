@@ -68,20 +68,6 @@ func forbidden(p *policy) ruling {
 	return ruling{}
 }
 
-// hopByHop are the fields of a connection, never stored (RFC 9111, section
-// 3.1; RFC 9110, section 7.6.1).
-func hopByHop(name string) bool {
-	switch len(name) {
-	case 2, 7, 10, 16, 17, 18, 19, 25:
-		switch strings.ToLower(name) {
-		case "te", "trailer", "upgrade", "connection", "keep-alive", "proxy-connection", "transfer-encoding",
-			"proxy-authenticate", "proxy-authorization", "proxy-authentication-info":
-			return true
-		}
-	}
-	return false
-}
-
 // storedFields returns what is kept of a response's fields (RFC 9111, section
 // 3.1): not those of the connection, not those that no-cache or private name,
 // not the framing, which is the store's own, as is the place of a part.
@@ -94,7 +80,7 @@ func storedFields(f httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
 	named = append(named, p.privateFields...)
 	kept := make(httpmsg.Fields, 0, len(f))
 	for _, field := range f {
-		if hopByHop(field.Name) || strings.EqualFold(field.Name, "Content-Length") ||
+		if httpmsg.IsHopByHop(field.Name) || strings.EqualFold(field.Name, "Content-Length") ||
 			partial && strings.EqualFold(field.Name, "Content-Range") ||
 			len(named) > 0 && slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, field.Name) }) {
 			continue

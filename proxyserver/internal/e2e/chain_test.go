@@ -122,7 +122,7 @@ func answerScripted(conn net.Conn, r *bufio.Reader, script *cachetest.Origin) (a
 	if reply.Refuse {
 		return false
 	}
-	resp := httpmsg.Response{Minor: 1, Status: reply.Status, Reason: "Reason", Fields: reply.Fields.Clone()}
+	resp := httpmsg.Response{Minor: 1, Status: reply.Status, Reason: "Reason", Fields: slices.Clone(reply.Fields)}
 	none := head.Method == "HEAD" || reply.Status == 304 || reply.Status == 204
 	switch {
 	case none:
@@ -210,7 +210,7 @@ func ask(t *testing.T, addr, prefix string, r cachetest.Request) cachetest.Answe
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	req := httpmsg.Request{Method: r.Method, Target: prefix + r.Path, Minor: 1, Fields: r.Fields.Clone()}
+	req := httpmsg.Request{Method: r.Method, Target: prefix + r.Path, Minor: 1, Fields: slices.Clone(r.Fields)}
 	req.Fields.Add("Host", "localhost")
 	if r.Content != "" {
 		req.Fields.Add("Content-Length", strconv.Itoa(len(r.Content)))
@@ -224,16 +224,12 @@ func ask(t *testing.T, addr, prefix string, r cachetest.Request) cachetest.Answe
 	}
 	src := bufio.NewReader(conn)
 	var resp httpmsg.Response
-	if err = resp.Read(src, httpmsg.Limits{}); err != nil {
+	if err = resp.Read(src, r.Method, httpmsg.Limits{}); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return cachetest.Answer{Broken: true}
 		}
 		t.Fatalf("read the answer: %v", err)
 	}
-	framing, err := resp.Framing(r.Method)
-	if err != nil {
-		t.Fatalf("read the answer: %v", err)
-	}
-	content, err := io.ReadAll(httpmsg.NewBody(src, framing, httpmsg.BodyLimits{}))
+	content, err := io.ReadAll(httpmsg.NewBody(src, resp.Framing, httpmsg.BodyLimits{}))
 	return cachetest.Answer{Status: resp.Status, Fields: resp.Fields, Content: string(content), Broken: err != nil}
 }

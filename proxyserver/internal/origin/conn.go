@@ -138,7 +138,7 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 		}
 		resp := &c.resp
 		resp.Fields = make(httpmsg.Fields, 0, 16)
-		if err := resp.Read(c, c.transport.opts.Limits); err != nil {
+		if err := resp.Read(c, req.Method, c.transport.opts.Limits); err != nil {
 			return nil, c.headError(err)
 		}
 		if req.Trace != nil {
@@ -151,7 +151,7 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 			return c.upgraded(req)
 		case resp.Status < 200:
 			if req.Interim != nil {
-				stripHop(&resp.Fields)
+				resp.Fields.RemoveHopByHop()
 				resp.Fields.Del("Content-Length") // RFC 9110, 8.6: not in a 1xx
 				req.Interim(resp)
 			}
@@ -165,10 +165,7 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 
 func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, error) {
 	resp := &c.resp
-	framing, err := resp.Framing(req.Method)
-	if err != nil {
-		return nil, c.headError(err)
-	}
+	framing := resp.Framing
 	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme != "https" {
 		return nil, &exchange.Error{
 			Status: 502, Type: "proxy_configuration_error", Step: "asking the parent proxy",
@@ -204,7 +201,7 @@ func (c *conn) clean(framing httpmsg.Framing) {
 	if framing == httpmsg.Chunked {
 		trailer = resp.Fields.Get("Trailer")
 	}
-	stripHop(&resp.Fields)
+	resp.Fields.RemoveHopByHop()
 	cleanLength(&resp.Fields)
 	if trailer != "" {
 		resp.Fields.Add("Trailer", trailer)
@@ -244,7 +241,7 @@ func (c *conn) upgraded(req *exchange.Request) (*exchange.Response, error) {
 	}
 	resp := &c.resp
 	protocol := resp.Fields.Get("Upgrade")
-	stripHop(&resp.Fields)
+	resp.Fields.RemoveHopByHop()
 	resp.Fields.Add("Upgrade", protocol)
 	resp.Fields.Add("Via", c.transport.via[resp.Minor])
 	c.Timeout(0)

@@ -183,7 +183,7 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via 
 // readBare reads a head from conn and not one octet more.
 func readBare(conn net.Conn, resp *httpmsg.Response) error {
 	src := &bareSource{conn: conn}
-	return resp.Read(src, httpmsg.Limits{Fields: 8 << 10})
+	return resp.Read(src, "CONNECT", httpmsg.Limits{Fields: 8 << 10})
 }
 
 // bareSource is an httpmsg.Source that never reads ahead.

@@ -90,11 +90,7 @@ func Explain(ctx context.Context, addr, url string, w io.Writer) error {
 	defer cancel()
 	src := netio.NewConn(conn, netio.NewClock(clockCtx))
 	var resp httpmsg.Response
-	if err = resp.Read(src, httpmsg.Limits{}); err != nil {
-		return fmt.Errorf("read the proxy's answer: %w", err)
-	}
-	framing, err := resp.Framing("GET")
-	if err != nil {
+	if err = resp.Read(src, "GET", httpmsg.Limits{}); err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
 	}
 	if resp.Status != 200 || !strings.HasPrefix(resp.Fields.Get("Content-Type"), "text/plain") {
@@ -104,7 +100,7 @@ func Explain(ctx context.Context, addr, url string, w io.Writer) error {
 		}
 		return errors.New("the proxy answered " + fmt.Sprint(resp.Status) + ": " + reason)
 	}
-	if _, err = io.Copy(w, httpmsg.NewBody(src, framing, httpmsg.BodyLimits{})); err != nil {
+	if _, err = io.Copy(w, httpmsg.NewBody(src, resp.Framing, httpmsg.BodyLimits{})); err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
 	}
 	return nil

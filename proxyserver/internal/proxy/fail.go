@@ -10,17 +10,6 @@ import (
 	"topdown/proxyserver/internal/exchange"
 )
 
-// reasons are the reason phrases of the statuses that the proxy answers with.
-var reasons = map[int]string{
-	200: "OK", 204: "No Content", 307: "Temporary Redirect",
-	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-	407: "Proxy Authentication Required", 408: "Request Timeout", 411: "Length Required",
-	413: "Content Too Large", 414: "URI Too Long", 417: "Expectation Failed", 421: "Misdirected Request",
-	429: "Too Many Requests", 431: "Request Header Fields Too Large",
-	500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-	504: "Gateway Timeout", 505: "HTTP Version Not Supported",
-}
-
 // fail answers with an error of the proxy's own: a short page that says which
 // step failed, and the same for programs in Proxy-Status (RFC 9209).
 func (c *session) fail(err error) {
@@ -89,7 +78,7 @@ func quote(s string) string {
 }
 
 func errorPage(failure *exchange.Error) []byte {
-	title := strconv.Itoa(failure.Status) + " " + reasons[failure.Status]
+	title := strconv.Itoa(failure.Status) + " " + httpmsg.StatusText(failure.Status)
 	var b strings.Builder
 	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>")
 	b.WriteString(title)
@@ -106,8 +95,7 @@ func errorPage(failure *exchange.Error) []byte {
 // answer sends a response of the proxy's own.
 func (c *session) answer(status int, fields httpmsg.Fields, content []byte) {
 	c.status = status
-	b := append([]byte("HTTP/1.1 "), strconv.Itoa(status)...)
-	b = append(append(append(b, ' '), reasons[status]...), "\r\nDate: "...)
+	b := append(httpmsg.AppendStatusLine(nil, status), "Date: "...)
 	b = append(httpmsg.AppendDate(b, c.server.Now()), "\r\n"...)
 	b, err := httpmsg.AppendFields(b, fields)
 	if err != nil {

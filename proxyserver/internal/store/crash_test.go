@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func crash(dir string) {
 					if rand.IntN(2) == 0 {
 						next := *e.Head
 						next.ResponseTime++
-						next.Fields = append(next.Fields.Clone(), httpmsg.Field{Name: "X-Update", Value: strings.Repeat("u", rand.IntN(200))})
+						next.Fields = append(slices.Clone(next.Fields), httpmsg.Field{Name: "X-Update", Value: strings.Repeat("u", rand.IntN(200))})
 						if len(next.Fields) > 6 {
 							next.Fields = next.Fields[:2]
 						}

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	flushSize  = 64 << 10               // octets that are written without waiting
+	flushSize  = 64 << 10               // bytes that are written without waiting
 	flushAfter = 250 * time.Millisecond // the longest that a line waits
-	maxPending = 4 << 20                // octets that may wait for a slow sink
+	maxPending = 4 << 20                // bytes that may wait for a slow sink
 	closeWait  = 2 * time.Second        // how long Close waits for a stuck sink
 
 	firstReport = time.Second // from the first lost line to its report

@@ -21,7 +21,7 @@ type sink struct {
 	data bytes.Buffer
 	hold chan struct{} // a write waits until it is closed, if there is one
 	err  error
-	take int // octets taken before err
+	take int // bytes taken before err
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -99,7 +99,7 @@ func TestAFullBufferDoesNotWait(t *testing.T) {
 			}
 		}
 		if waited := time.Since(start); waited != 0 || len(out.text()) < flushSize {
-			t.Errorf("%d octets written after %v", len(out.text()), waited)
+			t.Errorf("%d bytes written after %v", len(out.text()), waited)
 		}
 	})
 }
@@ -150,7 +150,7 @@ func TestAStuckSinkHoldsNobodyUp(t *testing.T) {
 		synctest.Wait()
 		lost := l.Lost()
 		if lost == 0 || lost == lines || len(l.buf) > maxPending+flushSize {
-			t.Fatalf("%d of %d lines lost, %d octets kept", lost, lines, len(l.buf))
+			t.Fatalf("%d of %d lines lost, %d bytes kept", lost, lines, len(l.buf))
 		}
 		err := <-reports
 		if !errors.Is(err, errSlow) || !strings.Contains(err.Error(), fmt.Sprint(lost)) {

@@ -43,19 +43,19 @@ type Entry struct {
 	Method, Target     string
 	Minor              int // the digit after "HTTP/1."
 	Status             int
-	Bytes              int64 // octets of the response's body that were sent
+	Bytes              int64 // bytes of the response's body that were sent
 	Referer, UserAgent string
-	Duration           time.Duration // from the first octet of the request to the last of the response; JSON only
+	Duration           time.Duration // from the first byte of the request to the last of the response; JSON only
 }
 
 // A peer does not decide how long a line gets: of a string that is longer than
-// these, only the beginning is logged. A combined line stays below 4,096 octets,
+// these, only the beginning is logged. A combined line stays below 4,096 bytes,
 // which is all that some analysers read.
 const (
-	maxText   = 8 << 10 // octets of a string in JSON, before escaping
-	maxWord   = 64      // octets of a word in a combined line, escaped
-	maxTarget = 1500    // octets of the request target, escaped
-	maxQuoted = 1000    // octets of another field, escaped
+	maxText   = 8 << 10 // bytes of a string in JSON, before escaping
+	maxWord   = 64      // bytes of a word in a combined line, escaped
+	maxTarget = 1500    // bytes of the request target, escaped
+	maxQuoted = 1000    // bytes of another field, escaped
 )
 
 // stamp renders times, each second once.
@@ -130,7 +130,7 @@ func appendWord(b []byte, s string) []byte {
 	return b
 }
 
-// plain are the octets that stand for themselves between quotes: printable
+// plain are the bytes that stand for themselves between quotes: printable
 // ASCII but the quote and the backslash.
 var plain = func() (t [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
@@ -141,11 +141,11 @@ var plain = func() (t [256]bool) {
 
 const upperHex = "0123456789ABCDEF"
 
-// isPlain reports whether all octets of b are plain, eight at a time: the usual
+// isPlain reports whether all bytes of b are plain, eight at a time: the usual
 // string has no other.
 func isPlain(b []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	// zero has a bit set exactly if an octet of x is 0.
+	// zero has a bit set exactly if a byte of x is 0.
 	zero := func(x uint64) uint64 { return (x - ones) &^ x & highs }
 	for ; len(b) >= 8; b = b[8:] {
 		x := binary.LittleEndian.Uint64(b)
@@ -162,8 +162,8 @@ func isPlain(b []byte) bool {
 	return true
 }
 
-// appendText appends s with every octet that is not plain as \xHH, but no more
-// than limit octets.
+// appendText appends s with every byte that is not plain as \xHH, but no more
+// than limit bytes.
 func appendText(b []byte, s string, limit int) []byte {
 	s = s[:min(len(s), limit)]
 	end := len(b)
@@ -219,7 +219,7 @@ func appendMember(b []byte, name, value string) []byte {
 }
 
 // appendString appends the inside of a JSON string (RFC 8259, section 7). UTF-8
-// that can be printed stays as it is; an octet that is not UTF-8 becomes \xHH,
+// that can be printed stays as it is; a byte that is not UTF-8 becomes \xHH,
 // with the backslash doubled as JSON wants it.
 func appendString(b []byte, s string) []byte {
 	s = s[:min(len(s), maxText)]

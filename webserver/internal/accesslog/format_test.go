@@ -74,7 +74,7 @@ func TestIsPlain(t *testing.T) {
 			b[at] = byte(c)
 			want := c >= ' ' && c < 0x7f && c != '"' && c != '\\'
 			if got := isPlain(b); got != want {
-				t.Errorf("octet %#x at %d: %v, want %v", c, at, got, want)
+				t.Errorf("byte %#x at %d: %v, want %v", c, at, got, want)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxFile = 16 << 20 // octets of a user file
+	maxFile = 16 << 20 // bytes of a user file
 	// maxCost is the most work that a hash may ask for: 2^17 rounds are several
 	// seconds, and htpasswd makes no more.
 	maxCost = 17
@@ -29,7 +29,7 @@ func parse(r io.Reader) (map[string][]byte, error) {
 		return nil, err
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("the file is larger than %d octets", maxFile)
+		return nil, fmt.Errorf("the file is larger than %d bytes", maxFile)
 	}
 	users, number := map[string][]byte{}, 0
 	for line := range strings.Lines(string(data)) {
@@ -43,7 +43,7 @@ func parse(r io.Reader) (map[string][]byte, error) {
 		case !ok || name == "":
 			return nil, fmt.Errorf("line %d: this is not of the form name:hash; %s", number, howTo)
 		case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			return nil, fmt.Errorf("line %d: the name has octets that no name may have", number)
+			return nil, fmt.Errorf("line %d: the name has bytes that no name may have", number)
 		case users[name] != nil:
 			return nil, fmt.Errorf("line %d: the user %q is there twice; remove one", number, name)
 		}

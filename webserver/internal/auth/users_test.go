@@ -189,7 +189,7 @@ func TestUnknownUsersCostTheSame(t *testing.T) {
 		t.Errorf("the comparison ended early: %v", err)
 	}
 	if len(s.decoy) != 60 {
-		t.Errorf("%d octets: %s", len(s.decoy), s.decoy)
+		t.Errorf("%d bytes: %s", len(s.decoy), s.decoy)
 	}
 }
 

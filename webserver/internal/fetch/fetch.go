@@ -41,7 +41,7 @@ type Options struct {
 type Result struct {
 	Status   int    // status code, 0 if there was no response
 	Location string // where a redirect points
-	Size     int64  // octets of the body
+	Size     int64  // bytes of the body
 	ExitCode int    // 0 for 2xx, 3, 4 or 5 for 3xx to 5xx, 2 for ErrUsage, 1 for all other failures
 }
 
@@ -118,7 +118,7 @@ func get(ctx context.Context, opts *Options, result *Result) error {
 	src := bufio.NewReaderSize(conn, 16<<10)
 	var resp httpmsg.Response
 	for interim := 0; ; interim++ {
-		if err = resp.Read(src, httpmsg.Limits{}); err != nil {
+		if err = resp.Read(src, "GET", httpmsg.Limits{}); err != nil {
 			return receiveError(ctx, t, err)
 		}
 		if resp.Status >= 200 || resp.Status == 101 {
@@ -133,16 +133,12 @@ func get(ctx context.Context, opts *Options, result *Result) error {
 	if resp.Status == 101 {
 		return &Error{Step: "receive", Err: errors.New("the server switched protocols without being asked")}
 	}
-	framing, err := resp.Framing("GET")
-	if err != nil {
-		return receiveError(ctx, t, err)
-	}
 	out.responseHead(&resp, false)
-	body := &counter{r: httpmsg.NewBody(src, framing, httpmsg.BodyLimits{})}
+	body := &counter{r: httpmsg.NewBody(src, resp.Framing, httpmsg.BodyLimits{})}
 	err = out.body(body, &resp)
 	result.Size = body.n
 	if body.err != nil {
-		return bodyError(ctx, body, framing)
+		return bodyError(ctx, body, resp.Framing)
 	}
 	return err
 }
@@ -218,10 +214,10 @@ func bodyError(ctx context.Context, body *counter, framing httpmsg.Framing) erro
 		if framing >= 0 {
 			of = fmt.Sprintf(" of %d", framing)
 		}
-		e.Err = fmt.Errorf("the body is truncated: it ended after %d%s octets: %w", body.n, of, body.err)
+		e.Err = fmt.Errorf("the body is truncated: it ended after %d%s bytes: %w", body.n, of, body.err)
 		return e
 	}
-	e.Err = fmt.Errorf("after %d octets of the body: %w", body.n, e.Err)
+	e.Err = fmt.Errorf("after %d bytes of the body: %w", body.n, e.Err)
 	return e
 }
 

@@ -120,9 +120,9 @@ func TestFailures(t *testing.T) {
 		"endless interim":     {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50), "receive", "interim"},
 		"switched protocols":  {"HTTP/1.1 101 X\r\n\r\n", "receive", "switched protocols"},
 		"two lengths":         {ok + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", "receive", "different"},
-		"truncated length":    {ok + "Content-Length: 10\r\n\r\nabc", "receive", "ended after 3 of 10 octets"},
-		"truncated chunks":    {ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nab", "receive", "ended after 2 octets"},
-		"no last chunk":       {ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "receive", "ended after 2 octets"},
+		"truncated length":    {ok + "Content-Length: 10\r\n\r\nabc", "receive", "ended after 3 of 10 bytes"},
+		"truncated chunks":    {ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nab", "receive", "ended after 2 bytes"},
+		"no last chunk":       {ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "receive", "ended after 2 bytes"},
 		"nonsense for chunks": {ok + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "receive", "chunk size"},
 	}
 	for name, test := range tests {
@@ -247,7 +247,7 @@ func TestOutput(t *testing.T) {
 		url, _ := peer(t, page, false)
 		_, stdout, stderr, err := run(t, Options{URL: url, Output: path})
 		data, readErr := os.ReadFile(path)
-		if err != nil || readErr != nil || string(data) != "new" || stdout != "" || !strings.Contains(stderr, "200 OK: 3 octets written") {
+		if err != nil || readErr != nil || string(data) != "new" || stdout != "" || !strings.Contains(stderr, "200 OK: 3 bytes written") {
 			t.Errorf("%v, file %q, stdout %q, stderr %q", err, data, stdout, stderr)
 		}
 	})
@@ -349,7 +349,7 @@ func TestAgainstNetHTTP(t *testing.T) {
 				}
 				data, err := os.ReadFile(file)
 				if err != nil || sha256.Sum256(data) != sha256.Sum256(big) {
-					t.Errorf("%d octets in the file, %v", len(data), err)
+					t.Errorf("%d bytes in the file, %v", len(data), err)
 				}
 			})
 		}

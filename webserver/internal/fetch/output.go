@@ -112,7 +112,7 @@ func (o *output) body(body io.Reader, resp *httpmsg.Response) error {
 	default:
 		n, err := save(path, body)
 		if err == nil {
-			fmt.Fprintf(o.opts.Stderr, "%d %s: %d octets written to %s\n", resp.Status, printable(resp.Reason), n, path)
+			fmt.Fprintf(o.opts.Stderr, "%d %s: %d bytes written to %s\n", resp.Status, printable(resp.Reason), n, path)
 		}
 		return saveError(err)
 	}

@@ -28,7 +28,7 @@ func TestCurl(t *testing.T) {
 	if err := os.WriteFile(path, []byte(big), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	octets := "application/octet-stream"
+	octetStream := "application/octet-stream"
 	stored := func(f File, as string) File { f.StoredAs = as; return f }
 	tests := []struct {
 		name string
@@ -41,7 +41,7 @@ func TestCurl(t *testing.T) {
 			Result{
 				Kind:   Multipart,
 				Fields: []Field{field("a", "1 & 2"), field(`q"uote`, "x")},
-				Files:  []File{stored(file("file", "big.bin", octets, big), "big.bin"), stored(file("file", `../we"ird.bin`, "image/png", big), "we_ird.bin")},
+				Files:  []File{stored(file("file", "big.bin", octetStream, big), "big.bin"), stored(file("file", `../we"ird.bin`, "image/png", big), "we_ird.bin")},
 			},
 		},
 		{
@@ -51,7 +51,7 @@ func TestCurl(t *testing.T) {
 		},
 		{
 			"binary",
-			[]string{"-H", "Content-Type: " + octets, "--data-binary", "@" + path},
+			[]string{"-H", "Content-Type: " + octetStream, "--data-binary", "@" + path},
 			Result{Kind: Other, SHA256: sum(big)},
 		},
 	}

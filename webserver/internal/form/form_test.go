@@ -282,9 +282,9 @@ func recorded(tb testing.TB, name string) (contentType string, body []byte) {
 // Bodies as Chromium, curl and Python sent them.
 func TestReadRecorded(t *testing.T) {
 	const (
-		ada    = "Ada Lovelace & Čapek"
-		octets = "application/octet-stream"
-		binary = "\x00\xff\r\n--\r\n\x01"
+		ada         = "Ada Lovelace & Čapek"
+		octetStream = "application/octet-stream"
+		binary      = "\x00\xff\r\n--\r\n\x01"
 	)
 	typed := []Field{field("name", ada), field(`naïve "key"`, "a+b=c&d%")}
 	tests := []struct {
@@ -294,7 +294,7 @@ func TestReadRecorded(t *testing.T) {
 	}{
 		{
 			"chromium-multipart", append(typed[:2:2], field("message", "first line\r\nsecond line"), field("copy", "yes")),
-			[]File{file("file", "hello.txt", "text/plain", "hello\n"), file("file", `quote".bin`, octets, binary), file("file", "文件 name.txt", "text/plain", "x"), file("none", "", octets, "")},
+			[]File{file("file", "hello.txt", "text/plain", "hello\n"), file("file", `quote".bin`, octetStream, binary), file("file", "文件 name.txt", "text/plain", "x"), file("none", "", octetStream, "")},
 		},
 		{
 			"chromium-urlencoded", append(typed[:2:2], field("message", "first line\r\nsecond line"), field("copy", "yes"), field("file", "hello.txt"), field("file", `quote".bin`), field("file", "文件 name.txt"), field("none", "")),
@@ -303,13 +303,13 @@ func TestReadRecorded(t *testing.T) {
 		{"chromium-plain", nil, nil},
 		{
 			"curl-multipart", typed,
-			[]File{file("file", "hello.txt", "text/plain", "hello\n"), file("file", `quote".bin`, octets, binary), file("file", "文件 name.txt", "text/plain", "hello\n"), file("win", `C:\temp\hello.txt`, "text/plain", "hello\n")},
+			[]File{file("file", "hello.txt", "text/plain", "hello\n"), file("file", `quote".bin`, octetStream, binary), file("file", "文件 name.txt", "text/plain", "hello\n"), file("win", `C:\temp\hello.txt`, "text/plain", "hello\n")},
 		},
 		{"curl-urlencoded", []Field{field("name", ada), field("pct", "100%"), field("plain", "a b")}, nil},
 		{
 			"python-multipart",
 			[]Field{field("name", "Ada Lovelace")},
-			[]File{file("file", "文件.txt", octets, "hello\r\n"), file("file2", "plain.bin", octets, "a=3D b")},
+			[]File{file("file", "文件.txt", octetStream, "hello\r\n"), file("file2", "plain.bin", octetStream, "a=3D b")},
 		},
 		{"python-urlencoded", []Field{field("name", ada), field("pct", "100%"), field("multi", "a"), field("multi", "b")}, nil},
 	}

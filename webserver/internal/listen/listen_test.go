@@ -112,7 +112,7 @@ func TestAddressErrors(t *testing.T) {
 		"port by name":      {":http", `"http" is not a port`, "1 to 65535"},
 		"not of this host":  {"192.0.2.1:0", "192.0.2.1 is not an address of this machine", ":0"},
 		"unix without path": {"unix:", "no path", "unix:/path"},
-		"unix path long":    {"unix:/" + strings.Repeat("x", 200), "201 octets", "shorter"},
+		"unix path long":    {"unix:/" + strings.Repeat("x", 200), "201 bytes", "shorter"},
 		"unix no folder":    {"unix:/nonexistent/dir/sock", "listen on unix:/nonexistent", "folder"},
 	}
 	for name, test := range tests {

@@ -24,8 +24,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	case path == "":
 		return nil, &Error{Addr: addr, Reason: "there is no path", Hint: "write unix:/path/to/socket"}
 	case len(path) > 100:
-		// The path must fit into sockaddr_un: 108 octets on Linux, 104 elsewhere.
-		return nil, &Error{Addr: addr, Reason: fmt.Sprintf("the path has %d octets, a socket's may have 100", len(path)), Hint: "choose a shorter path"}
+		// The path must fit into sockaddr_un: 108 bytes on Linux, 104 elsewhere.
+		return nil, &Error{Addr: addr, Reason: fmt.Sprintf("the path has %d bytes, a socket's may have 100", len(path)), Hint: "choose a shorter path"}
 	case strings.HasPrefix(path, "@"):
 		path = "./" + path // a file of that name, not an abstract socket
 	}

@@ -90,7 +90,7 @@ func (m *Metrics) Gauge(name string, value func() float64) {
 }
 
 // Request counts a request that has been answered. Sent and received are the
-// octets of the two bodies, took is the time from the first octet of the
+// bytes of the two bodies, took is the time from the first byte of the
 // request to the last of the response. An empty method is a request that could
 // not be understood.
 func (m *Metrics) Request(method string, status int, sent, received int64, took time.Duration) {

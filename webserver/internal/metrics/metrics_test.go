@@ -182,11 +182,11 @@ func TestServe(t *testing.T) {
 			switch {
 			case test.method == "HEAD":
 				if len(body) != 0 || resp.ContentLength < 100 {
-					t.Errorf("HEAD: %d octets, Content-Length %d", len(body), resp.ContentLength)
+					t.Errorf("HEAD: %d bytes, Content-Length %d", len(body), resp.ContentLength)
 				}
 			case test.status == 200:
 				if got := parse(t, string(body))["webserver_response_body_bytes_total"]; got != 1000 {
-					t.Errorf("octets: %v", got)
+					t.Errorf("bytes: %v", got)
 				}
 				if got := resp.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
 					t.Errorf("Content-Type: %s", got)
@@ -244,7 +244,7 @@ func TestServeBoundsItsConnections(t *testing.T) {
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(3 * time.Second)) // less than readTimeout
 	if n, err := conn.Read(make([]byte, 1)); err == nil || n > 0 {
-		t.Errorf("one connection too many was served: %d octets", n)
+		t.Errorf("one connection too many was served: %d bytes", n)
 	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("one connection too many was kept")
 	}

@@ -131,7 +131,7 @@ func (m *Metrics) respond(conn net.Conn, method string, status int, body, allow 
 	if _, err = conn.Write(out); err != nil {
 		return err
 	}
-	// Closing with octets unread would reset the connection and could take the
+	// Closing with bytes unread would reset the connection and could take the
 	// response with it.
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		if err := conn.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {

@@ -32,7 +32,7 @@ type conn struct {
 	// What the watch over deadlines looks at.
 	phase  atomic.Int32
 	since  atomic.Int64 // when the phase began, ns since 1970
-	moved  atomic.Int64 // octets received so far
+	moved  atomic.Int64 // bytes received so far
 	sample sample       // the watch's own
 
 	closing bool // this exchange is the last
@@ -108,7 +108,7 @@ func (c *conn) serve() {
 	}
 }
 
-// await waits for the first octet of the next request. It returns false when
+// await waits for the first byte of the next request. It returns false when
 // there is none to come.
 func (c *conn) await() bool {
 	if c.in.Buffered() > 0 {
@@ -128,7 +128,7 @@ func (c *conn) await() bool {
 	return err == nil
 }
 
-// awaitOne waits with one octet instead of a buffer.
+// awaitOne waits with one byte instead of a buffer.
 func (c *conn) awaitOne() error {
 	c.release()
 	one := make([]byte, 1)

@@ -79,7 +79,7 @@ func (cs *connections) remove(c *conn) {
 type phase int32
 
 const (
-	idle    phase = iota // the first octet of a request
+	idle    phase = iota // the first byte of a request
 	head                 // the rest of a head
 	body                 // a request's body
 	writing              // the client to read
@@ -157,7 +157,7 @@ type sample struct {
 	phase    phase
 	since    time.Time // when the transfer began
 	at       time.Time
-	progress int64 // octets
+	progress int64 // bytes
 }
 
 // tooSlow compares the progress of a transfer with the last sample, once in

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +28,7 @@ type exchange struct {
 	query  string
 	user   string // who authenticated
 	status int    // of the final response
-	sent   int64  // octets of content
+	sent   int64  // bytes of content
 }
 
 // scan picks out the fields that matter here, in one pass.
@@ -166,59 +165,4 @@ func (d *dateLine) append(dst []byte, now time.Time) []byte {
 		d.line.Store(line)
 	}
 	return append(dst, line.text...)
-}
-
-// statusLine returns a status code with its reason phrase.
-func statusLine(status int) string {
-	switch status {
-	case 200:
-		return "200 OK"
-	case 204:
-		return "204 No Content"
-	case 206:
-		return "206 Partial Content"
-	case 301:
-		return "301 Moved Permanently"
-	case 304:
-		return "304 Not Modified"
-	case 308:
-		return "308 Permanent Redirect"
-	case 400:
-		return "400 Bad Request"
-	case 401:
-		return "401 Unauthorized"
-	case 403:
-		return "403 Forbidden"
-	case 404:
-		return "404 Not Found"
-	case 405:
-		return "405 Method Not Allowed"
-	case 406:
-		return "406 Not Acceptable"
-	case 408:
-		return "408 Request Timeout"
-	case 412:
-		return "412 Precondition Failed"
-	case 413:
-		return "413 Content Too Large"
-	case 414:
-		return "414 URI Too Long"
-	case 416:
-		return "416 Range Not Satisfiable"
-	case 417:
-		return "417 Expectation Failed"
-	case 429:
-		return "429 Too Many Requests"
-	case 431:
-		return "431 Request Header Fields Too Large"
-	case 500:
-		return "500 Internal Server Error"
-	case 501:
-		return "501 Not Implemented"
-	case 503:
-		return "503 Service Unavailable"
-	case 505:
-		return "505 HTTP Version Not Supported"
-	}
-	return strconv.Itoa(status)
 }

@@ -19,10 +19,10 @@ type reader struct {
 	r, w int    // what is unread is buf[r:w]
 }
 
-// Buffered returns how many octets can be read without waiting.
+// Buffered returns how many bytes can be read without waiting.
 func (in *reader) Buffered() int { return in.w - in.r }
 
-// Peek returns the next n octets without reading them.
+// Peek returns the next n bytes without reading them.
 func (in *reader) Peek(n int) ([]byte, error) {
 	for in.w-in.r < n {
 		if n > bufferSize {
@@ -35,7 +35,7 @@ func (in *reader) Peek(n int) ([]byte, error) {
 	return in.buf[in.r : in.r+n], nil
 }
 
-// Discard passes over the next n octets, which must have been peeked at.
+// Discard passes over the next n bytes, which must have been peeked at.
 func (in *reader) Discard(n int) (int, error) {
 	n = min(n, in.w-in.r)
 	in.r += n

@@ -35,7 +35,7 @@ func (c *conn) secure() bool {
 	return false
 }
 
-// looksLikeHTTP reports whether the first octets, taken for a TLS record, are
+// looksLikeHTTP reports whether the first bytes, taken for a TLS record, are
 // the letters of a method.
 func looksLikeHTTP(header [5]byte) bool {
 	for _, b := range header {

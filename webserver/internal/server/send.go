@@ -79,7 +79,7 @@ func (c *conn) sayClosing(x *exchange) {
 func (c *conn) status(x *exchange, status int, fields []httpmsg.Field) {
 	x.status = status
 	w := c.work
-	w.out = append(append(append(w.out, "HTTP/1.1 "...), statusLine(status)...), "\r\n"...)
+	w.out = httpmsg.AppendStatusLine(w.out, status)
 	for _, field := range fields {
 		c.line(field.Name, field.Value)
 	}
@@ -125,12 +125,13 @@ func (c *conn) content(x *exchange, p []byte) {
 // sendError answers with a short page that says what is wrong. Redirects are
 // sent this way too.
 func (c *conn) sendError(x *exchange, status int, text string, fields ...httpmsg.Field) {
+	title := strconv.Itoa(status) + " " + httpmsg.StatusText(status)
 	page := append(make([]byte, 0, 4<<10), "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>"...)
-	page = www.AppendName(page, statusLine(status))
+	page = www.AppendName(page, title)
 	page = append(page, "</title>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>"...)
 	page = append(page, www.Style...)
 	page = append(page, "</style>\n</head>\n<body>\n<h1>"...)
-	page = www.AppendName(page, statusLine(status))
+	page = www.AppendName(page, title)
 	page = append(page, "</h1>\n<p>"...)
 	page = www.AppendText(page, text)
 	page = append(page, "</p>\n</body>\n</html>\n"...)
@@ -165,7 +166,7 @@ func (c *conn) sendWhole(x *exchange, rep *site.Representation) {
 	defer f.Close()
 	c.begin(x, 200, rep.OK)
 	c.end(x)
-	c.file(x, rep, f, span{0, rep.Size}, true)
+	c.file(x, rep, f, httpmsg.ByteRange{First: 0, Last: rep.Size - 1}, true)
 }
 
 // open opens the file of a large representation; if it cannot, the request has
@@ -188,16 +189,15 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 		c.say("9110, 13.1.5", "If-Range is of another representation: the whole is sent")
 		return false
 	}
-	spans, ok := parseRange(x.rangeField, rep.Size)
+	spans, ok := ranges(x.rangeField, rep.Size)
 	if !ok {
 		c.say("9110, 14.2", "the Range cannot be understood or is too much: it is ignored")
 		return false
 	}
-	size := strconv.FormatInt(rep.Size, 10)
 	if len(spans) == 0 {
-		c.sayf("9110, 15.5.17", "no range lies within the %s octets there are: 416", size)
+		c.sayf("9110, 15.5.17", "no range lies within the %d bytes there are: 416", rep.Size)
 		c.sendError(x, 416, "None of the ranges asked for lies within the file.",
-			httpmsg.Field{Name: "Content-Range", Value: "bytes */" + size})
+			httpmsg.Field{Name: "Content-Range", Value: string(httpmsg.AppendContentRange(nil, nil, rep.Size))})
 		return true
 	}
 	var f *os.File
@@ -207,13 +207,13 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 		}
 		defer f.Close()
 	}
-	c.sayf("9110, 15.3.7", "%d range(s) of %s octets: 206", len(spans), size)
+	c.sayf("9110, 15.3.7", "%d range(s) of %d bytes: 206", len(spans), rep.Size)
 	c.status(x, 206, nil)
 	c.work.out = append(c.work.out, rep.Fields...)
 	if len(spans) == 1 {
 		c.line("Content-Type", rep.Type)
-		c.line("Content-Range", contentRange(spans[0], size))
-		c.line("Content-Length", strconv.FormatInt(spans[0].length, 10))
+		c.line("Content-Range", contentRange(spans[0], rep.Size))
+		c.line("Content-Length", strconv.FormatInt(spans[0].Size(), 10))
 		c.end(x)
 		c.part(x, rep, f, spans[0], true)
 		return true
@@ -224,9 +224,9 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 	total := int64(len(tail))
 	for _, s := range spans {
 		h := []byte("\r\n--" + boundary + "\r\nContent-Type: " + rep.Type +
-			"\r\nContent-Range: " + contentRange(s, size) + "\r\n\r\n")
+			"\r\nContent-Range: " + contentRange(s, rep.Size) + "\r\n\r\n")
 		heads = append(heads, h)
-		total += int64(len(h)) + s.length
+		total += int64(len(h)) + s.Size()
 	}
 	c.line("Content-Type", "multipart/byteranges; boundary="+boundary)
 	c.line("Content-Length", strconv.FormatInt(total, 10))
@@ -242,15 +242,14 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 	return true
 }
 
-// contentRange is the value of Content-Range (RFC 9110, section 14.4).
-func contentRange(s span, size string) string {
-	return "bytes " + strconv.FormatInt(s.start, 10) + "-" + strconv.FormatInt(s.start+s.length-1, 10) + "/" + size
+func contentRange(r httpmsg.ByteRange, size int64) string {
+	return string(httpmsg.AppendContentRange(nil, &r, size))
 }
 
 // part sends a part of a representation.
-func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s span, last bool) {
+func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) {
 	if f == nil {
-		c.content(x, rep.Body[s.start:s.start+s.length])
+		c.content(x, rep.Body[s.First:s.Last+1])
 		return
 	}
 	c.file(x, rep, f, s, last)
@@ -267,18 +266,18 @@ var (
 	held   = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 )
 
-// file sends a part of a file. Before the last octets leave, the file must
+// file sends a part of a file. Before the last bytes leave, the file must
 // still be what the head said; otherwise the connection is closed, so that the
 // client sees a broken transfer and not a mixture of two versions.
 //
-// The octets are copied, and not lent to the kernel as sendfile would: a page
+// The bytes are copied, and not lent to the kernel as sendfile would: a page
 // that is changed or cut off while it waits in the socket's buffer would reach
 // the client changed, or as zeros.
-func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, last bool) {
+func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) {
 	if c.work.req.Method == "HEAD" {
 		return
 	}
-	c.trace.content(s.length)
+	c.trace.content(s.Size())
 	if c.flush() != nil {
 		return
 	}
@@ -289,18 +288,18 @@ func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s span, l
 	}
 }
 
-func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s span, last bool) error {
+func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) error {
 	next := func(p []byte) ([]byte, error) {
-		p = p[:min(s.length, int64(len(p)))]
-		if n, err := f.ReadAt(p, s.start); n < len(p) {
+		p = p[:min(s.Size(), int64(len(p)))]
+		if n, err := f.ReadAt(p, s.First); n < len(p) {
 			return nil, errors.Join(errShrunk, err)
 		}
-		if last && int64(len(p)) == s.length && !rep.Unchanged(f) {
+		if last && int64(len(p)) == s.Size() && !rep.Unchanged(f) {
 			return nil, errChanged
 		}
 		return p, nil
 	}
-	for turn := int64(0); s.length > 0; {
+	for turn := int64(0); s.Size() > 0; {
 		if turn >= fairShare {
 			turn = 0
 			runtime.Gosched() // a fast client must not keep others waiting
@@ -309,8 +308,7 @@ func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s spa
 		c.enter(writing)
 		n, err := c.writePiece(next)
 		c.resume(before, since, err)
-		s.start += int64(n)
-		s.length -= int64(n)
+		s.First += int64(n)
 		turn += int64(n)
 		x.sent += int64(n)
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"topdown/pkg/httpmsg"
 	"topdown/webserver/internal/accesslog"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/form"
@@ -54,14 +55,14 @@ type Server struct {
 	// Trace, if not nil, is told what is received, decided and sent.
 	Trace *Tracer
 
-	MaxBody         int64         // octets of a request's body; default 10 MiB
+	MaxBody         int64         // bytes of a request's body; default 10 MiB
 	MaxUpload       int64         // the same for a form whose files are kept; default MaxBody
 	MaxConns        int           // connections at a time; default 20,000
 	MaxConnsPerAddr int           // of one IPv4 address or IPv6 /64 network; 0 is no limit
 	CountLoopback   bool          // apply MaxConnsPerAddr to this host's own clients as well
-	HeadTimeout     time.Duration // from the first octet of a head to the last; default 10 s
+	HeadTimeout     time.Duration // from the first byte of a head to the last; default 10 s
 	IdleTimeout     time.Duration // between two requests; default 60 s
-	MinRate         int64         // octets a second, of a body and of reading; default 240
+	MinRate         int64         // bytes a second, of a body and of reading; default 240
 	Grace           time.Duration // before MinRate counts; default 10 s
 
 	conns    connections
@@ -181,7 +182,7 @@ func (s *Server) refuse(nc net.Conn, status int) {
 	if s.TLS == nil {
 		// One that cannot be told needs no other treatment.
 		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		answer := []byte("HTTP/1.1 " + statusLine(status) + "\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n")
+		answer := append(httpmsg.AppendStatusLine(nil, status), "Retry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n"...)
 		_, _ = nc.Write(append(s.date.append(answer, time.Now()), "\r\n"...))
 	}
 	nc.Close()

@@ -24,7 +24,7 @@ func tune(ln net.Listener) {
 	}
 }
 
-// taken returns how many octets the client's side of the connection has
+// taken returns how many bytes the client's side of the connection has
 // acknowledged: what a slow reader leaves in the socket's buffer does not count
 // as progress. On what is not TCP it does not know, and says there is progress.
 func (c *conn) taken() int64 {

@@ -93,7 +93,7 @@ func mask(line string) (shown string, hidden bool) {
 	}
 	for _, s := range secret {
 		if strings.EqualFold(strings.TrimSpace(name), s) {
-			return name + ": (hidden, " + strconv.Itoa(len(strings.TrimSpace(value))) + " octets)", true
+			return name + ": (hidden, " + strconv.Itoa(len(strings.TrimSpace(value))) + " bytes)", true
 		}
 	}
 	return line, false
@@ -112,7 +112,7 @@ func visible(line string) string {
 // content tells how much content follows a head.
 func (tr *trace) content(n int64) {
 	if tr != nil {
-		tr.print('>', fmt.Sprintf("(%d octets of content)", n))
+		tr.print('>', fmt.Sprintf("(%d bytes of content)", n))
 	}
 }
 
@@ -130,7 +130,7 @@ func (c *conn) traceFound(x *exchange, found site.Result) {
 	path := visible(x.path)
 	switch found.Kind {
 	case site.File:
-		c.sayf("9110, 15.3.1", "%s is the file %s, %d octets of %s", path, visible(found.Resource.Name),
+		c.sayf("9110, 15.3.1", "%s is the file %s, %d bytes of %s", path, visible(found.Resource.Name),
 			found.Resource.Plain().Size, found.Resource.Type)
 	case site.Directory:
 		c.sayf("9110, 9.3", "%s is a directory without an index file", path)
@@ -158,7 +158,7 @@ func (c *conn) traceChoice(x *exchange, r *site.Resource, rep *site.Representati
 	if x.hasEncoding {
 		accept = "Accept-Encoding is " + visible(x.acceptEncoding)
 	}
-	c.sayf("9110, 12.5.3", "%s: %s is sent, %d octets", accept, coding, rep.Size)
+	c.sayf("9110, 12.5.3", "%s: %s is sent, %d bytes", accept, coding, rep.Size)
 }
 
 // recorder keeps what is read of a head, for the transcript.

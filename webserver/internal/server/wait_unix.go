@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// waiter waits for the first octets of a request and takes a buffer only once
+// waiter waits for the first bytes of a request and takes a buffer only once
 // they are there. It does as the net package's Read does (read first, wait when
 // the kernel has nothing), so that no wake-up is lost.
 type waiter struct {

@@ -13,7 +13,7 @@ type hot struct {
 
 	mu      sync.RWMutex
 	entries map[string]*entry
-	size    int64 // octets, of all entries
+	size    int64 // bytes, of all entries
 }
 
 // entry is the place of one path. mu is held while the files behind it are

@@ -102,7 +102,7 @@ func unhex(c byte) byte {
 	return 0xff
 }
 
-// EscapePath is the inverse of CleanPath for use in a Location field: octets
+// EscapePath is the inverse of CleanPath for use in a Location field: bytes
 // that may not stand in a path are percent-encoded. A clean path has one
 // leading slash, so the result is never taken for "//host".
 func EscapePath(clean string) string {

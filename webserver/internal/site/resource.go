@@ -66,7 +66,7 @@ var sidecars = [...]struct{ suffix, coding string }{
 // gzipMin is the size below which compressing does not save a packet.
 const gzipMin = 1024
 
-// memory returns the octets of content that r keeps.
+// memory returns the bytes of content that r keeps.
 func (r *Resource) memory() int64 {
 	var n int64
 	for _, rep := range r.reps {
@@ -184,7 +184,7 @@ func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, er
 	return rep, identify(after) == id, nil
 }
 
-// fromStart reads the first size octets of a file, wherever it was read to.
+// fromStart reads the first size bytes of a file, wherever it was read to.
 func fromStart(f fs.File, size int64) io.Reader {
 	if at, ok := f.(io.ReaderAt); ok {
 		return io.NewSectionReader(at, 0, size)
@@ -201,7 +201,7 @@ func ignoreShort(err error) error {
 	return err
 }
 
-// hash returns the entity tag of the first size octets of r.
+// hash returns the entity tag of the first size bytes of r.
 func hash(r io.Reader, size int64) (string, error) {
 	h := sha256.New()
 	if _, err := io.CopyN(h, r, size); err != nil {
@@ -211,7 +211,7 @@ func hash(r io.Reader, size int64) (string, error) {
 }
 
 // etag makes a strong entity tag of a content's hash: it is the same wherever
-// and whenever the same octets are served, whatever time the file bears.
+// and whenever the same bytes are served, whatever time the file bears.
 func etag(sum [32]byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
@@ -309,9 +309,9 @@ func (rep *Representation) describes(info fs.FileInfo) bool {
 // Forget makes the next Find of a path look at its files again.
 func (s *Site) Forget(p string) { s.hot.remove(p) }
 
-// Unchanged reports whether f, of which rep.Size octets are being sent, still
+// Unchanged reports whether f, of which rep.Size bytes are being sent, still
 // holds what rep promises. A file that was added to, or touched, and still
-// begins with the same octets does.
+// begins with the same bytes does.
 func (rep *Representation) Unchanged(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil || info.Size() < rep.Size {

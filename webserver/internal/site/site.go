@@ -24,7 +24,7 @@ type Options struct {
 	Builtin      fs.FS  // the sample site, and the error pages that a root lacks
 	SPA          bool   // what is not found and looks like a page is index.html
 	CacheControl string // Cache-Control for every file; default: see cacheControl
-	HotTotal     int64  // octets of file contents kept in memory; default 64 MiB
+	HotTotal     int64  // bytes of file contents kept in memory; default 64 MiB
 }
 
 const (

@@ -287,7 +287,7 @@ func TestLargeFileIsHashedInTheBackground(t *testing.T) {
 	}
 	s := newSite(t, Options{Root: root})
 	if rep := s.Find("/large", time.Now()).Resource.Plain(); rep.Body != nil || rep.Size != hashNow+1 {
-		t.Fatalf("%d octets, %d of them in memory", rep.Size, len(rep.Body))
+		t.Fatalf("%d bytes, %d of them in memory", rep.Size, len(rep.Body))
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for s.Find("/large", time.Now()).Resource.Plain().ETag == "" {
@@ -311,7 +311,7 @@ func TestHotStaysWithinItsBudget(t *testing.T) {
 				t.Fatalf("%s: %+v", p, found)
 			}
 			if s.hot.size > 100_000 {
-				t.Fatalf("%d octets are kept, of 100,000 allowed", s.hot.size)
+				t.Fatalf("%d bytes are kept, of 100,000 allowed", s.hot.size)
 			}
 		}
 	}
@@ -320,7 +320,7 @@ func TestHotStaysWithinItsBudget(t *testing.T) {
 		sum += e.size
 	}
 	if sum != s.hot.size || len(s.hot.entries) == 0 {
-		t.Errorf("%d entries of %d octets, counted as %d", len(s.hot.entries), sum, s.hot.size)
+		t.Errorf("%d entries of %d bytes, counted as %d", len(s.hot.entries), sum, s.hot.size)
 	}
 }
 

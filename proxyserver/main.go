@@ -103,6 +103,7 @@ func newApp() *cli.App {
 		Flags: []cli.Flag{
 			str("addr", defaultAddr, "`ADDRESS` to listen on; a bare PORT argument means 127.0.0.1:PORT"),
 			str("upstream", "", "reverse mode: serve the one origin at `URL`"),
+			yes("allow-get-content", "reverse mode: pass on the content of GET and HEAD requests, which is refused with 400 otherwise"),
 			str("parent", "", "send everything through the proxy at `URL` (http://[user:password@]host:port)"),
 			str("local-root", "", "answer path-style requests that name no host from files in `DIR`"),
 			yes("lab", "do as the course handouts do: HTTP/1.0 and Connection: close to origins, the lab's lines on stdout"),
@@ -380,6 +381,7 @@ func build(c *cli.Context, addr string, log *zap.Logger) (p *proxyServer, err er
 		HeadTimeout: c.Duration("head-timeout"), IdleTimeout: c.Duration("idle-timeout"),
 		BodyTimeout: c.Duration("read-timeout"), TunnelIdle: c.Duration("tunnel-timeout"),
 		MaxConns: c.Int("max-conns"), MaxPerAddr: c.Int("max-conns-per-addr"),
+		GetContent: c.Bool("allow-get-content"),
 	}
 	p.server = s
 	if s.MaxBody, err = readSize(c, "max-body"); err != nil {

@@ -118,6 +118,8 @@ func (c *conn) appendHead(dst []byte, req *exchange.Request) ([]byte, error) {
 			return dst, err
 		}
 		b = append(b, "Connection: upgrade\r\n"...)
+	case req.Body != nil:
+		b = append(b, "Connection: close\r\n"...)
 	}
 	return append(b, "\r\n"...), nil
 }
@@ -177,8 +179,13 @@ func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, err
 		body
 	}{}
 	b := &both.body
-	b.conn, b.upload = c, up
-	b.persistent = !c.transport.opts.Lab && resp.Persistent() && framing != httpmsg.UntilClose
+	b.conn = c
+	// An origin that does not read a request's content takes it for the next
+	// request (RFC 9110, section 9.3.1), and its answer would go to whoever uses
+	// the connection next. No method is safe from that, so what carried content
+	// carries nothing else; appendHead tells the origin so, which then does not
+	// look for another request either.
+	b.persistent = !c.transport.opts.Lab && up == nil && resp.Persistent() && framing != httpmsg.UntilClose
 	b.Reset(c, framing, httpmsg.BodyLimits{})
 	c.clean(framing)
 	r := &both.Response
@@ -287,12 +294,8 @@ type upload struct {
 	trailers func() httpmsg.Fields
 	chunked  bool
 
-	finished atomic.Bool
-	err      atomic.Pointer[exchange.Error]
+	err atomic.Pointer[exchange.Error]
 }
-
-// done reports whether all has been sent; a nil upload has nothing to send.
-func (u *upload) done() bool { return u == nil || u.finished.Load() }
 
 // failed returns why the client's content could not be read, if that is so.
 func (u *upload) failed() error {
@@ -346,7 +349,6 @@ func (u *upload) run() {
 			return
 		}
 	}
-	u.finished.Store(true)
 }
 
 func bodyError(err error) *exchange.Error {

@@ -211,7 +211,6 @@ type body struct {
 	httpmsg.Body
 	conn       *conn
 	persistent bool // the connection may be used again afterwards
-	upload     *upload
 	over       bool
 }
 
@@ -252,7 +251,7 @@ func (b *body) finish() {
 	b.over = true
 	c := b.conn
 	c.Timeout(0)
-	if b.Done() && b.persistent && b.upload.done() {
+	if b.Done() && b.persistent {
 		c.transport.pool.put(c, c.transport.opts.Clock.Now())
 		return
 	}

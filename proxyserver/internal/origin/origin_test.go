@@ -293,7 +293,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			method, body string
 			wait         time.Duration
 			conns        int
-		}{{"GET", "", 0, 1}, {"POST", "a", 0, 1}, {"POST", "b", 2 * surelyAlive, 2}, {"GET", "", 2 * surelyAlive, 2}} {
+		}{{"GET", "", 0, 1}, {"POST", "a", 0, 1}, {"GET", "", 0, 2}, {"POST", "b", 2 * surelyAlive, 3}, {"GET", "", 0, 3}} {
 			start := transport.opts.Clock.Now()
 			for deadline := time.Now().Add(patience); transport.opts.Clock.Now()-start < step.wait; time.Sleep(time.Millisecond) {
 				if time.Now().After(deadline) {
@@ -306,6 +306,43 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			o.mu.Lock()
 			if o.conns != step.conns {
 				t.Errorf("request %d: %d connections, want %d", i, o.conns, step.conns)
+			}
+			o.mu.Unlock()
+		}
+	})
+	t.Run("a late answer to no question", func(t *testing.T) {
+		late := make(chan struct{})
+		o := startOriginOn(t, func(conn net.Conn) net.Conn {
+			return &lateConn{Conn: conn, late: late}
+		}, func(int) (string, bool) { return hello, true })
+		transport := newTransport(t)
+		for range 2 {
+			if status, content, err := do(t, transport, o, "GET", ""); status != 200 || content != "hello" || err != nil {
+				t.Errorf("%d %q %v", status, content, err)
+			}
+			// It comes while the connection is in the pool.
+			late <- struct{}{}
+			awaitDead(t, transport)
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.conns != 2 {
+			t.Errorf("%d connections, want 2: on the first one came an answer to no question", o.conns)
+		}
+	})
+	t.Run("content", func(t *testing.T) {
+		o := startOrigin(t, func(int) (string, bool) { return hello, true })
+		transport := newTransport(t)
+		for i, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "FOO"} {
+			if status, _, err := do(t, transport, o, method, "content"); status != 200 || err != nil {
+				t.Errorf("%s: %d, %v", method, status, err)
+			}
+			if n := transport.Idle(); n != 0 {
+				t.Errorf("%s: the connection that carried content is in the pool", method)
+			}
+			o.mu.Lock()
+			if o.conns != i+1 {
+				t.Errorf("%s: %d connections, want %d", method, o.conns, i+1)
 			}
 			o.mu.Unlock()
 		}
@@ -329,6 +366,23 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			t.Errorf("%d connections, want 2: the first one had octets left over", o.conns)
 		}
 	})
+}
+
+// lateConn sends an answer to no question whenever late tells it to.
+type lateConn struct {
+	net.Conn
+	late chan struct{}
+	once sync.Once
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	c.once.Do(func() {
+		go func() {
+			<-c.late
+			io.WriteString(c.Conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		}()
+	})
+	return c.Conn.Write(p)
 }
 
 // awaitDead waits until the idle connections of a transport have seen their end.

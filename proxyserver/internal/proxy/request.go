@@ -117,6 +117,11 @@ func (c *session) prepareBody(expect bool) error {
 		c.keep = false
 		return &httpmsg.Error{Status: 400, Reason: "TRACE takes no content"}
 	}
+	if c.where.way == reverse && !c.server.GetContent && (c.req.Method == "GET" || c.req.Method == "HEAD") {
+		// It means nothing, and is a way to smuggle (RFC 9110, section 9.3.1).
+		c.keep = false
+		return &httpmsg.Error{Status: 400, Reason: c.req.Method + " takes no content here"}
+	}
 	if limit := c.server.MaxBody; limit > 0 && int64(c.req.Framing) > limit {
 		c.keep = false
 		return &httpmsg.Error{Status: 413, Reason: fmt.Sprintf("the content is larger than %d octets", limit)}

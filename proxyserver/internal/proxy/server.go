@@ -44,9 +44,12 @@ type Server struct {
 	// Clock watches over timeouts; required.
 	Clock *netio.Clock
 
-	Name      string    // in Via and Proxy-Status; required
-	Upstream  *Upstream // reverse mode: the one origin; nil: forward
-	LocalRoot *os.Root  // files for path-style requests that name no host; nil: none
+	Name     string    // in Via and Proxy-Status; required
+	Upstream *Upstream // reverse mode: the one origin; nil: forward
+	// GetContent has reverse mode pass on the content of GET and HEAD, which is
+	// refused otherwise.
+	GetContent bool
+	LocalRoot  *os.Root // files for path-style requests that name no host; nil: none
 
 	Rules *access.Rules // nil: the zero value's
 	Quota *access.Quota // nil: none

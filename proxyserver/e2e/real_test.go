@@ -181,11 +181,11 @@ func freePort(t *testing.T) string {
 }
 
 // startServer runs a real server and waits until it accepts connections.
-func startServer(t *testing.T, addr, name string, args ...string) *exec.Cmd {
+func startServer(t *testing.T, addr, name string, args ...string) (*exec.Cmd, *lines) {
 	t.Helper()
 	cmd := exec.Command(need(t, name), args...)
-	var output lines
-	cmd.Stdout, cmd.Stderr = &output, &output
+	output := new(lines)
+	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func startServer(t *testing.T, addr, name string, args ...string) *exec.Cmd {
 		conn.Close()
 		return true
 	})
-	return cmd
+	return cmd, output
 }
 
 // startNginx serves dir.
@@ -241,7 +241,8 @@ http {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return addr, startServer(t, addr, "nginx", "-c", path, "-e", "stderr")
+	cmd, _ = startServer(t, addr, "nginx", "-c", path, "-e", "stderr")
+	return addr, cmd
 }
 
 func writeFiles(t *testing.T, dir string, files map[string][]byte) {

@@ -81,6 +81,22 @@ func (a *authority) sign(t *testing.T, until time.Time, ip bool, names ...string
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
+// pair writes a certificate and its key into one file.
+func (a *authority) pair(t *testing.T, cert tls.Certificate) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	content = append(content, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	path := filepath.Join(t.TempDir(), "pair.pem")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // startSecure is an HTTPS origin that counts the requests it gets.
 func startSecure(t *testing.T, cert tls.Certificate) (port string, requests *atomic.Int64) {
 	t.Helper()

@@ -23,7 +23,6 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/pkg/logging"
-	"topdown/webserver/internal/accesslog"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/certs"
 	"topdown/webserver/internal/form"
@@ -149,7 +148,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			&cli.DurationFlag{Name: "idle-timeout", EnvVars: env("IDLE_TIMEOUT"), Value: time.Minute, Destination: &c.idleTimeout, Usage: "time that a connection may be silent between requests"},
 			&cli.Int64Flag{Name: "min-rate", EnvVars: env("MIN_RATE"), Value: 240, Destination: &c.minRate, Usage: "slowest sending and reading that is put up with, bytes a second"},
 			&cli.StringFlag{Name: "access-log", EnvVars: env("ACCESS_LOG"), Value: "-", Destination: &c.accessLog, Usage: "`FILE` for a line per request; - is standard output, off is none; SIGHUP reopens it"},
-			&cli.StringFlag{Name: "access-format", EnvVars: env("ACCESS_FORMAT"), Value: "combined", Destination: &c.accessFormat, Usage: "form of those lines: " + accesslog.Formats},
+			&cli.StringFlag{Name: "access-format", EnvVars: env("ACCESS_FORMAT"), Value: "combined", Destination: &c.accessFormat, Usage: "form of those lines: " + logging.AccessFormats},
 			&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Destination: &c.logLevel, Usage: "what is logged on standard error: " + logging.Levels},
 			&cli.StringFlag{Name: "log-format", EnvVars: env("LOG_FORMAT"), Value: "console", Destination: &c.logFormat, Usage: "form of the log: " + logging.Formats},
 			&cli.StringFlag{Name: "metrics-addr", EnvVars: env("METRICS_ADDR"), Destination: &c.metricsAddr, Usage: "serve /metrics in Prometheus text on `ADDRESS`"},
@@ -250,11 +249,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		scheme, srv.TLS = "https", source.Config()
 		rules.ReadFiles = append(rules.ReadFiles, c.tlsCert, c.tlsKey)
 	}
-	format, err := accesslog.ParseFormat(c.accessFormat)
+	format, err := logging.ParseAccessFormat(c.accessFormat)
 	if err != nil {
 		return usage("--access-format: %v", err)
 	}
-	lines, err := accesslog.Open(c.accessLog, accesslog.Options{Format: format, Stdout: stdout, Report: report("access log")})
+	lines, err := logging.OpenAccess(c.accessLog, logging.AccessOptions{Format: format, Stdout: stdout, Report: report("access log")})
 	if err != nil {
 		return err
 	}
@@ -406,7 +405,7 @@ func companions(ctx context.Context, c *config, srv *server.Server, counters *me
 
 // onHangup reopens the access log on SIGHUP, as log rotation asks for. The
 // returned function ends that.
-func onHangup(lines *accesslog.Log, report func(error)) (stop func()) {
+func onHangup(lines *logging.AccessLog, report func(error)) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	go func() {

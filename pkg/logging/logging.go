@@ -1,8 +1,13 @@
-// Package logging makes the one kind of logger that every lab uses: a zap
-// logger set up from two command-line flags, a level and a format.
+// Package logging writes what the labs log.
 //
-// It logs life-cycle events and faults. Results (round-trip times, transcripts,
-// access lines) are output, not logs, and do not pass through here.
+// New makes the one kind of logger that every lab uses for life-cycle events and
+// faults: a zap logger set up from two command-line flags, a level and a format.
+//
+// AccessLog is what the daemons tell of each request: a line in the combined
+// format that log analysers read, or a JSON object. It never holds a request up.
+//
+// Results (round-trip times, transcripts) are output, not logs, and do not pass
+// through here.
 package logging
 
 import (

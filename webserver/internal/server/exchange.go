@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"topdown/pkg/httpmsg"
-	"topdown/webserver/internal/accesslog"
+	"topdown/pkg/logging"
 )
 
 // exchange is one request and what became of it.
@@ -134,7 +134,7 @@ func (c *conn) account(x *exchange) {
 			c.remote = c.addr.String()
 		}
 	}
-	e := accesslog.Entry{
+	e := logging.AccessEntry{
 		Remote: c.remote, User: x.user, Time: now, Status: x.status, Bytes: x.sent,
 		Referer: x.referer, UserAgent: x.userAgent, Duration: now.Sub(x.start),
 	}

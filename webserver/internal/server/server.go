@@ -22,7 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"topdown/pkg/httpmsg"
-	"topdown/webserver/internal/accesslog"
+	"topdown/pkg/logging"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/form"
 	"topdown/webserver/internal/metrics"
@@ -33,9 +33,9 @@ import (
 // not changed after; the zero value of a limit means its default.
 type Server struct {
 	Site    *site.Site
-	Log     *zap.Logger      // life cycle and faults; required
-	Access  *accesslog.Log   // one entry a request; nil for none
-	Metrics *metrics.Metrics // nil for none
+	Log     *zap.Logger        // life cycle and faults; required
+	Access  *logging.AccessLog // one entry a request; nil for none
+	Metrics *metrics.Metrics   // nil for none
 
 	Listing bool // show what is in a directory without an index file
 

@@ -1,4 +1,4 @@
-package accesslog
+package logging
 
 import (
 	"bytes"
@@ -50,16 +50,16 @@ func (s *sink) text() string {
 	return s.data.String()
 }
 
-func entry(target string) *Entry {
-	return &Entry{
+func entry(target string) *AccessEntry {
+	return &AccessEntry{
 		Remote: "192.0.2.7", Time: time.Date(2026, 11, 20, 22, 41, 0, 0, time.UTC),
 		Method: "GET", Target: target, Minor: 1, Status: 200, Bytes: 5,
 	}
 }
 
-func open(t *testing.T, path string, opts Options) *Log {
+func open(t *testing.T, path string, opts AccessOptions) *AccessLog {
 	t.Helper()
-	l, err := Open(path, opts)
+	l, err := OpenAccess(path, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func open(t *testing.T, path string, opts Options) *Log {
 func TestLinesWaitForTheTickOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(sink)
-		l := open(t, "-", Options{Stdout: out})
+		l := open(t, "-", AccessOptions{Stdout: out})
 		l.Append(entry("/a"))
 		time.Sleep(flushAfter - time.Millisecond)
 		synctest.Wait()
@@ -89,7 +89,7 @@ func TestLinesWaitForTheTickOnly(t *testing.T) {
 func TestAFullBufferDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(sink)
-		l := open(t, "-", Options{Stdout: out})
+		l := open(t, "-", AccessOptions{Stdout: out})
 		start, n := time.Now(), 0
 		for out.text() == "" && n < 10000 {
 			l.Append(entry("/a"))
@@ -106,7 +106,7 @@ func TestAFullBufferDoesNotWait(t *testing.T) {
 
 func TestClosingWritesTheRest(t *testing.T) {
 	out := new(sink)
-	l := open(t, "-", Options{Stdout: out})
+	l := open(t, "-", AccessOptions{Stdout: out})
 	for i := range 3 {
 		l.Append(entry(fmt.Sprintf("/%d", i)))
 	}
@@ -126,9 +126,9 @@ func TestClosingWritesTheRest(t *testing.T) {
 }
 
 func TestOff(t *testing.T) {
-	l, err := Open("off", Options{})
+	l, err := OpenAccess("off", AccessOptions{})
 	if l != nil || err != nil {
-		t.Fatalf("Open(off) = %v, %v", l, err)
+		t.Fatalf("OpenAccess(off) = %v, %v", l, err)
 	}
 	l.Append(entry("/"))
 	if l.Reopen() != nil || l.Close() != nil || l.Lost() != 0 {
@@ -140,7 +140,7 @@ func TestAStuckSinkHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
 		reports := make(chan error, 10)
-		l := open(t, "-", Options{Stdout: out, Report: func(err error) { reports <- err }})
+		l := open(t, "-", AccessOptions{Stdout: out, Report: func(err error) { reports <- err }})
 		e := entry("/" + strings.Repeat("a", maxTarget))
 		const lines = 8000 // 12 MB: three times what may wait
 		for range lines {
@@ -169,13 +169,41 @@ func TestAStuckSinkHoldsNobodyUp(t *testing.T) {
 func TestCloseDoesNotWaitForAStuckSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
-		l, err := Open("-", Options{Stdout: out})
+		reports := make(chan error, 10)
+		l, err := OpenAccess("-", AccessOptions{Stdout: out, Report: func(err error) { reports <- err }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Append(entry("/"))
+		time.Sleep(flushAfter)
+		synctest.Wait() // the first line is being written, the second waits
+		l.Append(entry("/"))
+		start := time.Now()
+		if err := l.Close(); err == nil || time.Since(start) != closeWait {
+			t.Errorf("Close = %v after %v", err, time.Since(start))
+		}
+		if l.Lost() != 2 {
+			t.Errorf("%d lines counted as lost, want 2", l.Lost())
+		}
+		if err := <-reports; !strings.Contains(err.Error(), "2 lines lost") {
+			t.Errorf("reported %v", err)
+		}
+		close(out.hold)
+	})
+}
+
+// TestCloseDoesNotWaitForAStuckReport: with 2>&1 on a pipe that nobody reads, the
+// report of what was lost would wait for ever as well.
+func TestCloseDoesNotWaitForAStuckReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &sink{hold: make(chan struct{})}
+		l, err := OpenAccess("-", AccessOptions{Stdout: out, Report: func(error) { <-out.hold }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.Append(entry("/"))
 		start := time.Now()
-		if err := l.Close(); err == nil || time.Since(start) != closeWait {
+		if err := l.Close(); err == nil || time.Since(start) != closeWait+reportWait {
 			t.Errorf("Close = %v after %v", err, time.Since(start))
 		}
 		close(out.hold)
@@ -186,7 +214,7 @@ func TestAFailingSinkRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(sink)
 		reports := make(chan error, 10)
-		l := open(t, "-", Options{Stdout: out, Report: func(err error) { reports <- err }})
+		l := open(t, "-", AccessOptions{Stdout: out, Report: func(err error) { reports <- err }})
 		reported := func(want string) {
 			t.Helper()
 			if len(reports) != 1 {
@@ -233,7 +261,7 @@ func TestAFailingSinkRecovers(t *testing.T) {
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	path, old := filepath.Join(dir, "access.log"), filepath.Join(dir, "access.log.1")
-	l := open(t, path, Options{})
+	l := open(t, path, AccessOptions{})
 	l.Append(entry("/before"))
 	if runtime.GOOS != "windows" { // which does not rename open files
 		if err := os.Rename(path, old); err != nil {
@@ -272,7 +300,7 @@ func TestReopenFailureKeepsTheOldFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "access.log")
-	l := open(t, path, Options{})
+	l := open(t, path, AccessOptions{})
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not rename the folder of an open file")
 	}
@@ -294,17 +322,17 @@ func TestReopenFailureKeepsTheOldFile(t *testing.T) {
 
 func TestOpenError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "access.log")
-	if _, err := Open(path, Options{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+	if _, err := OpenAccess(path, AccessOptions{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("Open = %v, want one that names the file", err)
 	}
-	if _, err := Open("-", Options{}); err == nil {
+	if _, err := OpenAccess("-", AccessOptions{}); err == nil {
 		t.Error("Open(-) without a standard output succeeded")
 	}
 }
 
 func TestAppendFromManyGoroutines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := open(t, path, Options{})
+	l := open(t, path, AccessOptions{})
 	const writers, each = 8, 500
 	var wg sync.WaitGroup
 	for i := range writers {
@@ -332,9 +360,9 @@ func TestAppendFromManyGoroutines(t *testing.T) {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	for name, format := range map[string]Format{"combined": Combined, "json": JSON} {
+	for name, format := range map[string]AccessFormat{"combined": Combined, "json": JSONLines} {
 		t.Run(name, func(t *testing.T) {
-			l := open(t, "-", Options{Stdout: io.Discard, Format: format})
+			l := open(t, "-", AccessOptions{Stdout: io.Discard, Format: format})
 			e := entry("/index.html")
 			if n := testing.AllocsPerRun(100, func() { l.Append(e) }); n != 0 {
 				t.Errorf("%v allocations", n)
@@ -344,9 +372,9 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	for name, format := range map[string]Format{"combined": Combined, "json": JSON} {
+	for name, format := range map[string]AccessFormat{"combined": Combined, "json": JSONLines} {
 		b.Run(name, func(b *testing.B) {
-			l, err := Open("-", Options{Stdout: io.Discard, Format: format})
+			l, err := OpenAccess("-", AccessOptions{Stdout: io.Discard, Format: format})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package accesslog
+package logging
 
 import (
 	"encoding/binary"
@@ -9,32 +9,32 @@ import (
 	"unicode/utf8"
 )
 
-// Format is the form of a line.
-type Format int
+// AccessFormat is the form of a line.
+type AccessFormat int
 
 // The formats.
 const (
-	Combined Format = iota // the "combined log format" of Apache httpd and nginx
-	JSON                   // an object per line
+	Combined  AccessFormat = iota // the "combined log format" of Apache httpd and nginx
+	JSONLines                     // an object per line
 )
 
-// Formats names the formats, for a flag's usage text.
-const Formats = "combined, json"
+// AccessFormats names the formats, for a flag's usage text.
+const AccessFormats = "combined, json"
 
-// ParseFormat returns the format of that name; "" is the combined one.
-func ParseFormat(name string) (Format, error) {
+// ParseAccessFormat returns the format of that name; "" is the combined one.
+func ParseAccessFormat(name string) (AccessFormat, error) {
 	switch name {
 	case "", "combined":
 		return Combined, nil
 	case "json":
-		return JSON, nil
+		return JSONLines, nil
 	}
-	return 0, fmt.Errorf("access log format %q is unknown: use one of %s", name, Formats)
+	return 0, fmt.Errorf("access log format %q is unknown: use one of %s", name, AccessFormats)
 }
 
-// Entry is what a line tells of a request. An empty string is written as "-" in
-// the combined format.
-type Entry struct {
+// AccessEntry is what a line tells of a request. An empty string is written as
+// "-" in the combined format.
+type AccessEntry struct {
 	Remote string    // the client's address, as text
 	User   string    // who authenticated
 	Time   time.Time // in the zone to print
@@ -45,7 +45,10 @@ type Entry struct {
 	Status             int
 	Bytes              int64 // bytes of the response's body that were sent
 	Referer, UserAgent string
-	Duration           time.Duration // from the first byte of the request to the last of the response; JSON only
+	// Result is what else became of the request, one word, such as a cache's hit;
+	// "" adds nothing to the line.
+	Result   string
+	Duration time.Duration // from the first byte of the request to the last of the response; JSON only
 }
 
 // A peer does not decide how long a line gets: of a string that is longer than
@@ -61,14 +64,14 @@ const (
 // stamp renders times, each second once.
 type stamp struct {
 	second int64
-	format Format
+	format AccessFormat
 	text   []byte
 }
 
-func (s *stamp) append(dst []byte, t time.Time, f Format) []byte {
+func (s *stamp) append(dst []byte, t time.Time, f AccessFormat) []byte {
 	if sec := t.Unix(); sec != s.second || f != s.format || len(s.text) == 0 {
 		layout := "02/Jan/2006:15:04:05 -0700"
-		if f == JSON {
+		if f == JSONLines {
 			layout = time.RFC3339
 		}
 		s.second, s.format, s.text = sec, f, t.AppendFormat(s.text[:0], layout)
@@ -79,7 +82,9 @@ func (s *stamp) append(dst []byte, t time.Time, f Format) []byte {
 // appendCombined appends
 //
 //	ADDR - USER [02/Jan/2006:15:04:05 -0700] "REQUEST LINE" STATUS BYTES "REFERER" "USER-AGENT"
-func appendCombined(b []byte, e *Entry, s *stamp) []byte {
+//
+// and after a space the result, if there is one.
+func appendCombined(b []byte, e *AccessEntry, s *stamp) []byte {
 	b = appendWord(b, e.Remote)
 	b = append(b, " - "...)
 	b = appendWord(b, e.User)
@@ -103,7 +108,11 @@ func appendCombined(b []byte, e *Entry, s *stamp) []byte {
 	b = appendOr(b, e.Referer)
 	b = append(b, `" "`...)
 	b = appendOr(b, e.UserAgent)
-	return append(b, "\"\n"...)
+	b = append(b, '"')
+	if e.Result != "" {
+		b = appendWord(append(b, ' '), e.Result)
+	}
+	return append(b, '\n')
 }
 
 func appendOr(b []byte, s string) []byte {
@@ -185,9 +194,9 @@ func appendText(b []byte, s string, limit int) []byte {
 }
 
 // appendJSON appends the entry as an object. The duration is in seconds.
-func appendJSON(b []byte, e *Entry, s *stamp) []byte {
+func appendJSON(b []byte, e *AccessEntry, s *stamp) []byte {
 	b = append(b, `{"time":"`...)
-	b = s.append(b, e.Time, JSON)
+	b = s.append(b, e.Time, JSONLines)
 	b = appendMember(append(b, '"'), "remote", e.Remote)
 	b = appendMember(b, "user", e.User)
 	b = appendMember(b, "method", e.Method)
@@ -204,6 +213,7 @@ func appendJSON(b []byte, e *Entry, s *stamp) []byte {
 	b = strconv.AppendFloat(b, e.Duration.Seconds(), 'f', 6, 64)
 	b = appendMember(b, "referer", e.Referer)
 	b = appendMember(b, "user_agent", e.UserAgent)
+	b = appendMember(b, "result", e.Result)
 	return append(b, "}\n"...)
 }
 

@@ -1,4 +1,4 @@
-package accesslog
+package logging
 
 import (
 	"encoding/json"
@@ -17,19 +17,23 @@ func TestCombined(t *testing.T) {
 	at := time.Date(2026, 11, 20, 22, 41, 0, 0, time.FixedZone("", -5*3600))
 	const when = ` [20/Nov/2026:22:41:00 -0500] `
 	tests := map[string]struct {
-		entry Entry
+		entry AccessEntry
 		want  string
 	}{
 		"everything": {
-			Entry{
+			AccessEntry{
 				Remote: "2001:db8::1", User: "ada", Method: "POST", Target: "/a?q=1", Minor: 0,
 				Status: 404, Bytes: 1 << 40, Referer: "https://example.org/", UserAgent: "curl/8",
 			},
 			`2001:db8::1 - ada` + when + `"POST /a?q=1 HTTP/1.0" 404 1099511627776 "https://example.org/" "curl/8"`,
 		},
-		"not understood": {Entry{Remote: "192.0.2.1", Status: 400}, `192.0.2.1 - -` + when + `"-" 400 0 "-" "-"`},
+		"a proxy's": {
+			AccessEntry{Remote: "192.0.2.1", Method: "GET", Target: "http://a/b", Minor: 1, Status: 200, Bytes: 3, Result: "hit"},
+			`192.0.2.1 - -` + when + `"GET http://a/b HTTP/1.1" 200 3 "-" "-" hit`,
+		},
+		"not understood": {AccessEntry{Remote: "192.0.2.1", Status: 400}, `192.0.2.1 - -` + when + `"-" 400 0 "-" "-"`},
 		"hostile": {
-			Entry{
+			AccessEntry{
 				User: "a b] \"", Method: "GET", Target: `/"\é`, Minor: 1, Status: 200,
 				Referer: "x\" 200 0 \"\n1.2.3.4 - -", UserAgent: "\x1b[31m\x00\x7f\xff",
 			},
@@ -37,7 +41,7 @@ func TestCombined(t *testing.T) {
 				`"x\x22 200 0 \x22\x0A1.2.3.4 - -" "\x1B[31m\x00\x7F\xFF"`,
 		},
 		"too long": {
-			Entry{Method: "GET", Target: "/", Minor: 1, Status: 200, UserAgent: strings.Repeat("u", maxQuoted+1)},
+			AccessEntry{Method: "GET", Target: "/", Minor: 1, Status: 200, UserAgent: strings.Repeat("u", maxQuoted+1)},
 			`- - -` + when + `"GET / HTTP/1.1" 200 0 "-" "` + strings.Repeat("u", maxQuoted) + `"`,
 		},
 	}
@@ -53,15 +57,15 @@ func TestCombined(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	e := Entry{
+	e := AccessEntry{
 		Remote: "192.0.2.1", User: "ada", Time: time.Date(2026, 11, 20, 22, 41, 0, 0, time.UTC),
 		Method: "GET", Target: "/é\"\\\xff\u202e\U000e0001", Minor: 1, Status: 206, Bytes: 12,
-		Referer: "\x00\n", Duration: 1500 * time.Microsecond,
+		Referer: "\x00\n", Duration: 1500 * time.Microsecond, Result: "miss",
 	}
 	got := appendJSON(nil, &e, new(stamp))
 	want := `{"time":"2026-11-20T22:41:00Z","remote":"192.0.2.1","user":"ada","method":"GET",` +
 		`"target":"/é\"\\\\xFF\u202E\uDB40\uDC01","proto":"HTTP/1.1","status":206,"bytes":12,` +
-		`"duration":0.001500,"referer":"\u0000\u000A"}` + "\n"
+		`"duration":0.001500,"referer":"\u0000\u000A","result":"miss"}` + "\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
 	}
@@ -105,7 +109,7 @@ func FuzzFormats(f *testing.F) {
 	f.Add("192.0.2.1", "ada", "GET", "/", "https://example.org", "curl/8")
 	f.Add("", "a b", "G\"", "/\\\n\r\x00", "\xff\xfe", "\u2028\U000e0001\u009b")
 	f.Fuzz(func(t *testing.T, remote, user, method, target, referer, agent string) {
-		e := Entry{
+		e := AccessEntry{
 			Remote: remote, User: user, Method: method, Target: target, Referer: referer, UserAgent: agent,
 			Time: time.Unix(1795214460, 0).UTC(), Status: 200, Minor: 1,
 		}
@@ -137,9 +141,9 @@ func TestGoaccessReadsTheLog(t *testing.T) {
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "access.log")
-	l := open(t, path, Options{})
+	l := open(t, path, AccessOptions{})
 	now := time.Now()
-	entries := []Entry{
+	entries := []AccessEntry{
 		{Remote: "192.0.2.1", Method: "GET", Target: "/", Status: 200, Bytes: 12},
 		{Remote: "2001:db8::1", User: "a b", Method: "GET", Target: `/q?"x"=\`, Status: 304},
 		{Remote: "192.0.2.1", Status: 400, Bytes: 99},

@@ -1,13 +1,4 @@
-// Package accesslog writes one line per request, in the combined format that
-// log analysers read or as JSON.
-//
-// Append only copies the line into memory: a goroutine writes it out when
-// 64 KiB have come together and 250 ms after the first line at the latest. So a
-// slow disk, a full one or a reader that has gone away never holds up a
-// request; the lines that find no room are dropped, counted and reported.
-//
-// Whatever came over the network is escaped: one request is one line.
-package accesslog
+package logging
 
 import (
 	"errors"
@@ -24,29 +15,36 @@ const (
 	flushAfter = 250 * time.Millisecond // the longest that a line waits
 	maxPending = 4 << 20                // bytes that may wait for a slow sink
 	closeWait  = 2 * time.Second        // how long Close waits for a stuck sink
+	reportWait = time.Second            // and for a report of what was lost
 
 	firstReport = time.Second // from the first lost line to its report
 	nextReport  = time.Minute // from one report to the next
 )
 
-// Options are the parts of a log that Open is handed.
-type Options struct {
-	Format Format
+// AccessOptions are the parts of a log that OpenAccess is handed.
+type AccessOptions struct {
+	Format AccessFormat
 	// Stdout is where the path "-" leads. A program that hands in os.Stdout
 	// must ignore SIGPIPE, or a reader that goes away ends it.
 	Stdout io.Writer
 	// Report is told of lost lines, first after a second and then at most once
-	// a minute. It is called on a goroutine of the log. Nil means no one is.
+	// a minute. It is called on a goroutine of the log, or by Close. Nil: nobody.
 	Report func(error)
 }
 
-// Log is an access log. A nil *Log is one that is off: its methods do nothing.
-// All methods may be called concurrently.
-type Log struct {
+// AccessLog writes one line per request. Append only copies the line into memory:
+// a goroutine writes it out when 64 KiB have come together and 250 ms after the
+// first line at the latest. So a slow disk, a full one or a reader that has gone
+// away never holds up a request; the lines that find no room are dropped, counted
+// and reported. What came over the network is escaped: one request is one line.
+//
+// A nil *AccessLog is one that is off: its methods do nothing. All methods may be
+// called concurrently.
+type AccessLog struct {
 	path   string
-	format Format
+	format AccessFormat
 	report func(error)
-	lost   atomic.Int64 // lines lost since Open
+	lost   atomic.Int64 // lines lost since OpenAccess
 
 	wake chan struct{} // there is a first line in buf
 	full chan struct{} // do not wait any longer
@@ -55,6 +53,7 @@ type Log struct {
 	mu       sync.Mutex
 	buf      []byte
 	lines    int64 // in buf
+	writing  int64 // lines in the batch that is being written
 	stamp    stamp
 	next     *os.File // what to go on with, after Reopen
 	closed   bool
@@ -71,13 +70,14 @@ type Log struct {
 var (
 	errSlow   = errors.New("the lines come faster than they can be written")
 	errClosed = errors.New("it was closed before they could be written")
+	errStuck  = errors.New("nothing reads them")
 )
 
-// Open returns the log for path: a file to append to, "-" for Options.Stdout,
-// or "off", for which the *Log is nil. A new file can be read by its owner and
-// group only: a log of addresses is personal data.
-func Open(path string, opts Options) (*Log, error) {
-	l := &Log{
+// OpenAccess returns the log for path: a file to append to, "-" for
+// AccessOptions.Stdout, or "off", for which the *AccessLog is nil. A new file can
+// be read by its owner and group only: a log of addresses is personal data.
+func OpenAccess(path string, opts AccessOptions) (*AccessLog, error) {
+	l := &AccessLog{
 		path: path, format: opts.Format, report: opts.Report,
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), done: make(chan struct{}),
 		buf: newBuffer(),
@@ -110,7 +110,7 @@ func openFile(path string) (*os.File, error) {
 }
 
 // Append adds the line of a request. It does not keep e.
-func (l *Log) Append(e *Entry) {
+func (l *AccessLog) Append(e *AccessEntry) {
 	if l == nil {
 		return
 	}
@@ -128,7 +128,7 @@ func (l *Log) Append(e *Entry) {
 		signal(l.wake)
 	}
 	switch l.format {
-	case JSON:
+	case JSONLines:
 		l.buf = appendJSON(l.buf, e, &l.stamp)
 	default:
 		l.buf = appendCombined(l.buf, e, &l.stamp)
@@ -142,7 +142,7 @@ func (l *Log) Append(e *Entry) {
 // Reopen opens the log's path anew, after the file there has been renamed, and
 // goes on with that file; what waits goes to the old one. On an error the old
 // file stays in use. It does nothing for standard output.
-func (l *Log) Reopen() error {
+func (l *AccessLog) Reopen() error {
 	if l == nil || l.path == "-" {
 		return nil
 	}
@@ -164,17 +164,18 @@ func (l *Log) Reopen() error {
 	return nil
 }
 
-// Lost returns the number of lines that could not be written since Open.
-func (l *Log) Lost() int64 {
+// Lost returns the number of lines that could not be written since OpenAccess.
+func (l *AccessLog) Lost() int64 {
 	if l == nil {
 		return 0
 	}
 	return l.lost.Load()
 }
 
-// Close writes what waits, for 2 s at most if the sink is stuck, and closes the
-// file. Lines appended later are lost.
-func (l *Log) Close() error {
+// Close writes what waits, for 2 s at most if the sink is stuck, closes the file
+// and reports what was lost, for another second at most: where standard output is
+// stuck, standard error often is as well. Lines appended later are lost.
+func (l *AccessLog) Close() error {
 	if l == nil {
 		return nil
 	}
@@ -188,20 +189,37 @@ func (l *Log) Close() error {
 	signal(l.full)
 	l.mu.Unlock()
 
-	timer := time.NewTimer(closeWait)
-	defer timer.Stop()
-	select {
-	case <-l.done:
-	case <-timer.C:
-		return fmt.Errorf("access log %s: the last lines could not be written in %v", l.path, closeWait)
+	var err error
+	if !within(closeWait, l.done) {
+		l.mu.Lock()
+		l.lose(l.lines+l.writing, errStuck)
+		l.mu.Unlock()
+		err = fmt.Errorf("access log %s: the last lines could not be written in %v", l.path, closeWait)
 	}
 	l.mu.Lock()
 	if l.reporter != nil {
 		l.reporter.Stop()
 	}
 	l.mu.Unlock()
-	l.reportLost()
-	return nil
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		l.reportLost()
+	}()
+	within(reportWait, reported)
+	return err
+}
+
+// within waits for c to be closed and reports whether it was in time.
+func within(d time.Duration, c <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 func signal(c chan<- struct{}) {
@@ -212,7 +230,7 @@ func signal(c chan<- struct{}) {
 }
 
 // lose counts lines that are lost because of err. The caller holds l.mu.
-func (l *Log) lose(lines int64, err error) {
+func (l *AccessLog) lose(lines int64, err error) {
 	l.lost.Add(lines)
 	l.lastErr = err
 	if l.reporter == nil && l.report != nil {
@@ -222,7 +240,7 @@ func (l *Log) lose(lines int64, err error) {
 
 // reportLost reports the lines lost since the last report, if there are any,
 // and comes back after a while if there were.
-func (l *Log) reportLost() {
+func (l *AccessLog) reportLost() {
 	l.mu.Lock()
 	lost, err := l.lost.Load()-l.reported, l.lastErr
 	l.reported += lost

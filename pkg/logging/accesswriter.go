@@ -1,4 +1,4 @@
-package accesslog
+package logging
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ func newBuffer() []byte { return make([]byte, 0, 4*flushSize) }
 
 // writeLoop writes out what Append leaves in l.buf. It is the only one to touch
 // the sink, so nobody else ever waits for it.
-func (l *Log) writeLoop() {
+func (l *AccessLog) writeLoop() {
 	defer close(l.done)
 	timer := time.NewTimer(flushAfter)
 	defer timer.Stop()
@@ -27,11 +27,14 @@ func (l *Log) writeLoop() {
 
 		l.mu.Lock()
 		batch, lines, next, closed := l.buf, l.lines, l.next, l.closed
-		l.buf, l.lines, l.next = spare[:0], 0, nil
+		l.buf, l.lines, l.writing, l.next = spare[:0], 0, lines, nil
 		l.mu.Unlock()
 
 		if len(batch) > 0 {
 			l.write(batch, lines)
+			l.mu.Lock()
+			l.writing = 0
+			l.mu.Unlock()
 		}
 		if next != nil {
 			l.file.Close()
@@ -51,7 +54,7 @@ func (l *Log) writeLoop() {
 }
 
 // write writes a batch of lines, or as many of them as the sink takes.
-func (l *Log) write(batch []byte, lines int64) {
+func (l *AccessLog) write(batch []byte, lines int64) {
 	if l.torn {
 		// The sink took only a part of a line before: end that one.
 		if _, err := io.WriteString(l.out, "\n"); err != nil {
@@ -68,7 +71,7 @@ func (l *Log) write(batch []byte, lines int64) {
 	}
 }
 
-func (l *Log) fail(lines int64, err error) {
+func (l *AccessLog) fail(lines int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lose(lines, err)

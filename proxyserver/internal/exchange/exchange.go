@@ -70,6 +70,10 @@ type Response struct {
 	// Body is the content and never nil. It must be closed; closed before its
 	// end it gives up the transfer. A read error other than io.EOF means that
 	// the content is broken off, which the client must be shown as such.
+	//
+	// It may implement io.WriterTo; what it writes to is then an io.ReaderFrom
+	// as well, which has the kernel send a part of a file where it is given an
+	// *io.LimitedReader of an *os.File.
 	Body io.ReadCloser
 	// Framing is the content's length, or Chunked or UntilClose if unknown. For
 	// HEAD and 304 there is no content, and Framing says nothing: a

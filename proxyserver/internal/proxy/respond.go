@@ -11,6 +11,7 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
 )
 
 // oneWrite is how large a head and body together may be to be copied into one
@@ -112,6 +113,10 @@ func (c *session) respond(resp *exchange.Response) {
 		c.send(b, resp.Content)
 		return
 	}
+	if body, ok := resp.Body.(io.WriterTo); ok && framing > oneWrite {
+		c.sendBody(b, body, int64(framing))
+		return
+	}
 	if file, ok := resp.Body.(section); ok && framing > oneWrite {
 		if f, off, n, mapped := file.Section(); n == int64(framing) {
 			c.sendFile(b, f, off, n, mapped)
@@ -119,6 +124,19 @@ func (c *session) respond(resp *exchange.Response) {
 		}
 	}
 	c.stream(b, resp, framing)
+}
+
+// sendBody has a body write itself after the head that is in b.
+func (c *session) sendBody(b []byte, body io.WriterTo, length int64) {
+	out := netio.NewSender(c.conn, b, length, c.server.BodyTimeout)
+	_, err := body.WriteTo(out)
+	c.sent += out.Sent
+	if err == nil && out.Left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		c.breakOff(err, httpmsg.Framing(length))
+	}
 }
 
 // section is a body that is a part of a file; mapped, if not nil, is that part

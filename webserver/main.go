@@ -375,7 +375,7 @@ func companions(ctx context.Context, c *config, srv *server.Server, counters *me
 			return nil, fmt.Errorf("--metrics-addr: %w", err)
 		}
 		start = append(start, func() {
-			if err := counters.Serve(ctx, ln, srv.Log); err != nil {
+			if err := counters.Serve(ctx, ln, listen.IsOwnHost, srv.Log); err != nil {
 				srv.Log.Error("the metrics listener has ended", zap.Error(err))
 			}
 		})

@@ -1,39 +1,49 @@
 package www
 
-import "unicode/utf8"
+import (
+	"html/template"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
-// AppendText appends s to dst as HTML text that is safe between tags and in a
-// quoted attribute. Line ends and tabs stay as they are. What would not show,
-// or would make other text show wrongly, becomes U+FFFD: other control
-// characters, bytes that are not UTF-8, and overrides of the writing direction.
-func AppendText(dst []byte, s string) []byte { return appendText(dst, s, true) }
+// Text returns s without what would not show on a page, or would make other text
+// show wrongly: control characters but line ends and tabs, bytes that are not
+// UTF-8, and overrides of the writing direction become U+FFFD. It leaves markup
+// alone, which the templates escape.
+func Text(s string) string { return replace(s, true) }
 
-// AppendName is AppendText for a name that belongs on one line: its line ends
-// and tabs become U+FFFD as well.
-func AppendName(dst []byte, s string) []byte { return appendText(dst, s, false) }
+// Name is Text for a name that belongs on one line: its line ends and tabs become
+// U+FFFD as well.
+func Name(s string) string { return replace(s, false) }
 
-func appendText(dst []byte, s string, lines bool) []byte {
-	for _, r := range s { // a bad byte arrives as U+FFFD
+func replace(s string, lines bool) string {
+	return strings.Map(func(r rune) rune { // a bad byte arrives as U+FFFD
 		switch {
-		case r == '&':
-			dst = append(dst, "&amp;"...)
-		case r == '<':
-			dst = append(dst, "&lt;"...)
-		case r == '>':
-			dst = append(dst, "&gt;"...)
-		case r == '"':
-			dst = append(dst, "&#34;"...)
-		case r == '\'':
-			dst = append(dst, "&#39;"...)
 		case lines && (r == '\n' || r == '\r' || r == '\t'):
-			dst = append(dst, byte(r))
+			return r
 		case r < 0x20, r >= 0x7f && r < 0xa0, // control characters
 			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // direction
 			r == 0x2028, r == 0x2029: // line and paragraph separators
-			dst = utf8.AppendRune(dst, utf8.RuneError)
-		default:
-			dst = utf8.AppendRune(dst, r)
+			return utf8.RuneError
 		}
-	}
-	return dst
+		return r
+	}, s)
+}
+
+// NewPage returns the template of a page that the server makes by itself. Besides
+// the usual functions it may call style, text, name and bytes. It panics if the template
+// is broken: its text is part of the program.
+func NewPage(text string) *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(Style) },
+		"text":  Text,
+		"name":  Name,
+		"bytes": func(n int64) string {
+			if n == 1 {
+				return "1 byte"
+			}
+			return strconv.FormatInt(n, 10) + " bytes"
+		},
+	}).Parse(text))
 }

@@ -45,6 +45,7 @@ func TestSafeName(t *testing.T) {
 		{"device", "CON", "_CON"},
 		{"device with an ending", "con.txt", "_con.txt"},
 		{"device with two endings", "Aux.tar.gz", "_Aux.tar.gz"},
+		{"device with two other endings", "CON.a.txt", "_CON.a.txt"},
 		{"device and space", "nul .txt", "_nul .txt"},
 		{"numbered device", "LPT1", "_LPT1"},
 		{"superscript device", "com².log", "_com².log"},

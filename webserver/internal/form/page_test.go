@@ -24,7 +24,7 @@ var hostile = []string{
 // elements are all that a result page may be made of.
 var elements = map[string]bool{
 	"html": true, "head": true, "meta": true, "title": true, "link": true, "style": true, "body": true,
-	"h1": true, "h2": true, "p": true, "a": true, "code": true, "dl": true, "dt": true, "dd": true,
+	"main": true, "h1": true, "h2": true, "p": true, "a": true, "code": true, "dl": true, "dt": true, "dd": true,
 	"pre": true, "span": true, "br": true, "bdi": true,
 }
 

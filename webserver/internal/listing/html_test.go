@@ -16,7 +16,7 @@ import (
 // elements are all that a listing may be made of.
 var elements = map[string]bool{
 	"html": true, "head": true, "meta": true, "title": true, "link": true, "style": true, "body": true,
-	"svg": true, "defs": true, "symbol": true, "path": true, "use": true, "nav": true, "h1": true, "p": true,
+	"svg": true, "defs": true, "symbol": true, "path": true, "use": true, "nav": true, "main": true, "h1": true, "p": true,
 	"div": true, "table": true, "thead": true, "tbody": true, "tr": true, "th": true, "td": true,
 	"a": true, "bdi": true, "span": true, "time": true, "footer": true,
 }

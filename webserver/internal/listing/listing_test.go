@@ -92,7 +92,7 @@ func TestSize(t *testing.T) {
 		1 << 20: "1.0 MiB", 24<<20 + 12345: "24 MiB", 1 << 30: "1.0 GiB", 3 << 40: "3.0 TiB",
 		1 << 50: "1.0 PiB", 1<<63 - 1: "8.0 EiB",
 	} {
-		if got := string(appendSize(nil, size)); got != want {
+		if got := formatSize(size); got != want {
 			t.Errorf("size %d is shown as %q, want %q", size, got, want)
 		}
 	}

@@ -7,6 +7,7 @@
 package metrics
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"runtime"
@@ -141,18 +142,25 @@ func (m *Metrics) ConnRefused(why Refusal) {
 	}
 }
 
-// HotHit counts a response from a hot copy, HotMiss one for which there was none.
+// HotHit counts a response from a copy in memory.
 func (m *Metrics) HotHit() {
 	if m != nil {
 		m.hits.Inc()
 	}
 }
 
-// HotMiss is explained at HotHit.
+// HotMiss counts a response whose content was read from a file.
 func (m *Metrics) HotMiss() {
 	if m != nil {
 		m.misses.Inc()
 	}
+}
+
+// text returns all values as WritePrometheus writes them.
+func (m *Metrics) text() []byte {
+	var text bytes.Buffer
+	m.WritePrometheus(&text)
+	return text.Bytes()
 }
 
 // WritePrometheus writes all values in the Prometheus text format 0.0.4.

@@ -136,7 +136,9 @@ func serve(t *testing.T, m *Metrics) string {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- m.Serve(ctx, ln, zap.NewNop()) }()
+	go func() {
+		done <- m.Serve(ctx, ln, func(host string) bool { return host != "evil.example" }, zap.NewNop())
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -160,12 +162,16 @@ func TestServe(t *testing.T) {
 		"other path":   {"GET", "/", 404},
 		"below":        {"GET", "/metrics/x", 404},
 		"other method": {"POST", "/metrics", 405},
+		"other host":   {"GET", "/metrics", 421},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), test.method, url+test.path, strings.NewReader(""))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if name == "other host" {
+				req.Host = "evil.example"
 			}
 			resp, err := http.DefaultClient.Do(req)
 			if err != nil {

@@ -1,143 +1,105 @@
 package metrics
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
+	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-
-	"topdown/pkg/httpmsg"
 )
 
 const (
 	maxConns     = 16               // scrapers are few
 	readTimeout  = 5 * time.Second  // for the head of the request
 	writeTimeout = 10 * time.Second // for the response
-	lingerTime   = time.Second      // for the client to see the response
-	lingerSize   = 64 << 10
-	acceptPause  = 100 * time.Millisecond // after a failure to accept
+	maxHead      = 16 << 10         // bytes of a request's head
+	stopTime     = time.Second      // for the last scrape when the server stops
 )
 
 // Serve answers GET and HEAD of /metrics on ln until ctx is done, and then
-// closes ln and the connections. Each connection serves one
-// request. It returns an error only if ln fails.
-func (m *Metrics) Serve(ctx context.Context, ln net.Listener, log *zap.Logger) error {
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
+// closes ln and the connections. It returns an error only if ln fails. own tells
+// whether a Host is one that this server goes by: a page elsewhere whose name
+// has been pointed here (DNS rebinding) must not read the metrics.
+func (m *Metrics) Serve(ctx context.Context, ln net.Listener, own func(host string) bool, log *zap.Logger) error {
+	server := &http.Server{
+		Handler:           m.handler(own),
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		MaxHeaderBytes: maxHead,
+		ErrorLog:       zap.NewStdLog(log.Named("metrics").WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+	}
+	server.SetKeepAlivesEnabled(false)
+	stop := context.AfterFunc(ctx, func() {
+		last, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			server.Close()
+		}
+	})
 	defer stop()
-	defer ln.Close()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	slots := make(chan struct{}, maxConns)
-	for {
-		conn, err := ln.Accept()
+	err := server.Serve(&boundedListener{Listener: ln, slots: make(chan struct{}, maxConns)})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (m *Metrics) handler(own func(host string) bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			// Most likely too many open files: that passes.
-			log.Warn("metrics: accept failed", zap.Error(err))
-			select {
-			case <-ctx.Done():
-			case <-time.After(acceptPause):
-			}
-			continue
+		case !own(r.Host):
+			http.Error(w, "this server does not go by that name", http.StatusMisdirectedRequest)
+			return
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD are answered here", http.StatusMethodNotAllowed)
+			return
+		}
+		text := m.text()
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write(text) // a scraper that has gone needs no answer
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the metrics are at /metrics", http.StatusNotFound)
+	})
+	return mux
+}
+
+// boundedListener closes the connections that are too many: the client comes
+// again.
+type boundedListener struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
 		}
 		select {
-		case slots <- struct{}{}:
+		case l.slots <- struct{}{}:
+			return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
 		default:
-			conn.Close() // the client comes again
-			continue
+			conn.Close()
 		}
-		conns.Go(func() {
-			defer func() { <-slots }()
-			defer conn.Close()
-			// A scraper that is cut off at the end of the server comes to no harm.
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
-			defer stop()
-			if err := m.answer(conn); err != nil {
-				log.Debug("metrics: a request failed", zap.Error(err))
-			}
-		})
 	}
 }
 
-// answer reads a request and writes the response.
-func (m *Metrics) answer(conn net.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(readTimeout)); err != nil {
-		return err
-	}
-	var req httpmsg.Request
-	err := req.Read(bufio.NewReader(conn), httpmsg.Limits{})
-	if e, ok := errors.AsType[*httpmsg.Error](err); ok {
-		return m.respond(conn, "", e.Status, e.Reason+"\n", "")
-	}
-	if err != nil {
-		return err
-	}
-	path, _, _ := strings.Cut(req.Target, "?")
-	switch {
-	case req.Method != "GET" && req.Method != "HEAD":
-		return m.respond(conn, "", 405, "only GET and HEAD are answered here\n", "GET, HEAD")
-	case path != "/metrics":
-		return m.respond(conn, req.Method, 404, "the metrics are at /metrics\n", "")
-	}
-	var text bytes.Buffer
-	m.WritePrometheus(&text)
-	return m.respond(conn, req.Method, 200, text.String(), "")
+type boundedConn struct {
+	net.Conn
+	release func()
 }
 
-var reasons = map[int]string{
-	200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 414: "URI Too Long",
-	431: "Request Header Fields Too Large", 501: "Not Implemented", 505: "HTTP Version Not Supported",
-}
-
-func (m *Metrics) respond(conn net.Conn, method string, status int, body, allow string) error {
-	contentType := "text/plain; charset=utf-8"
-	if status == 200 {
-		contentType = "text/plain; version=0.0.4; charset=utf-8"
-	}
-	fields := httpmsg.Fields{
-		{Name: "Date", Value: string(httpmsg.AppendDate(nil, time.Now()))},
-		{Name: "Content-Type", Value: contentType},
-		{Name: "Content-Length", Value: strconv.Itoa(len(body))},
-		{Name: "Cache-Control", Value: "no-store"},
-		{Name: "X-Content-Type-Options", Value: "nosniff"},
-		{Name: "Connection", Value: "close"},
-	}
-	if allow != "" {
-		fields.Add("Allow", allow)
-	}
-	out, err := httpmsg.AppendResponse(nil, &httpmsg.Response{Minor: 1, Status: status, Reason: reasons[status], Fields: fields})
-	if err != nil {
-		return err
-	}
-	if method != "HEAD" {
-		out = append(out, body...)
-	}
-	if err = conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	if _, err = conn.Write(out); err != nil {
-		return err
-	}
-	// Closing with bytes unread would reset the connection and could take the
-	// response with it.
-	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		if err := conn.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-			return err
-		}
-		io.CopyN(io.Discard, conn, lingerSize) //nolint:errcheck // whatever comes is not wanted
-	}
-	return nil
+func (c *boundedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
 }

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"crypto/rand"
+	_ "embed"
 	"errors"
 	"net"
 	"os"
@@ -122,20 +124,20 @@ func (c *conn) content(x *exchange, p []byte) {
 	c.resume(before, since, err)
 }
 
+//go:embed error.html
+var errorText string
+
+var errorPage = www.NewPage(errorText)
+
 // sendError answers with a short page that says what is wrong. Redirects are
 // sent this way too.
 func (c *conn) sendError(x *exchange, status int, text string, fields ...httpmsg.Field) {
-	title := strconv.Itoa(status) + " " + httpmsg.StatusText(status)
-	page := append(make([]byte, 0, 4<<10), "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>"...)
-	page = www.AppendName(page, title)
-	page = append(page, "</title>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>"...)
-	page = append(page, www.Style...)
-	page = append(page, "</style>\n</head>\n<body>\n<h1>"...)
-	page = www.AppendName(page, title)
-	page = append(page, "</h1>\n<p>"...)
-	page = www.AppendText(page, text)
-	page = append(page, "</p>\n</body>\n</html>\n"...)
-	c.sendContent(x, status, "text/html; charset=utf-8", page, fields...)
+	var page bytes.Buffer
+	err := errorPage.Execute(&page, struct{ Title, Text string }{strconv.Itoa(status) + " " + httpmsg.StatusText(status), text})
+	if err != nil {
+		panic(err) // the template and its data belong together, and memory takes all
+	}
+	c.sendContent(x, status, "text/html; charset=utf-8", page.Bytes(), fields...)
 }
 
 // sendErrorPage answers with the root's own page for that status code, if it

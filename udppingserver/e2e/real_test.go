@@ -1,11 +1,10 @@
 //go:build unix
 
-package main
+package e2e
 
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,17 +28,6 @@ for sequence in range(1, 11):
     except timeout:
         print('Sequence %d: Request timed out' % sequence)
 `
-
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "udppingserver")
-	cmd := exec.Command("go", "build", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary
-}
 
 func TestPythonLabClient(t *testing.T) {
 	python, err := exec.LookPath("python3")
@@ -75,7 +63,6 @@ func TestPythonLabClient(t *testing.T) {
 // A static binary, alone in an empty environment, as somebody else's script
 // starts it: with a port, and a signal at the end.
 func TestBinaryAlone(t *testing.T) {
-	binary := build(t)
 	for _, end := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		var out output
 		cmd := exec.Command(binary, "--loss", "0", "0")

@@ -1,12 +1,14 @@
-package main
+//go:build unix
+
+package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -50,19 +52,24 @@ func (o *output) await(t *testing.T, pattern string) string {
 // program runs the program until stop is called, which returns its exit code.
 func program(t *testing.T, args ...string) (stdout, stderr *output, stop func() int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
 	stdout, stderr = &output{}, &output{}
-	code := make(chan int, 1)
-	go func() { code <- run(ctx, append([]string{"udppingserver"}, args...), stdout, stderr) }()
+	cmd := exec.Command(binary, args...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	stop = sync.OnceValue(func() int {
-		cancel()
+		_ = cmd.Process.Signal(os.Interrupt)
 		select {
-		case c := <-code:
-			return c
+		case <-ended:
 		case <-time.After(5 * time.Second):
 			t.Error("the program does not end within 5 s")
-			return -1
+			_ = cmd.Process.Kill()
+			<-ended
 		}
+		return cmd.ProcessState.ExitCode()
 	})
 	t.Cleanup(func() { stop() })
 	return stdout, stderr, stop
@@ -169,41 +176,6 @@ func TestMetrics(t *testing.T) {
 	} {
 		if got := ask(request); !strings.HasPrefix(got, "HTTP/1.1 "+status+"\r\n") {
 			t.Errorf("%q: %q", request, got)
-		}
-	}
-}
-
-func TestMistakesAreNamed(t *testing.T) {
-	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for _, tt := range []struct {
-		args []string
-		code int
-		want string
-	}{
-		{[]string{"--loss", "30"}, 2, "for 30 percent write 30%"},
-		{[]string{"--loss", "much"}, 2, `"much" is not a share of packets`},
-		{[]string{"--burst", "2", "--loss", "100%"}, 2, "burst"},
-		{[]string{"--corrupt", "200%"}, 2, "corrupt"},
-		{[]string{"--delay", "-1s"}, 2, "cannot be negative"},
-		{[]string{"--silence", "0s"}, 2, "silence"},
-		{[]string{"--rate", "-5"}, 2, "rate"},
-		{[]string{"--bogus"}, 2, "not defined: -bogus"},
-		{[]string{"--log-level", "loud"}, 2, "log level"},
-		{[]string{"http"}, 2, `"http" is not a port`},
-		{[]string{"70000"}, 2, `"70000" is not a port`},
-		{[]string{"8080", "9090"}, 2, "one port is enough"},
-		{[]string{taken.LocalAddr().String()}, 1, "another program has this port"},
-		{[]string{"--truth", "/nowhere/at/all", "127.0.0.1:0"}, 1, "truth file"},
-		{[]string{"--metrics-addr", "nowhere", "127.0.0.1:0"}, 1, "listen for metrics"},
-	} {
-		_, stderr, stop := program(t, tt.args...)
-		stderr.await(t, "udppingserver: ")
-		if code := stop(); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
-			t.Errorf("%v: exit code %d, want %d\n%s", tt.args, code, tt.code, stderr)
 		}
 	}
 }

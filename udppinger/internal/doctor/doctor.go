@@ -117,9 +117,9 @@ func (d *Doctor) first(ctx context.Context) (refusal error, err error) {
 	d.counts, err = d.run(ctx, wire.Format{Nonce: d.Nonce}, requests, d.Timeout, func(e ping.Event) {
 		p := &e.Probe
 		switch {
-		case e.Kind == ping.Settled && p.Reason != nil:
+		case e.Kind == ping.Decided && p.Reason != nil:
 			refusal = p.Reason
-		case e.Kind == ping.Settled && p.Verdict.Received():
+		case e.Kind == ping.Decided && p.Verdict.Received():
 			d.rtt.Add(p.RTT)
 		case e.Kind == ping.Stray:
 			d.Say("UDP: a message came from %s, which is not the address asked", e.From)
@@ -274,7 +274,7 @@ func (d *Doctor) passes(ctx context.Context, size int, tries uint64) (ok bool, s
 	timeout := min(d.Timeout, max(300*time.Millisecond, 20*d.rtt.Max))
 	_, err = d.run(ctx, wire.Format{Nonce: d.Nonce, Size: size}, tries, timeout, func(e ping.Event) {
 		v := e.Probe.Verdict
-		if e.Kind != ping.Settled || v == ping.Refused || v == ping.Dropped {
+		if e.Kind != ping.Decided || v == ping.Refused || v == ping.Dropped {
 			return
 		}
 		ok = true

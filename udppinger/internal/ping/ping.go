@@ -44,9 +44,9 @@ type Schedule struct {
 // floodPace is how long a flood waits for a reply.
 const floodPace = 10 * time.Millisecond
 
-// settleTime is how long after a timeout a probe is given up, so that a reply
-// which came just in time is not missed for its reader's being slow.
-const settleTime = 2 * time.Millisecond
+// grace is how long after a timeout a probe is given up, so that a reply which
+// came just in time is not missed for its reader's being slow.
+const grace = 2 * time.Millisecond
 
 // Pinger pings one target. Its fields are set before Run.
 type Pinger struct {
@@ -114,8 +114,8 @@ func (p *Pinger) send(ctx context.Context) {
 	for sent := uint64(0); ctx.Err() == nil; {
 		now := time.Since(p.start)
 		p.mu.Lock()
-		p.tracker.Expire(now-settleTime, p.Conn.Drops())
-		outstanding, answered := p.tracker.Outstanding(), p.tracker.LatestSettled()
+		p.tracker.Expire(now-grace, p.Conn.Drops())
+		outstanding, answered := p.tracker.Outstanding(), p.tracker.LatestDecided()
 		expiry, waiting := p.tracker.NextExpiry()
 		room := p.tracker.Room()
 		p.mu.Unlock()
@@ -126,7 +126,7 @@ func (p *Pinger) send(ctx context.Context) {
 		}
 		next := time.Hour // when there is something to do
 		if waiting {
-			next = expiry + settleTime
+			next = expiry + grace
 		}
 		precise := false
 		if more && room {
@@ -181,7 +181,7 @@ func (p *Pinger) wait(ctx context.Context, timer *time.Timer, next time.Duration
 // probe sends the next probe.
 func (p *Pinger) probe(due time.Duration) {
 	p.mu.Lock()
-	now := time.Now()
+	now := socket.Now()
 	seq, message := p.tracker.Begin(due, now.Sub(p.start), now)
 	p.mu.Unlock()
 	// The message is safe without the lock: only Begin, here, changes it.
@@ -204,14 +204,10 @@ func (p *Pinger) receive() error {
 		case err != nil:
 			return err
 		}
-		read := n.Read.Sub(p.start)
-		at := max(read-n.Lag, 0)
 		p.mu.Lock()
 		switch {
-		case n.Kind == socket.Stamp:
-			if n.Lag > 0 {
-				p.tracker.Left(n.Tag, at)
-			}
+		case n.Kind == socket.Sent:
+			p.tracker.Left(n.Tag, n.Stamp)
 		case n.Kind == socket.Refusal:
 			if !p.tracker.RefuseMessage(n.Data, n.Err) {
 				p.tracker.Refuse(0, n.Err)
@@ -219,10 +215,13 @@ func (p *Pinger) receive() error {
 		case p.Target.IsValid() && !same(n.From, p.Target):
 			p.tracker.Stray(n.From.String(), n.Data, "not from the address that is being pinged")
 		default:
-			p.tracker.Arrive(Arrival{Data: n.Data, From: n.From.Addr().String(), TTL: n.TTL, Came: at, Read: read})
+			p.tracker.Arrive(Arrival{
+				Data: n.Data, From: n.From.Addr().String(), TTL: n.TTL,
+				Read: n.Read.Sub(p.start), Wall: n.Read, Stamp: n.Stamp,
+			})
 		}
 		p.mu.Unlock()
-		if n.Kind != socket.Stamp {
+		if n.Kind != socket.Sent {
 			select {
 			case p.changed <- struct{}{}:
 			default:

@@ -5,11 +5,12 @@ import (
 	"math/bits"
 	"time"
 
+	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )
 
 // Tracker gives each probe of a run its verdict. It does no I/O and reads no
-// clock: whoever uses it says what happened, and when, counted from the start of
+// clock: its user says what happened, and when, counted from the start of
 // the run. It remembers a bounded number of probes, whatever the run's length.
 type Tracker struct {
 	Counts Counts
@@ -29,6 +30,8 @@ type Tracker struct {
 
 	drops   uint64 // of the socket, as last told
 	unfound uint64 // of those, how many have no probe yet
+
+	doubts bool // requests were damaged on the way there
 
 	// The server's own counts of the run, from the reply with the highest top.
 	top              uint64
@@ -71,7 +74,7 @@ func (t *Tracker) Room() bool {
 
 // Begin takes note of the next probe and returns its message, which is valid
 // until the next call. The probe is due at due and begun at begun; wall is the
-// time that the message carries.
+// same moment on the wall clock, and the time that the message carries.
 func (t *Tracker) Begin(due, begun time.Duration, wall time.Time) (seq uint64, message []byte) {
 	seq = t.next
 	if seq-t.final >= uint64(len(t.ring)) {
@@ -80,21 +83,29 @@ func (t *Tracker) Begin(due, begun time.Duration, wall time.Time) (seq uint64, m
 	t.next++
 	t.pending++
 	t.Counts.Sent++
-	*t.at(seq) = Probe{Seq: seq, Due: due, Begun: begun, Left: begun, sent: wall.UnixMicro()}
+	*t.at(seq) = Probe{Seq: seq, Due: due, Begun: begun, Left: begun, sent: wall.UnixMicro(), wall: wall.UnixNano()}
 	t.request = t.format.Append(t.request[:0], seq, wall)
 	return seq, t.request
 }
 
-// Left takes note of when the kernel let the probe go.
-func (t *Tracker) Left(seq uint64, at time.Duration) {
-	if p := t.known(seq); p != nil && p.Verdict == Pending && at >= p.Begun {
+// Left takes note of the kernel's stamp of when it let the probe go.
+func (t *Tracker) Left(seq uint64, stamp time.Time) {
+	p := t.known(seq)
+	if p == nil || p.Verdict != Pending || stamp.IsZero() {
+		return
+	}
+	before := p.leftStamp
+	p.leftStamp = stamp.UnixNano()
+	if at, likely := p.left(); likely {
 		p.Left = at
+	} else {
+		p.leftStamp = before
 	}
 }
 
 // Failed takes note that the probe could not be sent.
 func (t *Tracker) Failed(seq uint64, reason error) {
-	t.settleWithout(seq, Dropped, reason)
+	t.endWithoutReply(seq, Dropped, reason)
 }
 
 // Refuse takes note of an ICMP error about the probe; sequence 0 means that the
@@ -105,7 +116,7 @@ func (t *Tracker) Refuse(seq uint64, reason error) {
 			seq = s
 		}
 	}
-	t.settleWithout(seq, Refused, reason)
+	t.endWithoutReply(seq, Refused, reason)
 }
 
 // RefuseMessage is Refuse for a system that gives back the message that was
@@ -113,24 +124,25 @@ func (t *Tracker) Refuse(seq uint64, reason error) {
 func (t *Tracker) RefuseMessage(message []byte, reason error) bool {
 	seq, ok := t.format.Identify(message)
 	if ok {
-		t.settleWithout(seq, Refused, reason)
+		t.endWithoutReply(seq, Refused, reason)
 	}
 	return ok
 }
 
-func (t *Tracker) settleWithout(seq uint64, v Verdict, reason error) {
+func (t *Tracker) endWithoutReply(seq uint64, v Verdict, reason error) {
 	p := t.known(seq)
 	if p == nil || p.Verdict != Pending && p.Verdict != Lost {
 		return
 	}
 	revised := p.Verdict == Lost
 	p.Reason = reason
-	t.settle(p, v)
-	t.emit(Event{Kind: Settled, Probe: *p, Revised: revised})
+	p.ICMP, _ = errors.AsType[*socket.ICMPError](reason)
+	t.setVerdict(p, v)
+	t.emit(Event{Kind: Decided, Probe: *p, Revised: revised})
 }
 
-// settle gives the probe a verdict, or another one.
-func (t *Tracker) settle(p *Probe, v Verdict) {
+// setVerdict gives the probe a verdict, or another one.
+func (t *Tracker) setVerdict(p *Probe, v Verdict) {
 	if p.Verdict == Pending {
 		t.pending--
 	} else {
@@ -154,6 +166,9 @@ func (t *Tracker) Arrive(a Arrival) {
 	quality, report := t.judge(p, a.Data)
 	if quality == wire.Corrupt { // perhaps its sequence is what is damaged
 		if q := t.nearest(a.Data); q != nil && q != p {
+			// If it was so in the request already, then the server took one
+			// probe for the other: what it tells of either proves nothing.
+			p.mistaken, q.mistaken = true, true
 			p = q
 			quality, report = t.judge(p, a.Data)
 		}
@@ -174,7 +189,8 @@ func (t *Tracker) Arrive(a Arrival) {
 		t.Counts.Unchanged++
 		note = "the request came back as it was sent: this server does not upper-case"
 	}
-	p.Came, p.Read = max(a.Came, p.Left), max(a.Read, p.Left)
+	p.Left, p.Came = p.times(a)
+	p.Read = max(a.Read, p.Came)
 	p.RTT, p.Bytes, p.TTL = p.Came-p.Left, len(a.Data), a.TTL
 	switch {
 	case damaged:
@@ -184,9 +200,9 @@ func (t *Tracker) Arrive(a Arrival) {
 		verdict = Reordered
 	}
 	t.highest = max(t.highest, p.Seq)
-	t.settle(p, verdict)
+	t.setVerdict(p, verdict)
 	t.replied++
-	t.emit(Event{Kind: Settled, Probe: *p, From: a.From, Text: wire.Text(a.Data), Revised: revised, Note: note})
+	t.emit(Event{Kind: Decided, Probe: *p, From: a.From, Text: wire.Text(a.Data), Revised: revised, Note: note})
 }
 
 // judge compares a reply with the probe that it belongs to.
@@ -248,9 +264,14 @@ func (t *Tracker) learn(p *Probe, r *wire.Report) {
 		if q == nil {
 			break
 		}
+		seen, answered := r.SeenMask>>i&1 == 1, r.AnsMask>>i&1 == 1
 		q.covered = true
-		q.seen = q.seen || r.SeenMask>>i&1 == 1
-		q.answered = q.answered || r.AnsMask>>i&1 == 1
+		q.seen = q.seen || seen
+		q.answered = q.answered || seen && answered
+		// Answered but never received: so a server says that it received
+		// something damaged about then, which may have been this one.
+		q.doubtful = q.doubtful || answered && !seen
+		t.doubts = t.doubts || q.doubtful
 	}
 }
 
@@ -283,11 +304,11 @@ func (t *Tracker) Expire(now time.Duration, drops uint64) {
 		if t.unfound > 0 && (!p.covered || p.answered) {
 			t.unfound--
 			p.Reason = errNoRoom
-			t.settle(p, Dropped)
-			t.emit(Event{Kind: Settled, Probe: *p})
+			t.setVerdict(p, Dropped)
+			t.emit(Event{Kind: Decided, Probe: *p})
 			continue
 		}
-		t.settle(p, Lost)
+		t.setVerdict(p, Lost)
 		t.emit(Event{Kind: TimedOut, Probe: *p})
 	}
 	for t.final < t.oldest && t.at(t.final).Begun+t.linger < now {
@@ -298,9 +319,9 @@ func (t *Tracker) Expire(now time.Duration, drops uint64) {
 // Outstanding returns the number of probes without a verdict.
 func (t *Tracker) Outstanding() int { return t.pending }
 
-// LatestSettled reports whether the latest probe has its verdict; so it is before
+// LatestDecided reports whether the latest probe has its verdict; so it is before
 // the first.
-func (t *Tracker) LatestSettled() bool {
+func (t *Tracker) LatestDecided() bool {
 	return t.next == 1 || t.at(t.next-1).Verdict != Pending
 }
 
@@ -323,7 +344,7 @@ func (t *Tracker) finish(seq uint64) {
 	p := t.at(seq)
 	if p.Verdict == Lost {
 		switch {
-		case !p.covered:
+		case !p.covered, p.mistaken, p.doubtful && !p.seen:
 			t.Counts.LostUnknown++
 		case !p.seen:
 			p.Where = There
@@ -347,9 +368,9 @@ func (t *Tracker) divide() {
 	c := &t.Counts
 	// All figures are about probes up to t.top; the losses after it stay
 	// unknown. Without reports, or with a server that has forgotten the run's
-	// beginning, there is nothing to divide.
-	known := c.LostThere + c.LostAtServer + c.LostBack
-	if !c.Extended || t.count > t.top || known+c.LostUnknown == 0 {
+	// beginning, there is nothing to divide; nor where requests were damaged on
+	// the way, for the server counts as received what it could read alone.
+	if !c.Extended || t.count > t.top || c.LostUnknown == 0 || t.doubts || c.Corrupt+c.Truncated > 0 {
 		return
 	}
 	give := func(to *uint64, total uint64) {

@@ -28,7 +28,7 @@ func newScript(t *testing.T, probes int) *script {
 	s := &script{t: t, sent: make(map[uint64][]byte)}
 	s.tracker = NewTracker(wire.Format{Nonce: 42}, time.Second, uint64(probes), func(e Event) {
 		switch e.Kind {
-		case Settled:
+		case Decided:
 			s.log = append(s.log, fmt.Sprintf("%d %v", e.Probe.Seq, e.Probe.Verdict))
 		case TimedOut:
 			s.log = append(s.log, fmt.Sprintf("%d timed out", e.Probe.Seq))
@@ -41,6 +41,9 @@ func newScript(t *testing.T, probes int) *script {
 	return s
 }
 
+// wall is the wall clock so many seconds after the start.
+func wall(seconds float64) time.Time { return time.Unix(1763679000, 0).Add(at(seconds)) }
+
 func at(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
 // send sends the next probe.
@@ -50,7 +53,7 @@ func (s *script) send(seconds float64) uint64 {
 	if !s.tracker.Room() {
 		s.t.Fatal("no room for a probe")
 	}
-	seq, message := s.tracker.Begin(at(seconds), at(seconds), time.Unix(1763679000, 0).Add(at(seconds)))
+	seq, message := s.tracker.Begin(at(seconds), at(seconds), wall(seconds))
 	s.sent[seq] = bytes.Clone(message)
 	return seq
 }
@@ -63,7 +66,7 @@ func (s *script) reply(seconds float64, seq uint64, change func([]byte) []byte) 
 		reply = change(reply)
 	}
 	s.tracker.Expire(at(seconds), 0)
-	s.tracker.Arrive(Arrival{Data: reply, From: "192.0.2.1", Came: at(seconds), Read: at(seconds)})
+	s.tracker.Arrive(Arrival{Data: reply, From: "192.0.2.1", Read: at(seconds), Wall: wall(seconds)})
 }
 
 func (s *script) check(want []string, counts Counts) {
@@ -246,7 +249,7 @@ func TestLateReplyKeepsItsOwnRTT(t *testing.T) {
 	s := newScript(t, 10)
 	emit := s.tracker.emit
 	s.tracker.emit = func(e Event) {
-		if e.Kind == Settled {
+		if e.Kind == Decided {
 			rtts = append(rtts, e.Probe.RTT)
 		}
 		emit(e)
@@ -263,15 +266,52 @@ func TestLateReplyKeepsItsOwnRTT(t *testing.T) {
 func TestTransmitStampMovesTheStart(t *testing.T) {
 	s := newScript(t, 10)
 	seq := s.send(1)
-	s.tracker.Left(seq, at(1.25))
-	s.tracker.Left(seq+1, at(1.5)) // not sent yet
-	s.tracker.Left(seq, at(0.5))   // before it was sent: the wall clock has jumped
+	s.tracker.Left(seq, wall(1.25))
+	s.tracker.Left(seq+1, wall(1.5)) // not sent yet
+	s.tracker.Left(seq, wall(0.5))   // before it was sent: somebody has set the wall clock
 	var got Probe
 	s.tracker.emit = func(e Event) { got = e.Probe }
 	s.reply(1.5, seq, nil)
 	if got.RTT != at(0.25) || got.Begun != at(1) || got.Left != at(1.25) {
 		t.Errorf("probe %+v", got)
 	}
+}
+
+func TestWhatNeverCameBackCountsAsUnanswered(t *testing.T) {
+	s := newScript(t, 10)
+	s.reply(0.1, s.send(0), nil)
+	s.send(0.2)
+	s.tracker.RefuseMessage(s.sent[s.send(0.3)], errors.New("closed"))
+	s.tracker.Failed(s.send(0.4), errors.New("no buffers"))
+	s.tracker.Expire(at(5), 0)
+	s.tracker.Finish()
+	if c := s.tracker.Counts; c.Unanswered() != 3 || c.Received() != 1 || c.Sent != 4 {
+		t.Errorf("%d of %d unanswered, %d received; want 3 of 4, 1", c.Unanswered(), c.Sent, c.Received())
+	}
+}
+
+// A request that was damaged on the way there is nobody's: where the probe was
+// lost is then unknown.
+func TestDamagedRequestsHaveNoDirection(t *testing.T) {
+	t.Run("the server could not tell whose it was", func(t *testing.T) {
+		s := newScript(t, 10)
+		s.send(0)
+		s.send(0.01)
+		// 2 was received, 1 not: but something damaged came about then.
+		s.reply(0.1, s.send(0.02), report(2, 2, 3, 0b01, 0b11))
+		s.check([]string{"3 on time", "1 timed out", "2 timed out"},
+			Counts{Sent: 3, OnTime: 1, Lost: 2, LostBack: 1, LostUnknown: 1, Extended: true})
+	})
+	t.Run("the server took it for another", func(t *testing.T) {
+		s := newScript(t, 10)
+		s.send(0)
+		second := s.send(0.0123)
+		s.reply(0.1, second, func(b []byte) []byte { b[5] = '1'; return b })
+		// So says the server: 1 received and answered, 2 never.
+		s.reply(0.2, s.send(0.15), report(2, 2, 3, 0b10, 0b10))
+		s.check([]string{"2 corrupt", "3 on time", "1 timed out"},
+			Counts{Sent: 3, OnTime: 1, Corrupt: 1, Lost: 1, LostUnknown: 1, Extended: true})
+	})
 }
 
 // report turns a plain reply into one with a report, using the server's layout.
@@ -382,7 +422,7 @@ func TestDayOfProbesInBoundedMemory(t *testing.T) {
 		now := time.Duration(i) * interval
 		tracker.Expire(now, 0)
 		for len(late) > 0 && late[0].due <= now {
-			tracker.Arrive(Arrival{Data: late[0].msg, Came: late[0].due, Read: now})
+			tracker.Arrive(Arrival{Data: late[0].msg, Read: now})
 			free = append(free, late[0].msg)
 			late = append(late[:0], late[1:]...)
 		}
@@ -394,7 +434,7 @@ func TestDayOfProbesInBoundedMemory(t *testing.T) {
 			}
 		}
 		want.Sent++
-		came := Arrival{Data: reply, Came: now + time.Millisecond, Read: now + time.Millisecond}
+		came := Arrival{Data: reply, Read: now + time.Millisecond}
 		switch {
 		case seq%7 == 0:
 			want.Lost++
@@ -422,7 +462,7 @@ func TestDayOfProbesInBoundedMemory(t *testing.T) {
 	end := time.Duration(probes)*interval + 2*time.Second
 	tracker.Expire(time.Duration(probes)*interval+time.Second/2, 0)
 	for _, l := range late {
-		tracker.Arrive(Arrival{Data: l.msg, Came: l.due, Read: l.due})
+		tracker.Arrive(Arrival{Data: l.msg, Read: l.due})
 	}
 	tracker.Expire(end, 0)
 	runtime.GC()
@@ -504,8 +544,8 @@ func FuzzArrive(f *testing.F) {
 					damaged[j] ^= c
 				}
 			}
-			tracker.Arrive(Arrival{Data: damaged, Came: now, Read: now})
-			tracker.Arrive(Arrival{Data: data, Came: now, Read: now})
+			tracker.Arrive(Arrival{Data: damaged, Read: now})
+			tracker.Arrive(Arrival{Data: data, Read: now})
 		}
 		tracker.Expire(time.Hour, uint64(cutAt))
 		tracker.Finish()

@@ -3,6 +3,7 @@ package ping
 import (
 	"time"
 
+	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 )
 
@@ -51,7 +52,9 @@ type Probe struct {
 	Verdict Verdict
 	Where   Where // if Lost
 	// Reason says why a probe was refused or dropped.
-	Reason     error
+	Reason error
+	// ICMP is the Reason of a refusal, with who refused, where the system tells.
+	ICMP       *socket.ICMPError
 	Duplicates int // further replies
 
 	Due   time.Duration // when it was to be sent
@@ -66,7 +69,11 @@ type Probe struct {
 	Server *Server
 
 	sent                    int64 // the time in the message, microseconds since 1970
+	wall                    int64 // the wall clock at Begun, ns since 1970
+	leftStamp               int64 // the kernel's, ns since 1970; 0 if it told nothing
 	covered, seen, answered bool  // what the server told about it
+	doubtful                bool  // it received something damaged that may have been this probe
+	mistaken                bool  // it took this probe for another, or another for this one
 }
 
 // Server is what the server said in its reply to a probe.
@@ -80,7 +87,7 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Settled   EventKind = iota // the probe has a verdict, or a better one
+	Decided   EventKind = iota // the probe has a verdict, or a better one
 	TimedOut                   // no reply within the timeout; one may still come
 	Duplicate                  // a further reply came
 	Final                      // nothing about the probe will change any more
@@ -128,6 +135,10 @@ type Counts struct {
 // Received returns the number of probes whose intact reply came, however late.
 func (c *Counts) Received() uint64 { return c.OnTime + c.Reordered + c.Late }
 
+// Unanswered returns the number of probes to which no reply came, for whatever
+// reason: lost, refused, or dropped by this host. It is the loss of all reports.
+func (c *Counts) Unanswered() uint64 { return c.Lost + c.Refused + c.Dropped }
+
 // of returns the counter of a verdict.
 func (c *Counts) of(v Verdict) *uint64 {
 	switch v {
@@ -155,8 +166,13 @@ type Arrival struct {
 	Data []byte
 	From string
 	TTL  int
-	Came time.Duration
+	// Read is when the program had it, and Wall the same moment on the wall
+	// clock.
 	Read time.Duration
+	Wall time.Time
+	// Stamp is when the kernel had it, by the wall clock; zero if it tells
+	// nothing.
+	Stamp time.Time
 }
 
 // verdictOf turns the quality of a reply into a verdict.

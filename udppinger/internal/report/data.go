@@ -33,6 +33,7 @@ type roundTrip struct {
 	Verdict    string `json:"verdict"`
 	Duplicates int    `json:"duplicates,omitempty"`
 	Reason     string `json:"reason,omitempty"`
+	ICMP       *icmp  `json:"icmp,omitempty"`
 	Timestamps struct {
 		Client struct {
 			Receive *span `json:"receive,omitempty"`
@@ -74,7 +75,7 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 		return
 	}
 	p := &e.Probe
-	rt := roundTrip{Seqno: p.Seq, Lost: lostName(p), Verdict: p.Verdict.String(), Duplicates: p.Duplicates, Reason: reason(p)}
+	rt := roundTrip{Seqno: p.Seq, Lost: lostName(p), Verdict: p.Verdict.String(), Duplicates: p.Duplicates, Reason: reason(p), ICMP: newICMP(p)}
 	rt.Timestamps.Client.Send = span{s.Start.Add(p.Left).UnixNano(), int64(p.Left)}
 	rtt := time.Duration(0)
 	if p.Came > 0 {
@@ -101,10 +102,10 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 }
 
 // lostName says whether a probe was lost, in irtt's words.
-//
-//go:fix inline
 func lostName(p *ping.Probe) string {
 	switch {
+	case p.Verdict == ping.Refused || p.Verdict == ping.Dropped:
+		return "true"
 	case p.Verdict != ping.Lost:
 		return "false"
 	case p.Where == ping.There:
@@ -113,6 +114,21 @@ func lostName(p *ping.Probe) string {
 		return "true_down"
 	}
 	return "true"
+}
+
+// icmp is who refused a probe, and why.
+type icmp struct {
+	From    string `json:"from"`
+	Type    uint8  `json:"type"`
+	Code    uint8  `json:"code"`
+	Meaning string `json:"meaning"`
+}
+
+func newICMP(p *ping.Probe) *icmp {
+	if p.ICMP == nil {
+		return nil
+	}
+	return &icmp{p.ICMP.From.String(), p.ICMP.Type, p.ICMP.Code, p.ICMP.Words()}
 }
 
 func reason(p *ping.Probe) string {
@@ -139,16 +155,18 @@ func (v *JSON) print(format string, args ...any) {
 }
 
 type durations struct {
-	Total    int64   `json:"total"`
-	N        int64   `json:"n"`
-	Min      int64   `json:"min"`
-	Max      int64   `json:"max"`
-	Mean     int64   `json:"mean"`
-	Median   *int64  `json:"median,omitempty"`
-	P90      *int64  `json:"p90,omitempty"`
-	P99      *int64  `json:"p99,omitempty"`
-	Stddev   int64   `json:"stddev"`
-	Variance float64 `json:"variance"`
+	Total  int64  `json:"total"`
+	N      int64  `json:"n"`
+	Min    int64  `json:"min"`
+	Max    int64  `json:"max"`
+	Mean   int64  `json:"mean"`
+	Median *int64 `json:"median,omitempty"`
+	P90    *int64 `json:"p90,omitempty"`
+	P99    *int64 `json:"p99,omitempty"`
+	// PercentileError is by what share median, p90 and p99 may be wrong.
+	PercentileError float64 `json:"percentile_error,omitempty"`
+	Stddev          int64   `json:"stddev"`
+	Variance        float64 `json:"variance"`
 }
 
 func newDurations(m *stats.Moments) durations {
@@ -197,7 +215,7 @@ func figures(s *Summary) statistics {
 		RTT:       newDurations(&s.RTT.Moments),
 		Jitter:    int64(s.RTT.Jitter), IPDV: int64(s.RTT.Variation),
 		Connect: int64(s.Target.Connect), Duration: int64(s.Elapsed),
-		Sent: c.Sent, Received: c.Received(), OnTime: c.OnTime, Reordered: c.Reordered, Late: c.Late, Lost: c.Lost,
+		Sent: c.Sent, Received: c.Received(), OnTime: c.OnTime, Reordered: c.Reordered, Late: c.Late, Lost: c.Unanswered(),
 		Corrupt: c.Corrupt, Truncated: c.Truncated, Refused: c.Refused, Dropped: c.Dropped,
 		Duplicates: c.Duplicates, Strays: c.Strays,
 		LossPercent: 100 * loss.Share, LossLow: 100 * loss.Low, LossHigh: 100 * loss.High,
@@ -208,6 +226,7 @@ func figures(s *Summary) statistics {
 		f.RTT.Median = new(int64(s.RTT.Percentile(50)))
 		f.RTT.P90 = new(int64(s.RTT.Percentile(90)))
 		f.RTT.P99 = new(int64(s.RTT.Percentile(99)))
+		f.RTT.PercentileError = s.RTT.PercentileError()
 	}
 	if c.Extended {
 		f.SendDelayChange = change(&s.There)
@@ -247,12 +266,13 @@ type record struct {
 	TTL     int    `json:"ttl,omitempty"`
 	Bytes   int    `json:"bytes,omitempty"`
 	Reason  string `json:"reason,omitempty"`
+	ICMP    *icmp  `json:"icmp,omitempty"`
 
 	Stats *statistics `json:"stats,omitempty"`
 }
 
 var eventNames = map[ping.EventKind]string{
-	ping.Settled: "verdict", ping.TimedOut: "timeout", ping.Duplicate: "duplicate", ping.Stray: "stray", ping.Final: "final",
+	ping.Decided: "verdict", ping.TimedOut: "timeout", ping.Duplicate: "duplicate", ping.Stray: "stray", ping.Final: "final",
 }
 
 // Begin implements View.
@@ -271,6 +291,7 @@ func (v *NDJSON) Event(s *Summary, e ping.Event) {
 		r.Reason = e.Note
 	} else {
 		r.Verdict = p.Verdict.String()
+		r.ICMP = newICMP(p)
 		r.Sent = s.Start.Add(p.Left).UnixNano()
 	}
 	if e.Kind == ping.Final {

@@ -1,11 +1,9 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"time"
 
 	"topdown/udppinger/internal/ping"
@@ -39,12 +37,12 @@ func (v *Lab) Event(s *Summary, e ping.Event) {
 		fmt.Fprintf(v.W, "Message from %s ignored: %s    %s\n", e.From, e.Note, e.Text)
 	case ping.Duplicate:
 		fmt.Fprintf(v.W, "Sequence %d: Duplicate reply from %s\n", p.Seq, e.From)
-	case ping.Settled:
-		v.settled(s, e)
+	case ping.Decided:
+		v.verdict(s, e)
 	}
 }
 
-func (v *Lab) settled(s *Summary, e ping.Event) {
+func (v *Lab) verdict(s *Summary, e ping.Event) {
 	p := &e.Probe
 	reply := func(kind, note string) {
 		fmt.Fprintf(v.W, "Sequence %d: %s from %s    RTT = %.6fs    %s%s\n", p.Seq, kind, e.From, p.RTT.Seconds(), e.Text, note)
@@ -69,7 +67,7 @@ func (v *Lab) settled(s *Summary, e ping.Event) {
 	case ping.Truncated:
 		reply("Truncated reply", fmt.Sprintf("    (%d bytes came back)", p.Bytes))
 	case ping.Refused:
-		fmt.Fprintf(v.W, "Sequence %d: %s\n", p.Seq, refusal(p.Reason))
+		fmt.Fprintf(v.W, "Sequence %d: %s\n", p.Seq, refusal(&s.Target, p))
 	case ping.Dropped:
 		fmt.Fprintf(v.W, "Sequence %d: Dropped by this host: %v\n", p.Seq, p.Reason)
 	}
@@ -77,14 +75,6 @@ func (v *Lab) settled(s *Summary, e ping.Event) {
 		fmt.Fprintf(v.W, "%s    scheduling %s, sending %s, network and peer %s%s, wake-up %s\n", s.Target.Label,
 			micros(p.Begun-p.Due), micros(p.Left-p.Begun), micros(p.RTT), residence(p), micros(p.Read-p.Came))
 	}
-}
-
-// refusal says what an ICMP error means.
-func refusal(err error) string {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return "Refused: the port is closed (ICMP port unreachable)"
-	}
-	return fmt.Sprintf("Refused: %v (ICMP)", err)
 }
 
 func residence(p *ping.Probe) string {
@@ -116,25 +106,35 @@ func (s *Summary) protocol() string {
 func WriteSummary(w io.Writer, s *Summary) {
 	c := &s.Counts
 	loss := s.Loss()
-	fmt.Fprintf(w, "%d sent, %d received, %d lost", c.Sent, c.Received(), c.Lost)
+	fmt.Fprintf(w, "%d sent, %d received, %d lost", c.Sent, c.Received(), c.Unanswered())
+	var of []string
+	for _, part := range []struct {
+		n    uint64
+		text string
+	}{{c.Refused, "refused"}, {c.Dropped, "dropped by this host"}} {
+		if part.n > 0 {
+			of = append(of, fmt.Sprintf("%d %s", part.n, part.text))
+		}
+	}
+	if len(of) > 0 {
+		fmt.Fprintf(w, " (%s)", strings.Join(of, ", "))
+	}
 	for _, other := range []struct {
 		n    uint64
 		text string
-	}{
-		{c.Refused, "refused"},
-		{c.Corrupt, "corrupt"},
-		{c.Truncated, "truncated"},
-		{c.Dropped, "dropped by this host"},
-	} {
+	}{{c.Corrupt, "corrupt"}, {c.Truncated, "truncated"}} {
 		if other.n > 0 {
 			fmt.Fprintf(w, ", %d %s", other.n, other.text)
 		}
 	}
 	fmt.Fprintln(w)
-	if c.Sent > 0 && c.Refused < c.Sent {
-		half, probes := loss.Narrow()
+	if c.Sent > 0 {
 		fmt.Fprintf(w, "Loss %.1f%%, 95%% interval %.1f%% to %.1f%%", 100*loss.Share, 100*loss.Low, 100*loss.High)
-		fmt.Fprintf(w, " (to know it to ±%g points: -c %d)\n", 100*half, probes)
+		if c.Refused < c.Sent {
+			half, probes := loss.Narrow()
+			fmt.Fprintf(w, " (to know it to ±%g points: -c %d)", 100*half, probes)
+		}
+		fmt.Fprintln(w)
 	}
 	for _, beside := range []struct {
 		n          uint64
@@ -150,8 +150,8 @@ func WriteSummary(w io.Writer, s *Summary) {
 			fmt.Fprintf(w, "%s: %d (%s)\n", beside.what, beside.n, beside.note)
 		}
 	}
-	if c.Refused > 0 && c.Refused == c.Sent {
-		fmt.Fprintf(w, "The port is closed: is the server running on port %d?\n", s.Target.Port)
+	for i := range s.Refusals {
+		fmt.Fprintln(w, s.Refusals[i].advice(&s.Target, c.Sent))
 	}
 	writeTimes(w, s)
 	writeDirections(w, s)
@@ -163,8 +163,12 @@ func writeTimes(w io.Writer, s *Summary) {
 		return
 	}
 	fmt.Fprintf(w, "RTT min/avg/max/mdev = %.6f/%.6f/%.6f/%.6f s\n", r.Min.Seconds(), r.Mean().Seconds(), r.Max.Seconds(), r.Deviation().Seconds())
-	fmt.Fprintf(w, "RTT p50/p90/p99 = %.6f/%.6f/%.6f s, jitter %.6f s\n",
-		r.Percentile(50).Seconds(), r.Percentile(90).Seconds(), r.Percentile(99).Seconds(), r.Jitter.Seconds())
+	within := ""
+	if e := r.PercentileError(); e > 0 {
+		within = fmt.Sprintf(" (±%g%%)", 100*e)
+	}
+	fmt.Fprintf(w, "RTT p50/p90/p99 = %.6f/%.6f/%.6f s%s, jitter %.6f s\n",
+		r.Percentile(50).Seconds(), r.Percentile(90).Seconds(), r.Percentile(99).Seconds(), within, r.Jitter.Seconds())
 }
 
 // writeDirections says where probes were lost, and what else the server told.
@@ -202,7 +206,7 @@ func address(t *Target) string {
 
 // StatusLine sums a run up in one line, as ping does on SIGQUIT.
 func StatusLine(s *Summary) string {
-	line := fmt.Sprintf("%s%d/%d packets, %.0f%% loss", s.Target.Label, s.Counts.Received(), s.Counts.Sent, 100*s.Missing())
+	line := fmt.Sprintf("%s%d/%d packets, %.0f%% loss", s.Target.Label, s.Counts.Received(), s.Counts.Sent, 100*s.Loss().Share)
 	if r := s.RTT; r.N > 0 {
 		line += fmt.Sprintf(", min/avg/ewma/max = %.3f/%.3f/%.3f/%.3f ms", ms(r.Min), ms(r.Mean()), ms(r.Recent), ms(r.Max))
 	}

@@ -56,7 +56,7 @@ func Table(w io.Writer, all []*Summary) error {
 	fmt.Fprintln(t, "\ntarget\tsent\treceived\tlost\tloss\t95% interval\tmin\tavg\tp99\tmax\t")
 	for _, s := range all {
 		c, loss, r := &s.Counts, s.Loss(), s.RTT
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f%%\t%.1f-%.1f%%\t", &s.Target, c.Sent, c.Received(), c.Lost, 100*loss.Share, 100*loss.Low, 100*loss.High)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.1f%%\t%.1f-%.1f%%\t", &s.Target, c.Sent, c.Received(), c.Unanswered(), 100*loss.Share, 100*loss.Low, 100*loss.High)
 		if r.N == 0 {
 			fmt.Fprint(t, "-\t-\t-\t-\t\n")
 			continue

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"topdown/udppinger/internal/ping"
+	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"
 
@@ -54,7 +57,7 @@ func act(t *testing.T, view View, extended bool) *Summary {
 	at := func(ms float64) time.Duration { return time.Duration(ms * 1e6) }
 	var seen, answered uint64
 	send := func(ms float64) []byte {
-		_, message := tracker.Begin(at(ms), at(ms+0.02), start.Add(at(ms)))
+		_, message := tracker.Begin(at(ms), at(ms+0.02), start.Add(at(ms+0.02)))
 		return bytes.Clone(message)
 	}
 	reply := func(ms, rtt float64, seq uint64, request []byte) []byte {
@@ -68,7 +71,9 @@ func act(t *testing.T, view View, extended bool) *Summary {
 		return b
 	}
 	arrive := func(ms, rtt float64, data []byte) {
-		tracker.Arrive(ping.Arrival{Data: data, From: "192.0.2.7", TTL: 57, Came: at(ms + 0.02 + rtt), Read: at(ms + 0.06 + rtt)})
+		tracker.Arrive(ping.Arrival{Data: data, From: "192.0.2.7", TTL: 57,
+			Read: at(ms + 0.06 + rtt), Wall: start.Add(at(ms + 0.06 + rtt)), Stamp: start.Add(at(ms + 0.02 + rtt)),
+		})
 	}
 	one := send(0)
 	arrive(0, 0.123456, reply(0, 0.1, 1, one))
@@ -310,5 +315,141 @@ func TestWriteErrorsAreReported(t *testing.T) {
 		if view.End(s) == nil {
 			t.Errorf("%s: a failed write goes unnoticed", name)
 		}
+	}
+}
+
+// runWith is the summary of a run that ends with the given probes, one a second.
+func runWith(t *testing.T, view View, play func(tracker *ping.Tracker, seq uint64, request []byte)) *Summary {
+	t.Helper()
+	start := time.Unix(1763679000, 0)
+	s := NewSummary(Target{Name: "192.0.2.7", Address: "192.0.2.7", Port: 8080, Bytes: 126, Count: 4, Timeout: time.Second, TTL: 3}, start)
+	tracker := ping.NewTracker(wire.Format{Nonce: 1}, time.Second, 4, func(e ping.Event) {
+		s.Observe(e)
+		view.Event(s, e)
+	})
+	view.Begin(s)
+	for i := range 4 {
+		at := time.Duration(i) * time.Second
+		tracker.Expire(at, 0)
+		seq, request := tracker.Begin(at, at, start.Add(at))
+		play(tracker, seq, bytes.Clone(request))
+	}
+	tracker.Expire(10*time.Second, 0)
+	tracker.Finish()
+	s.Counts = tracker.Counts
+	if err := view.End(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A probe without a reply counts as lost, whatever became of it, and in every
+// format alike: here one is answered, one is refused, one cannot be sent, and one
+// times out.
+func TestAllFormatsAgreeOnTheLoss(t *testing.T) {
+	var out, list bytes.Buffer
+	for name, tt := range map[string]struct {
+		view View
+		want []string
+	}{
+		"lab":    {&Lab{W: &out}, []string{"4 sent, 1 received, 3 lost (1 refused, 1 dropped by this host)", "Loss 75.0%"}},
+		"ping":   {&Ping{W: &out}, []string{"4 packets transmitted, 1 received, +1 errors, 75% packet loss"}},
+		"fping":  {&Fping{W: &out, Err: &list}, []string{"xmt/rcv/%loss = 4/1/75%"}},
+		"json":   {&JSON{W: &out}, []string{`"lost_packets": 3`, `"packet_loss_percent": 75`, `"refused_packets": 1`}},
+		"ndjson": {&NDJSON{W: &out}, []string{`"lost_packets":3`, `"packet_loss_percent":75`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out.Reset()
+			s := runWith(t, tt.view, func(tracker *ping.Tracker, seq uint64, request []byte) {
+				switch at := time.Duration(seq-1) * time.Second; seq {
+				case 1:
+					tracker.Arrive(ping.Arrival{Data: bytes.ToUpper(request), Read: at + time.Millisecond})
+				case 2:
+					tracker.RefuseMessage(request, syscall.ECONNREFUSED)
+				case 3:
+					tracker.Failed(seq, errors.New("no buffers"))
+				}
+			})
+			for _, want := range tt.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("%q is missing:\n%s", want, out.String())
+				}
+			}
+			if name == "json" && strings.Count(out.String(), `"lost":"true"`) != 3 {
+				t.Errorf("not every probe without a reply is lost:\n%s", out.String())
+			}
+			out.Reset()
+			if err := Table(&out, []*Summary{s}); err != nil || !strings.Contains(out.String(), "3  75.0%") {
+				t.Errorf("table, %v:\n%s", err, out.String())
+			}
+			if line := StatusLine(s); !strings.Contains(line, "75% loss") {
+				t.Errorf("status line %q", line)
+			}
+		})
+	}
+}
+
+// Who refused, and why, is said of the host that did: the port is closed only if
+// the target itself says so.
+func TestTheRightHostIsNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		from              string
+		kind, code        uint8
+		lab, summary, png string
+	}{
+		{
+			"closed", "192.0.2.7", 3, 3, "Sequence 1: Refused: the port is closed (ICMP port unreachable)",
+			"The port is closed: is the server running on port 8080?", "From 192.0.2.7 icmp_seq=1 Destination Port Unreachable",
+		},
+		{
+			"a firewall that says the port is unreachable", "10.77.1.254", 3, 3,
+			"Sequence 1: From 10.77.1.254: port unreachable: a firewall on the way refuses (ICMP type 3 code 3)",
+			"From 10.77.1.254: port unreachable: a firewall on the way refuses (ICMP type 3 code 3) (4 of the requests)",
+			"From 10.77.1.254 icmp_seq=1 Destination Port Unreachable",
+		},
+		{
+			"a firewall on the way", "10.77.1.254", 3, 13,
+			"Sequence 1: From 10.77.1.254: administratively prohibited: a firewall on the way refuses (ICMP type 3 code 13)",
+			"a firewall on the way refuses", "From 10.77.1.254 icmp_seq=1 Packet filtered",
+		},
+		{
+			"a firewall on the host", "192.0.2.7", 3, 10,
+			"Sequence 1: From 192.0.2.7: host administratively prohibited: a firewall on that host refuses (ICMP type 3 code 10)",
+			"a firewall on that host refuses", "From 192.0.2.7 icmp_seq=1 Destination Host Prohibited",
+		},
+		{
+			"an absent host", "10.77.1.254", 3, 1, "Sequence 1: From 10.77.1.254: host unreachable (ICMP type 3 code 1)",
+			"From 10.77.1.254: host unreachable", "From 10.77.1.254 icmp_seq=1 Destination Host Unreachable",
+		},
+		{
+			"too few hops", "10.77.3.1", 11, 0, "Sequence 1: From 10.77.3.1: TTL exceeded at hop 3 (ICMP type 11 code 0)",
+			"TTL exceeded at hop 3", "From 10.77.3.1 icmp_seq=1 Time to live exceeded",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			refuse := func(tracker *ping.Tracker, _ uint64, request []byte) {
+				tracker.RefuseMessage(request, &socket.ICMPError{
+					From: netip.MustParseAddr(tt.from), Type: tt.kind, Code: tt.code, Errno: syscall.ECONNREFUSED,
+				})
+			}
+			var lab, png, doc bytes.Buffer
+			runWith(t, &Lab{W: &lab}, refuse)
+			runWith(t, &Ping{W: &png}, refuse)
+			runWith(t, &JSON{W: &doc}, refuse)
+			for _, want := range []struct{ in, text string }{
+				{lab.String(), tt.lab + "\n"},
+				{lab.String(), tt.summary},
+				{png.String(), tt.png + "\n"},
+				{doc.String(), fmt.Sprintf(`"icmp":{"from":"%s","type":%d,"code":%d,"meaning":`, tt.from, tt.kind, tt.code)},
+			} {
+				if !strings.Contains(want.in, want.text) {
+					t.Errorf("%q is missing:\n%s", want.text, want.in)
+				}
+			}
+			if closed := strings.Contains(lab.String(), "is closed"); closed != (tt.name == "closed") {
+				t.Errorf("the port is said to be closed: %v", closed)
+			}
+		})
 	}
 }

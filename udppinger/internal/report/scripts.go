@@ -1,12 +1,10 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"topdown/udppinger/internal/ping"
@@ -37,14 +35,11 @@ func (v *Ping) Event(s *Summary, e ping.Event) {
 	switch {
 	case e.Kind == ping.Duplicate:
 		note = " (DUP!)"
-	case e.Kind != ping.Settled || p.Verdict == ping.Dropped:
+	case e.Kind != ping.Decided || p.Verdict == ping.Dropped:
 		return
 	case p.Verdict == ping.Refused:
-		what := "Destination Host Unreachable"
-		if errors.Is(p.Reason, syscall.ECONNREFUSED) {
-			what = "Destination Port Unreachable"
-		}
-		fmt.Fprintf(v.W, "From %s icmp_seq=%d %s\n", s.Target.Address, p.Seq, what)
+		from, words := pingRefusal(&s.Target, p)
+		fmt.Fprintf(v.W, "From %s icmp_seq=%d %s\n", from, p.Seq, words)
 		return
 	case p.Verdict == ping.Truncated:
 		note = " (truncated)"
@@ -91,7 +86,7 @@ func (v *Ping) End(s *Summary) error {
 	if c.Refused > 0 {
 		fmt.Fprintf(&b, ", +%d errors", c.Refused)
 	}
-	fmt.Fprintf(&b, ", %s%% packet loss, time %dms\n", strconv.FormatFloat(100*s.Missing(), 'g', 6, 64), s.Elapsed.Milliseconds())
+	fmt.Fprintf(&b, ", %s%% packet loss, time %dms\n", strconv.FormatFloat(100*s.Loss().Share, 'g', 6, 64), s.Elapsed.Milliseconds())
 	if r := s.RTT; r.N > 0 {
 		fmt.Fprintf(&b, "rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n", ms(r.Min), ms(r.Mean()), ms(r.Max), ms(r.Deviation()))
 	}
@@ -129,11 +124,11 @@ func (v *Fping) Event(s *Summary, e ping.Event) {
 	case e.Kind == ping.Final:
 		v.times[s].WriteString(" -")
 	case v.Quiet:
-	case e.Kind == ping.Settled && inTime:
+	case e.Kind == ping.Decided && inTime:
 		fmt.Fprintf(v.W, "%s : [%d], %d bytes, %s ms (%s avg, %.0f%% loss)\n", s.Target.Name, p.Seq-1, p.Bytes,
-			fpingTime(p.RTT), fpingTime(s.RTT.Mean()), 100*s.Missing())
+			fpingTime(p.RTT), fpingTime(s.RTT.Mean()), 100*s.Loss().Share)
 	case e.Kind == ping.TimedOut:
-		fmt.Fprintf(v.W, "%s : [%d], timed out (%s avg, %.0f%% loss)\n", s.Target.Name, p.Seq-1, fpingTime(s.RTT.Mean()), 100*s.Missing())
+		fmt.Fprintf(v.W, "%s : [%d], timed out (%s avg, %.0f%% loss)\n", s.Target.Name, p.Seq-1, fpingTime(s.RTT.Mean()), 100*s.Loss().Share)
 	}
 }
 
@@ -154,7 +149,7 @@ func fpingTime(d time.Duration) string {
 // End implements View.
 func (v *Fping) End(s *Summary) error {
 	c := &s.Counts
-	fmt.Fprintf(v.W, "%s : xmt/rcv/%%loss = %d/%d/%.0f%%", s.Target.Name, c.Sent, s.RTT.N, 100*s.Missing())
+	fmt.Fprintf(v.W, "%s : xmt/rcv/%%loss = %d/%d/%.0f%%", s.Target.Name, c.Sent, c.Received(), 100*s.Loss().Share)
 	if r := s.RTT; r.N > 0 {
 		fmt.Fprintf(v.W, ", min/avg/max = %s/%s/%s", fpingTime(r.Min), fpingTime(r.Mean()), fpingTime(r.Max))
 	}

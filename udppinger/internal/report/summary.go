@@ -17,6 +17,7 @@ type Target struct {
 	Address string // numeric, without a port
 	Port    uint16
 	TCP     bool
+	TTL     int // that requests are sent with; 0: the system's
 	Bytes   int // size of the first message
 	Count   uint64
 	Timeout time.Duration
@@ -55,7 +56,9 @@ type Summary struct {
 	// clocks, which is not known: only their changes mean something.
 	There, Back stats.Moments
 	Residence   stats.Moments // in the server
-	Strays      string        // where the last stray came from
+	// Refusals are the ICMP errors that came, by host and kind, a few at most.
+	Refusals []Refusal
+	Strays   string // where the last stray came from
 }
 
 // NewSummary returns the summary of a run that starts at start.
@@ -68,7 +71,10 @@ func (s *Summary) Observe(e ping.Event) {
 	p := &e.Probe
 	s.Counts = e.Counts
 	switch e.Kind {
-	case ping.Settled:
+	case ping.Decided:
+		if p.Verdict == ping.Refused {
+			s.refused(p)
+		}
 		if p.Verdict == ping.OnTime || p.Verdict == ping.Reordered {
 			s.RTT.Add(p.RTT)
 		}
@@ -93,17 +99,9 @@ func (s *Summary) oneWay(p *ping.Probe) (there, back time.Duration) {
 	return there, back
 }
 
-// Loss returns the share of probes lost: no reply ever came.
-func (s *Summary) Loss() stats.Loss { return stats.NewLoss(s.Counts.Lost, s.Counts.Sent) }
-
-// Missing returns the share of probes whose intact reply never came, for
-// whatever reason, as ping and fping count their loss.
-func (s *Summary) Missing() float64 {
-	if s.Counts.Sent == 0 {
-		return 0
-	}
-	return float64(s.Counts.Sent-s.Counts.Received()) / float64(s.Counts.Sent)
-}
+// Loss returns the share of probes that no reply came to, for whatever reason.
+// All formats report this one.
+func (s *Summary) Loss() stats.Loss { return stats.NewLoss(s.Counts.Unanswered(), s.Counts.Sent) }
 
 // View shows a run. Its methods are called one at a time.
 type View interface {

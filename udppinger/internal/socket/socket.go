@@ -24,7 +24,7 @@ type Kind uint8
 const (
 	Message Kind = iota // a message came
 	Refusal             // an ICMP error came
-	Stamp               // the kernel says when it let a message go
+	Sent                // the kernel says when it let a message go
 )
 
 // Notice is one thing that a socket has to tell.
@@ -36,30 +36,20 @@ type Notice struct {
 	From netip.AddrPort
 	// TTL is that of the packet that came; 0 if not known.
 	TTL int
-	// Tag names the message that a Stamp is about.
+	// Tag names the message that a Sent is about.
 	Tag uint64
-	// Err is the error behind a Refusal.
+	// Err is the error behind a Refusal: an *ICMPError where the system says
+	// enough, else the system's own.
 	Err error
-	// Read is when Receive had it; its monotonic clock counts.
+	// Read is when Receive had it, by both clocks: see Now.
 	Read time.Time
-	// Lag is how long before Read the kernel had it, or, of a Stamp, let it go;
-	// 0 if the kernel does not say.
-	Lag time.Duration
+	// Stamp is when the kernel took the message in, or, of a Sent, let it go,
+	// by the wall clock; zero if the kernel does not say.
+	Stamp time.Time
 }
 
 // bufferSize holds any UDP message.
 const bufferSize = 65536
-
-// lag turns a stamp of the kernel, which is on the wall clock, into its distance
-// from now. A step of the wall clock in between makes the distance useless,
-// which shows when it is negative or absurd; then the kernel has said nothing.
-func lag(stamp, now time.Time) time.Duration {
-	d := now.Round(0).Sub(stamp) // Round strips the monotonic reading
-	if d < 0 || d > 10*time.Second {
-		return 0
-	}
-	return d
-}
 
 func dialError(target netip.AddrPort, err error) error {
 	return fmt.Errorf("open a UDP socket to %s: %w", target, err)

@@ -62,7 +62,7 @@ func (t *TCP) Receive() (Notice, error) {
 		}
 		return Notice{}, io.ErrUnexpectedEOF
 	}
-	return Notice{Kind: Message, Data: line[:len(line)-1], From: t.peer, Read: time.Now()}, nil
+	return Notice{Kind: Message, Data: line[:len(line)-1], From: t.peer, Read: Now()}, nil
 }
 
 // Drops returns 0: TCP repeats what it has no room for.

@@ -20,6 +20,17 @@ import (
 // It is not connected: a connected one would hide replies from another port. It
 // does without the runtime's poller too, which takes the kernel's stamps, queued
 // as errors, for errors.
+//
+// How the stamps work (Documentation/networking/timestamping.rst of Linux): with
+// SO_TIMESTAMPING each message that comes carries the wall-clock time at which
+// the network stack had it, long before this program is woken up. For each that
+// goes, the kernel queues an entry on the socket's error queue with the time at
+// which the packet was handed to the device, and with its number
+// (SOF_TIMESTAMPING_OPT_ID), which the kernel counts up from 0 with every send.
+// OPT_TSONLY leaves the message itself out of that entry. The same queue brings
+// ICMP errors (IP_RECVERR), with the message that each is about and the address
+// of the host that sent it. So Receive empties the error queue before it looks
+// for messages: the stamp of a request is always there before its reply.
 type UDP struct {
 	fd     int
 	wake   int // an eventfd that ends a Receive
@@ -29,9 +40,10 @@ type UDP struct {
 	closed atomic.Bool
 
 	// The kernel numbers the messages that it stamps from 0: message number 0
-	// has the tag first.
-	first  atomic.Uint64
-	numbed bool // the next message starts the numbers again
+	// has the tag first. A send that fails may have used up a number or not,
+	// depending on where it failed; then renumber makes the next one number 0.
+	first    atomic.Uint64
+	renumber bool
 }
 
 // stampFlags asks for the time at which the kernel took a message in, and at
@@ -122,10 +134,10 @@ func (u *UDP) number() error {
 // Send sends one message. Tags must follow one another without gaps. An error
 // means that this host did not send it.
 func (u *UDP) Send(tag uint64, message []byte) error {
-	if u.numbed {
+	if u.renumber {
 		// Whether the kernel counted the message that failed is not known.
 		_ = u.number()
-		u.numbed = false
+		u.renumber = false
 		u.first.Store(tag)
 	} else if u.first.Load() == 0 {
 		u.first.Store(tag)
@@ -140,7 +152,7 @@ func (u *UDP) Send(tag uint64, message []byte) error {
 		}
 	}
 	if err != nil {
-		u.numbed = true
+		u.renumber = true
 		return os.NewSyscallError("sendto", err)
 	}
 	return nil
@@ -191,13 +203,11 @@ func (u *UDP) receiveMessage() (Notice, error) {
 	if err != nil {
 		return Notice{}, err
 	}
-	notice := Notice{Kind: Message, Data: u.buffer[:n], From: addrPort(from), Read: time.Now()}
+	notice := Notice{Kind: Message, Data: u.buffer[:n], From: addrPort(from), Read: Now()}
 	eachControl(u.oob[:oobn], func(level, kind int32, data []byte) {
 		switch {
 		case level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPING:
-			if at, ok := stamp(data); ok {
-				notice.Lag = lag(at, notice.Read)
-			}
+			notice.Stamp = stamp(data)
 		case level == unix.IPPROTO_IP && kind == unix.IP_TTL, level == unix.IPPROTO_IPV6 && kind == unix.IPV6_HOPLIMIT:
 			if len(data) >= 4 {
 				notice.TTL = int(binary.NativeEndian.Uint32(data))
@@ -214,13 +224,11 @@ func (u *UDP) receiveError() (notice Notice, ok bool) {
 	if err != nil {
 		return notice, false
 	}
-	notice = Notice{Kind: Refusal, Data: u.buffer[:n], Read: time.Now(), Err: errors.New("unknown error")}
+	notice = Notice{Kind: Refusal, Data: u.buffer[:n], Read: Now(), Err: errors.New("unknown error")}
 	eachControl(u.oob[:oobn], func(level, kind int32, data []byte) {
 		switch {
 		case level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPING:
-			if at, ok := stamp(data); ok {
-				notice.Lag = lag(at, notice.Read)
-			}
+			notice.Stamp = stamp(data)
 		case level == unix.IPPROTO_IP && kind == unix.IP_RECVERR, level == unix.IPPROTO_IPV6 && kind == unix.IPV6_RECVERR:
 			const size = int(unsafe.Sizeof(unix.SockExtendedErr{}))
 			if len(data) < size {
@@ -229,15 +237,18 @@ func (u *UDP) receiveError() (notice Notice, ok bool) {
 			e := (*unix.SockExtendedErr)(unsafe.Pointer(&data[0]))
 			switch e.Origin {
 			case unix.SO_EE_ORIGIN_TIMESTAMPING:
-				notice.Kind, notice.Data = Stamp, nil
+				notice.Kind, notice.Data = Sent, nil
 				notice.Tag = u.first.Load() + uint64(e.Data)
 				return
 			case unix.SO_EE_ORIGIN_ICMP, unix.SO_EE_ORIGIN_ICMP6:
+				notice.From = offender(data[size:])
+				notice.Err = &ICMPError{
+					From: notice.From.Addr(), Type: e.Type, Code: e.Code,
+					V6: e.Origin == unix.SO_EE_ORIGIN_ICMP6, Errno: unix.Errno(e.Errno),
+				}
 			default:
 				notice.Kind = Message
 			}
-			notice.Err = unix.Errno(e.Errno)
-			notice.From = offender(data[size:])
 		}
 	})
 	return notice, true
@@ -294,14 +305,19 @@ func eachControl(oob []byte, f func(level, kind int32, data []byte)) {
 	}
 }
 
-// stamp reads the first of the three times of SCM_TIMESTAMPING: the kernel's own.
-func stamp(data []byte) (time.Time, bool) {
+// stamp reads the first of the three times of SCM_TIMESTAMPING, the kernel's own.
+// The other two are a device's; we do not ask for them. The zero time means that
+// the kernel took none: it begins with stamps a moment after it was asked to.
+func stamp(data []byte) time.Time {
 	if len(data) < int(unsafe.Sizeof(unix.Timespec{})) {
-		return time.Time{}, false
+		return time.Time{}
 	}
 	t := (*unix.Timespec)(unsafe.Pointer(&data[0]))
 	sec, nsec := t.Unix()
-	return time.Unix(sec, nsec), sec != 0
+	if sec == 0 {
+		return time.Time{}
+	}
+	return time.Unix(sec, nsec)
 }
 
 // offender reads the address of the host that sent an ICMP error.

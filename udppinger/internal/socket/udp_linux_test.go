@@ -41,12 +41,12 @@ func TestStampsOfBothWays(t *testing.T) {
 		if tag > 1000 {
 			t.Fatal("the kernel does not say when it took messages in")
 		}
-		begin := time.Now()
+		begin := Now()
 		if err := u.Send(tag, []byte("ping")); err != nil {
 			t.Fatal(err)
 		}
 		n, err := u.Receive()
-		if err != nil || n.Kind != Stamp || n.Tag != tag || n.Lag <= 0 || n.Lag > n.Read.Sub(begin) {
+		if err != nil || n.Kind != Sent || n.Tag != tag || n.Stamp.Before(begin.Add(-ClockGap)) || n.Stamp.After(n.Read.Add(ClockGap)) {
 			t.Fatalf("transmit stamp of %d: %+v, %v", tag, n, err)
 		}
 		if _, err := conn.WriteToUDPAddrPort([]byte("PONG"), netip.AddrPortFrom(addr.Addr(), uint16(u.LocalPort()))); err != nil {
@@ -56,7 +56,7 @@ func TestStampsOfBothWays(t *testing.T) {
 		if err != nil || n.Kind != Message || string(n.Data) != "PONG" || n.From != addr || n.TTL != 64 {
 			t.Fatalf("message: %+v, %v", n, err)
 		}
-		if n.Lag > 0 && n.Lag < n.Read.Sub(begin) {
+		if n.Stamp.After(begin) && n.Stamp.Before(n.Read.Add(ClockGap)) {
 			stamped++
 		} else {
 			time.Sleep(time.Millisecond)
@@ -76,11 +76,14 @@ func TestRefusalBringsTheMessageBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.Kind == Stamp {
+		if n.Kind == Sent {
 			continue
 		}
 		if n.Kind != Refusal || !errors.Is(n.Err, syscall.ECONNREFUSED) || string(n.Data) != "is anybody there" {
 			t.Errorf("%+v", n)
+		}
+		if icmp, ok := errors.AsType[*ICMPError](n.Err); !ok || icmp.From != addr.Addr() || !icmp.PortUnreachable() {
+			t.Errorf("the refusal is %v, want port unreachable from %s", n.Err, addr.Addr())
 		}
 		break
 	}
@@ -137,7 +140,7 @@ func TestTooLongAMessageIsAnErrorOfThisHost(t *testing.T) {
 	if err := u.Send(2, []byte("short")); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := u.Receive(); err != nil || n.Kind != Stamp || n.Tag != 2 {
+	if n, err := u.Receive(); err != nil || n.Kind != Sent || n.Tag != 2 {
 		t.Errorf("the stamp after a failure: %+v, %v", n, err)
 	}
 }

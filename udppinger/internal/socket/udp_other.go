@@ -96,11 +96,11 @@ func (u *UDP) Receive() (Notice, error) {
 		select {
 		case err := <-u.errs:
 			_ = u.conn.SetReadDeadline(time.Time{})
-			return Notice{Kind: Refusal, Err: cause(err), From: u.target, Read: time.Now()}, nil
+			return Notice{Kind: Refusal, Err: cause(err), From: u.target, Read: Now()}, nil
 		default:
 		}
 		n, err := u.conn.Read(u.buffer)
-		now := time.Now()
+		now := Now()
 		switch {
 		case err == nil:
 			return Notice{Kind: Message, Data: u.buffer[:n], From: u.target, Read: now}, nil

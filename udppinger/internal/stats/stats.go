@@ -6,8 +6,6 @@ package stats
 import (
 	"math"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // RTT gathers round-trip times. Make it with NewRTT.
@@ -22,19 +20,14 @@ type RTT struct {
 	// ping's ewma.
 	Recent time.Duration
 
-	histogram  *hdrhistogram.Histogram
+	samples    samples
 	last       time.Duration
 	jitter     float64
 	variations float64
 }
 
-// highest is the longest time that the histogram tells from longer ones.
-const highest = time.Hour
-
-// NewRTT returns an empty RTT. Its percentiles are true to three digits.
-func NewRTT() *RTT {
-	return &RTT{histogram: hdrhistogram.New(1, int64(highest), 3)}
-}
+// NewRTT returns an empty RTT.
+func NewRTT() *RTT { return &RTT{} }
 
 // Add takes in one time.
 func (r *RTT) Add(d time.Duration) {
@@ -50,7 +43,7 @@ func (r *RTT) Add(d time.Duration) {
 	}
 	r.last = d
 	r.Moments.Add(d)
-	_ = r.histogram.RecordValue(int64(min(max(d, 1), highest))) // in range by min and max
+	r.samples.add(d)
 }
 
 // Percentile returns the time that q percent of all times do not exceed, 0 to
@@ -59,7 +52,16 @@ func (r *RTT) Percentile(q float64) time.Duration {
 	if r.N == 0 {
 		return 0
 	}
-	return min(max(time.Duration(r.histogram.ValueAtPercentile(q)), r.Min), r.Max)
+	return min(max(r.samples.percentile(q), r.Min), r.Max)
+}
+
+// PercentileError is by what share a Percentile may be wrong: 0 as long as all
+// times are remembered, MaxExact of them, then 0.001.
+func (r *RTT) PercentileError() float64 {
+	if r.samples.histogram != nil {
+		return 0.001
+	}
+	return 0
 }
 
 // Bar is one bar of a histogram: how many times lie in [From, To).
@@ -81,12 +83,10 @@ func (r *RTT) Bars(count int) []Bar {
 		bars[i].From = low + time.Duration(float64(i)*width)
 		bars[i].To = low + time.Duration(float64(i+1)*width)
 	}
-	for _, b := range r.histogram.Distribution() {
-		if b.Count > 0 {
-			at := int(float64(time.Duration(b.From/2+b.To/2)-low) / width)
-			bars[min(max(at, 0), count-1)].N += b.Count
-		}
-	}
+	r.samples.each(func(d time.Duration, n int64) {
+		at := int(float64(d-low) / width)
+		bars[min(max(at, 0), count-1)].N += n
+	})
 	return bars
 }
 

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -44,27 +45,33 @@ func TestNothingYet(t *testing.T) {
 	}
 }
 
-// The percentiles are those of the sorted times, to three digits.
+// The percentiles are those of the sorted times, to the sample, and with more times
+// than are remembered to three digits.
 func TestPercentiles(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	r := NewRTT()
-	var all []time.Duration
-	for range 10_000 {
-		d := time.Duration(math.Exp(random.NormFloat64()*2+11)) * time.Nanosecond
-		all = append(all, d)
-		r.Add(d)
-	}
-	slices.Sort(all)
-	for _, q := range []float64{1, 50, 90, 99, 100} {
-		want := all[int(math.Ceil(q/100*float64(len(all))))-1]
-		near(t, "percentile", float64(r.Percentile(q)), float64(want), float64(want)/500+2)
-	}
-	total := int64(0)
-	for _, bar := range r.Bars(40) {
-		total += bar.N
-	}
-	if total != r.N {
-		t.Errorf("the bars hold %d of %d times", total, r.N)
+	for _, n := range []int{1, 2, 10, 10_000, MaxExact, MaxExact + 1} {
+		random := rand.New(rand.NewPCG(1, 2))
+		r := NewRTT()
+		var all []time.Duration
+		for range n {
+			d := time.Duration(math.Exp(random.NormFloat64()*2+11)) * time.Nanosecond
+			all = append(all, d)
+			r.Add(d)
+		}
+		slices.Sort(all)
+		if want := map[bool]float64{true: 0.001}[n > MaxExact]; r.PercentileError() != want {
+			t.Errorf("%d times: the error is stated as %v, want %v", n, r.PercentileError(), want)
+		}
+		for _, q := range []float64{1, 50, 90, 99, 100} {
+			want := all[int(math.Ceil(q/100*float64(len(all))))-1]
+			near(t, fmt.Sprintf("percentile %v of %d", q, n), float64(r.Percentile(q)), float64(want), r.PercentileError()*float64(want))
+		}
+		total := int64(0)
+		for _, bar := range r.Bars(40) {
+			total += bar.N
+		}
+		if total != r.N {
+			t.Errorf("the bars hold %d of %d times", total, r.N)
+		}
 	}
 }
 

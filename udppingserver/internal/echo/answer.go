@@ -30,7 +30,9 @@ func (sh *shard) answer(p *packet, now time.Time) {
 	verdict, number, fate := Refused, uint64(0), impair.Fate{}
 	var req wire.Request
 	if mayAnswer(p.from, sh.own) && p.unicast {
-		req, _ = wire.Parse(p.data)
+		if parsed, ok := wire.Parse(p.data); ok { // else it is any other message
+			req = parsed
+		}
 		verdict, number, fate = sh.decide(p, req, now)
 	}
 	switch verdict {
@@ -59,9 +61,7 @@ func (sh *shard) decide(p *packet, req wire.Request, now time.Time) (Verdict, ui
 		return Reflected, 0, impair.Fate{}
 	}
 	c := sh.clients.get(p.from, now)
-	if req.Extended && req.Verb == wire.Ping {
-		c.run.receive(req, c)
-	}
+	sh.clients.receive(c, req)
 	number := c.packets
 	c.packets++
 	c.received++
@@ -86,8 +86,9 @@ func (sh *shard) decide(p *packet, req wire.Request, now time.Time) (Verdict, ui
 	if fate.Duplicate && !sh.server.limit.allow(p.from.Addr(), now) {
 		fate.Duplicate = false // two replies are to be paid for like two
 	}
-	if req.Extended && req.Verb == wire.Ping {
+	if counted(req) {
 		c.run.answer(req)
+		p.apart = true
 		wire.Fill(p.data, req, c.run.report(now, time.Since(now)+fate.Delay))
 	}
 	if fate.Corrupt && len(p.data) > 0 {

@@ -55,6 +55,8 @@ type Server struct {
 	limit    *limiter
 	beats    *heartbeats
 	tcp      tcpCounters
+
+	questions pace // about runs, over TCP
 }
 
 // What the zero values of Server's fields mean.

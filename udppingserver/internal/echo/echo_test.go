@@ -216,7 +216,7 @@ func TestReportsOfDroppedRequests(t *testing.T) {
 	answered := []bool{true, false, true, true, false}
 	for i, yes := range answered {
 		req := wire.Request{Verb: wire.Ping, Seq: uint64(i + 1), Nonce: 5, Extended: true}
-		c.run.receive(req, &c)
+		c.receive(req)
 		if yes {
 			c.run.answer(req)
 		}
@@ -229,6 +229,124 @@ func TestReportsOfDroppedRequests(t *testing.T) {
 	c.run.takeBack(wire.Request{Verb: wire.Ping, Seq: 4, Extended: true})
 	if got := c.run.report(time.Unix(1, 0), 0); got.Answered != 2 || got.AnsMask != 0b1010 {
 		t.Errorf("after taking an answer back: %+v", got)
+	}
+}
+
+// Requests that were damaged on the way: the server must neither forget the run
+// nor say that it never received them.
+func TestDamagedRequests(t *testing.T) {
+	damage := func(from, to string) func(string) string {
+		return func(message string) string { return strings.Replace(message, from, to, 1) }
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(string) string
+		want   wire.Report // without times
+	}{
+		{"a dot of the slot", damage("..", ".n"), wire.Report{Count: 5, Answered: 5, Top: 5, SeenMask: 0b1111, AnsMask: 0b1111}},
+		{"the nonce", damage("7788", "7789"), wire.Report{Count: 4, Answered: 4, Top: 5, SeenMask: 0b1101, AnsMask: 0b1111}},
+		{"the marker", damage("TD1", "TD0"), wire.Report{Count: 4, Answered: 4, Top: 5, SeenMask: 0b1101, AnsMask: 0b1111}},
+		{"the time", damage("1763679000.", "17636x9000."), wire.Report{Count: 4, Answered: 4, Top: 5, SeenMask: 0b1101, AnsMask: 0b1111}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sh := (&Server{Sockets: 1, limit: newLimiter(-1)}).newShard(&socket{conn: listenUDP(t)})
+			var numbers []uint64
+			for seq := 1; seq <= 5; seq++ {
+				message := ext("Ping", seq, 0x1122334455667788)
+				if seq == 3 {
+					message = tt.change(message)
+				}
+				p := packet{from: netip.MustParseAddrPort("192.0.2.1:5555"), data: []byte(message), unicast: true}
+				sh.answer(&p, time.Unix(1, 0))
+				if p.copies != 1 {
+					t.Errorf("%d is not answered", seq)
+				}
+				c := sh.clients.get(p.from, time.Unix(1, 0))
+				numbers = append(numbers, c.packets)
+			}
+			c := sh.clients.get(netip.MustParseAddrPort("192.0.2.1:5555"), time.Unix(1, 0))
+			got := c.run.report(time.Time{}, 0)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("report (-want +got):\n%s", diff)
+			}
+			if numbers[4] != 5 {
+				t.Errorf("packet numbers %v: the fates of the run have moved", numbers)
+			}
+		})
+	}
+}
+
+// A message that begins like a heartbeat and is none is answered like any other.
+func TestWhatIsNoHeartbeatIsNotCounted(t *testing.T) {
+	var out lockedBuffer
+	s := &Server{Out: &out}
+	conn := dial(t, start(t, s))
+	for _, message := range []string{
+		"Heartbeat", "Heartbeat of the city", "Heartbeat -1 1763679000.5",
+		"Heartbeat 99999999999999999999 1763679000.5", "Heartbeat 1 99999999999.5", "Heartbeat 1",
+	} {
+		send(t, conn, message)
+		if got, ok := receive(t, conn, 10*time.Second); !ok || got != strings.ToUpper(message) {
+			t.Errorf("%q: reply %q, %v", message, got, ok)
+		}
+	}
+	if c := s.Counters(); c.Heartbeats != 0 || out.String() != "" {
+		t.Errorf("%d heartbeats counted\n%s", c.Heartbeats, out.String())
+	}
+}
+
+func TestRunsAreFoundByTheirNonce(t *testing.T) {
+	s := &Server{Sockets: 1, limit: newLimiter(-1)}
+	sh := s.newShard(&socket{conn: listenUDP(t)})
+	s.shards = []*shard{sh}
+	now := time.Unix(1, 0)
+	ask := func(i int) packet {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 5555)
+		return packet{from: from, data: []byte(ext("Ping", 1, uint64(i))), unicast: true}
+	}
+	for i := range 3 * maxClients {
+		p := ask(i)
+		sh.answer(&p, now.Add(time.Duration(i)))
+	}
+	if n := len(sh.clients.runs); n > maxClients || n < maxClients/2 {
+		t.Errorf("%d runs in the index of %d clients", n, maxClients)
+	}
+	if r := s.run(3*maxClients - 1); r.count != 1 {
+		t.Errorf("the latest run is not found: %+v", r)
+	}
+	for nonce, c := range sh.clients.runs {
+		if c.run.nonce != nonce {
+			t.Fatalf("the index leads from %d to %d", nonce, c.run.nonce)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { s.run(5) }); n != 0 {
+		t.Errorf("%v allocations a question", n)
+	}
+}
+
+func TestQuestionsArePaced(t *testing.T) {
+	var p pace
+	now := time.Unix(1000, 0)
+	host, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for i := range seenBurst {
+		if wait := p.take(host, now); wait != 0 {
+			t.Fatalf("question %d waits %v", i+1, wait)
+		}
+	}
+	if wait := p.take(host, now); wait != time.Second/seenRate {
+		t.Errorf("one more waits %v", wait)
+	}
+	if wait := p.take(other, now); wait != 0 {
+		t.Errorf("another host waits %v", wait)
+	}
+	if wait := p.take(host, now.Add(time.Minute)); wait != 0 {
+		t.Errorf("a minute later it waits %v", wait)
+	}
+	for i := range 3 * seenHosts {
+		p.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), now.Add(time.Hour+time.Duration(i)*time.Millisecond))
+	}
+	if len(p.hosts) > seenHosts {
+		t.Errorf("%d hosts remembered", len(p.hosts))
 	}
 }
 
@@ -670,15 +788,16 @@ func TestHeartbeats(t *testing.T) {
 	h := newHeartbeats(&out, 5*time.Second)
 	from := netip.MustParseAddrPort("192.0.2.1:5555")
 	base := time.Unix(1763679000, 0)
-	beat := func(at float64, seq uint64) {
-		now := base.Add(time.Duration(at * 1e9))
-		h.note(from, seq, time.Duration(now.Add(-1500*time.Microsecond).UnixNano()), now)
+	// sentBeat has a heartbeat come, sent at another time.
+	sentBeat := func(at, sent float64, seq uint64) {
+		h.note(from, seq, time.Duration(base.Add(time.Duration(sent*1e9)).UnixNano()), base.Add(time.Duration(at*1e9)))
 	}
+	beat := func(at float64, seq uint64) { sentBeat(at, at-0.0015, seq) }
 	beat(0, 1)
 	beat(1, 2)
 	beat(4, 5)
-	beat(4.1, 4)
-	beat(4.2, 4)
+	sentBeat(4.1, 3, 4)
+	sentBeat(4.2, 3, 4)
 	beat(5, 7)
 	h.sweep(base.Add(9 * time.Second))
 	h.sweep(base.Add(11 * time.Second))
@@ -686,14 +805,19 @@ func TestHeartbeats(t *testing.T) {
 	beat(20, 8)
 	beat(200, 1000)
 	beat(201, 1)
+	beat(202, 2)
+	beat(202.5, 1) // started again within a second
+	beat(203.5, 2)
+	h.sweep(base.Add(209 * time.Second))
+	sentBeat(230, 100, 1) // and after a silence, with its clock set back
 	want := `Heartbeat 1 from 192.0.2.1:5555: time difference 0.001500s
 Heartbeat 2 from 192.0.2.1:5555: time difference 0.001500s
 Heartbeats 3 to 4 from 192.0.2.1:5555 are missing
 Heartbeat 5 from 192.0.2.1:5555: time difference 0.001500s
 Heartbeat 4 from 192.0.2.1:5555 comes late, after 5
-Heartbeat 4 from 192.0.2.1:5555: time difference 0.001500s
+Heartbeat 4 from 192.0.2.1:5555: time difference 1.100000s
 Heartbeat 4 from 192.0.2.1:5555 came twice
-Heartbeat 4 from 192.0.2.1:5555: time difference 0.001500s
+Heartbeat 4 from 192.0.2.1:5555: time difference 1.200000s
 Heartbeat 6 from 192.0.2.1:5555 is missing
 Heartbeat 7 from 192.0.2.1:5555: time difference 0.001500s
 192.0.2.1:5555 has stopped: no heartbeat for 5s (the last was 7; 5 received, 2 missing)
@@ -703,6 +827,14 @@ Heartbeats 9 to 999 from 192.0.2.1:5555 are missing
 Heartbeat 1000 from 192.0.2.1:5555: time difference 0.001500s
 192.0.2.1:5555 starts again, with 1 after 1000
 Heartbeat 1 from 192.0.2.1:5555: time difference 0.001500s
+Heartbeat 2 from 192.0.2.1:5555: time difference 0.001500s
+192.0.2.1:5555 starts again, with 1 after 2
+Heartbeat 1 from 192.0.2.1:5555: time difference 0.001500s
+Heartbeat 2 from 192.0.2.1:5555: time difference 0.001500s
+192.0.2.1:5555 has stopped: no heartbeat for 5s (the last was 2; 2 received, 0 missing)
+192.0.2.1:5555 is back after 26.5 s
+192.0.2.1:5555 starts again, with 1 after 2
+Heartbeat 1 from 192.0.2.1:5555: time difference 130.000000s
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)

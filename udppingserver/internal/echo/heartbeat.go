@@ -32,8 +32,9 @@ type heartbeats struct {
 // beat is what is known of one client.
 type beat struct {
 	last    time.Time
-	top     uint64 // highest sequence so far
-	seen    uint64 // bit i: top-1-i has come
+	top     uint64        // highest sequence so far
+	topSent time.Duration // when that was sent, by the client's clock
+	seen    uint64        // bit i: top-1-i has come
 	got     int
 	missing uint64
 	stopped bool
@@ -48,38 +49,45 @@ func (h *heartbeats) note(from netip.AddrPort, seq uint64, sent time.Duration, n
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.clients[from]
-	if b != nil && b.stopped {
-		h.say(now, "%s is back after %.1f s", from, now.Sub(b.last).Seconds())
+	silent := b != nil && b.stopped
+	if silent {
+		h.print(now, "%s is back after %.1f s", from, now.Sub(b.last).Seconds())
 		b.stopped = false
 	}
 	switch {
 	case b == nil:
 		h.makeRoom()
-		b = &beat{top: seq, got: 1}
+		b = &beat{top: seq, topSent: sent, got: 1}
 		h.clients[from] = b
+	// A number that was there already, or would have been: late or twice on the
+	// way, such a packet was sent no later than those before it. Sent later, or
+	// after a silence, it is the first of a program that was started again on
+	// the same port.
+	case seq <= b.top && (silent || sent > b.topSent):
+		h.print(now, "%s starts again, with %d after %d", from, seq, b.top)
+		*b = beat{top: seq, topSent: sent, got: 1}
 	case seq == b.top || seq < b.top && b.top-seq <= 64 && b.seen&(1<<(b.top-seq-1)) != 0:
-		h.say(now, "Heartbeat %d from %s came twice", seq, from)
+		h.print(now, "Heartbeat %d from %s came twice", seq, from)
 	case seq > b.top:
 		if gap := seq - b.top - 1; gap == 1 {
-			h.say(now, "Heartbeat %d from %s is missing", seq-1, from)
+			h.print(now, "Heartbeat %d from %s is missing", seq-1, from)
 		} else if gap > 1 {
-			h.say(now, "Heartbeats %d to %d from %s are missing", b.top+1, seq-1, from)
+			h.print(now, "Heartbeats %d to %d from %s are missing", b.top+1, seq-1, from)
 		}
 		b.missing += seq - b.top - 1
 		b.seen = b.seen<<(seq-b.top) | 1<<(seq-b.top-1)
-		b.top = seq
+		b.top, b.topSent = seq, sent
 		b.got++
 	case b.top-seq <= 64:
-		h.say(now, "Heartbeat %d from %s comes late, after %d", seq, from, b.top)
+		h.print(now, "Heartbeat %d from %s comes late, after %d", seq, from, b.top)
 		b.seen |= 1 << (b.top - seq - 1)
 		b.missing -= min(b.missing, 1)
 		b.got++
-	default:
-		h.say(now, "%s starts again, with %d after %d", from, seq, b.top)
-		*b = beat{top: seq, got: 1}
+	default: // too old to know whether it is late or comes twice
+		h.print(now, "Heartbeat %d from %s comes late, after %d", seq, from, b.top)
 	}
 	b.last = now
-	h.say(now, "Heartbeat %d from %s: time difference %.6fs", seq, from, (time.Duration(now.UnixNano()) - sent).Seconds())
+	h.print(now, "Heartbeat %d from %s: time difference %.6fs", seq, from, (time.Duration(now.UnixNano()) - sent).Seconds())
 }
 
 // sweep reports the clients that have been silent for too long.
@@ -89,7 +97,7 @@ func (h *heartbeats) sweep(now time.Time) {
 	for from, b := range h.clients {
 		if !b.stopped && now.Sub(b.last) >= h.silence {
 			b.stopped = true
-			h.say(now, "%s has stopped: no heartbeat for %v (the last was %d; %d received, %d missing)",
+			h.print(now, "%s has stopped: no heartbeat for %v (the last was %d; %d received, %d missing)",
 				from, h.silence, b.top, b.got, b.missing)
 		}
 	}
@@ -129,9 +137,9 @@ func (h *heartbeats) makeRoom() {
 	delete(h.clients, oldest)
 }
 
-// say writes a line, but no more than maxLines a second: what comes from the
+// print writes a line, but no more than maxLines a second: what comes from the
 // network must not fill a disk.
-func (h *heartbeats) say(now time.Time, format string, args ...any) {
+func (h *heartbeats) print(now time.Time, format string, args ...any) {
 	if now.Sub(h.since) >= time.Second {
 		if h.skipped > 0 {
 			fmt.Fprintf(h.out, "(%d more lines about heartbeats left out)\n", h.skipped)

@@ -58,6 +58,7 @@ type packet struct {
 	data    []byte
 	unicast bool // it was sent to one host, not to all
 	copies  int  // how often data is to be sent back: 0, 1, 2
+	apart   bool // the reply is not to share a message with others
 
 	local []byte // which of our addresses it was sent to, as the system puts it
 }

@@ -19,8 +19,11 @@ import (
 const batchSize = 32
 
 // Segments: replies of one length that follow one another to one client go to
-// the system as one message, which it cuts apart (UDP_SEGMENT of udp(7)). On the
-// wire they are the same datagrams; the way through the system is walked once.
+// the system as one message, which it cuts apart (UDP_SEGMENT of udp(7)). On a
+// cable they are the same datagrams; the way through the system is walked once.
+// But a firewall on this host, or on a virtual link, sees one packet, and drops
+// all replies or none: so replies to a client that asks in which direction its
+// packets are lost go one by one.
 const (
 	maxSegment  = 1200 // bytes: fits any link that carries IPv6
 	segmentSize = 24   // of the control message, CMSG_SPACE(2)
@@ -164,7 +167,7 @@ func (s *socket) receive() ([]packet, error) {
 		p.from = sender(&s.names[i])
 		p.local = s.control[i][:m.header.Controllen]
 		p.unicast = sentToOne(p.local)
-		p.copies = 0
+		p.copies, p.apart = 0, false
 	}
 	return s.packets[:s.count], nil
 }
@@ -229,12 +232,12 @@ func (s *socket) reply(batch []packet) (failed int) {
 // one message: as many as go to the same client, once, and are of one length.
 func (s *socket) alike(batch []packet) int {
 	head := &batch[0]
-	if !s.coalesce || head.copies != 1 || len(head.data) == 0 || len(head.data) > maxSegment {
+	if !s.coalesce || head.apart || head.copies != 1 || len(head.data) == 0 || len(head.data) > maxSegment {
 		return 1
 	}
 	for i := 1; i < len(batch); i++ {
 		p := &batch[i]
-		if p.copies != 1 || len(p.data) != len(head.data) || p.from != head.from || !bytes.Equal(p.local, head.local) {
+		if p.copies != 1 || p.apart || len(p.data) != len(head.data) || p.from != head.from || !bytes.Equal(p.local, head.local) {
 			return i
 		}
 	}

@@ -93,3 +93,32 @@ func TestRepliesInSegments(t *testing.T) {
 		})
 	}
 }
+
+// A client that asks in which direction its packets are lost gets each reply as a
+// packet of its own: a firewall drops a message that is yet to be cut apart as one.
+func TestRepliesWithAReportGoOneByOne(t *testing.T) {
+	s := &Server{Sockets: 1}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, s.Addr())
+	const requests = 8
+	for seq := 1; seq <= requests; seq++ {
+		send(t, conn, ext("Ping", seq, 5))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	for range requests {
+		if _, ok := receive(t, conn, 10*time.Second); !ok {
+			t.Fatal("a reply is missing")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := s.shards[0].socket.toSend; n != requests {
+		t.Errorf("%d messages sent for %d replies", n, requests)
+	}
+}

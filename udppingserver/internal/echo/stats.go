@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"text/tabwriter"
-
-	"topdown/udppingserver/internal/wire"
 )
 
 // Counters counts UDP packets by what the server did with them (see Verdict),
@@ -111,23 +109,3 @@ func (s *Server) WriteStatistics(w io.Writer) error {
 	}
 	return nil
 }
-
-// run finds what is known of the run with the given nonce, for a client that
-// asks over TCP. An unknown run has received nothing.
-func (s *Server) run(nonce uint64) run {
-	for _, sh := range s.shards {
-		sh.mu.Lock()
-		for i := range sh.clients.table {
-			if c := &sh.clients.table[i]; c.run.any && c.run.nonce == nonce {
-				found := c.run
-				sh.mu.Unlock()
-				return found
-			}
-		}
-		sh.mu.Unlock()
-	}
-	return run{}
-}
-
-// seen reports whether the request asks about a run instead of being part of one.
-func seen(req wire.Request) bool { return req.Verb == wire.Seen && req.Extended }

@@ -55,7 +55,7 @@ func (s *Server) serveTCP(ctx context.Context) error {
 		}
 		s.tcp.accepted.Add(1)
 		wg.Go(func() {
-			s.serveConn(ctx, conn)
+			s.serveConn(ctx, conn, host)
 			mu.Lock()
 			defer mu.Unlock()
 			total--
@@ -66,7 +66,7 @@ func (s *Server) serveTCP(ctx context.Context) error {
 	}
 }
 
-func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, host netip.Addr) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -90,10 +90,13 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		wire.Upper(message)
 		switch {
 		case seen(req):
+			if !s.questions.wait(ctx, host) {
+				return
+			}
 			about := s.run(req.Nonce)
 			wire.Fill(message, req, about.report(now, time.Since(now)))
 		case req.Extended && req.Verb == wire.Ping:
-			own.run.receive(req, &own)
+			own.run.receive(req)
 			own.run.answer(req)
 			wire.Fill(message, req, own.run.report(now, time.Since(now)))
 		}

@@ -59,11 +59,15 @@ type Request struct {
 	Seq  uint64
 	// Sent is the client's own time of sending, since 1970.
 	Sent time.Duration
-	// Nonce names the client's run; it means something only with Extended.
+	// Nonce names the client's run; it means something only with Extended or
+	// Damaged.
 	Nonce uint64
 	// Extended is set when the message carries the extension with its slot
 	// still free.
 	Extended bool
+	// Damaged is set when the message has a nonce, and a slot that is neither
+	// free nor filled: it belongs to a run, and nothing can be filled in.
+	Damaged bool
 	// Answered is set when the slot is filled already: the message is a reply
 	// of a server like this one, and must never be answered.
 	Answered bool
@@ -135,6 +139,7 @@ func (r *Request) extension(msg []byte, at int) {
 	}
 	r.Extended = free == SlotLen
 	r.Answered = filled == SlotLen
+	r.Damaged = !r.Extended && !r.Answered && free > SlotLen/2
 }
 
 // Fill writes the report into the slot of msg, which must be the message that

@@ -41,6 +41,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	if err = server.Listen(c.addr); err != nil {
 		return listen.Explain(err, c.addr, name)
 	}
+	if server.TCPTaken != nil {
+		taken := listen.Explain(server.TCPTaken, c.addr, name)
+		fmt.Fprintf(stderr, "%s: warning: over TCP: %v; UDP is served (--tcp=false: no warning)\n", name, taken)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err = serveMetrics(ctx, c.metricsAddr, server, log); err != nil {

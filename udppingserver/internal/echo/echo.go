@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"topdown/udppingserver/internal/impair"
@@ -32,8 +33,10 @@ type Server struct {
 	// own. Without it the first packet of every client meets the same fate, the
 	// second the same, and so on.
 	PerClient bool
-	// TCP answers TCP connections too, on the same port number.
-	TCP bool
+	// TCP answers TCP connections too, on the same port number. Listen clears it
+	// where another program has that port for TCP, and says so in TCPTaken.
+	TCP      bool
+	TCPTaken error
 	// Rate is the most answers a second to one network (an IPv4 /24 or an IPv6
 	// /56; loopback is free). 0 means DefaultRate, less than 0 no limit.
 	Rate int
@@ -98,10 +101,16 @@ func (s *Server) Listen(addr string) error {
 		s.shards, s.listener = nil, nil
 		// A port that is free for UDP need not be so for TCP; when any port
 		// will do, take another.
-		if _, port, _ := net.SplitHostPort(addr); port != "0" || try == 10 {
+		if !anyPort(addr) || try == 10 {
 			return err
 		}
 	}
+}
+
+// anyPort reports whether the system is to choose the port.
+func anyPort(addr string) bool {
+	_, port, _ := net.SplitHostPort(addr)
+	return port == "0"
 }
 
 // open opens the sockets.
@@ -122,6 +131,11 @@ func (s *Server) open(addr string) error {
 	}
 	if s.TCP {
 		s.listener, err = net.Listen("tcp", sameAddress(addr, s.Addr()))
+		if errors.Is(err, syscall.EADDRINUSE) && !anyPort(addr) {
+			// Some other server's: UDP is what this one is for.
+			s.listener, s.TCP, s.TCPTaken = nil, false, err
+			return nil
+		}
 		if err != nil {
 			s.listener = nil
 			return fmt.Errorf("listen for TCP on the port of the UDP socket: %w", err)

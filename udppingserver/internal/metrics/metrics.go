@@ -1,22 +1,18 @@
-// Package metrics serves counters in the Prometheus text format over a few lines
-// of HTTP/1.0 of its own: GET /metrics and nothing else.
+// Package metrics serves a server's counters in the Prometheus text format, at
+// /metrics and nowhere else.
 package metrics
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
-	"strings"
-	"sync"
+	"net/http"
 	"time"
 
 	"topdown/udppingserver/internal/echo"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -27,73 +23,15 @@ const (
 
 // Serve answers requests on ln with what write writes, until ctx is done.
 func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) {
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		write(w)
+	})
+	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout, MaxHeaderBytes: maxHead}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	places := make(chan struct{}, maxConns)
-	for {
-		conn, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond)
-			continue
-		}
-		select {
-		case places <- struct{}{}:
-		default:
-			conn.Close()
-			continue
-		}
-		wg.Go(func() {
-			defer func() { <-places }()
-			defer conn.Close()
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
-			defer stop()
-			_ = conn.SetDeadline(time.Now().Add(timeout))
-			answer(conn, write)
-		})
-	}
-}
-
-// answer reads one request and sends one response. A failed write has nobody
-// left to be told.
-func answer(conn io.ReadWriter, write func(io.Writer)) {
-	in := bufio.NewReader(io.LimitReader(conn, maxHead))
-	line, err := in.ReadString('\n')
-	if err != nil {
-		return
-	}
-	for { // the fields of the head say nothing that matters here
-		field, err := in.ReadString('\n')
-		if err != nil {
-			return
-		}
-		if strings.TrimRight(field, "\r\n") == "" {
-			break
-		}
-	}
-	status, body := "200 OK", &bytes.Buffer{}
-	words := strings.Fields(line)
-	switch {
-	case len(words) != 3 || !strings.HasPrefix(words[2], "HTTP/"):
-		status = "400 Bad Request"
-	case words[0] != "GET" && words[0] != "HEAD":
-		status = "405 Method Not Allowed\r\nAllow: GET, HEAD"
-	case words[1] != "/metrics" && !strings.HasPrefix(words[1], "/metrics?"):
-		status = "404 Not Found"
-		body.WriteString("The counters are at /metrics\n")
-	default:
-		write(body)
-	}
-	length := body.Len()
-	if len(words) > 0 && words[0] == "HEAD" {
-		body.Reset()
-	}
-	fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, length, body)
+	_ = server.Serve(netutil.LimitListener(ln, maxConns)) // ends when it is closed
 }
 
 // Write writes the counters of a server.

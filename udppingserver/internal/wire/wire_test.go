@@ -112,7 +112,7 @@ func TestParse(t *testing.T) {
 		{"nonce in small letters", "Ping 7 1.5 TD1 00000000000000ff " + slot, Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond}, true},
 		{
 			"slot half filled", "Ping 7 1.5 TD1 00000000000000FF " + slot[1:] + "0",
-			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255},
+			Request{Verb: Ping, Seq: 7, Sent: 1500 * time.Millisecond, Nonce: 255, Damaged: true},
 			true,
 		},
 		{"empty", "", Request{}, false},

@@ -31,9 +31,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		server.Rate = -1 // its zero value is the default
 	}
 	if c.truth != "" {
-		file, err := os.Create(c.truth)
-		if err != nil {
-			return fileError("--truth", c.truth, err)
+		file, failed := os.Create(c.truth)
+		if failed != nil {
+			return fileError("--truth", c.truth, failed)
 		}
 		server.Truth = echo.NewTruth(file)
 		defer func() { err = errors.Join(err, server.Truth.Flush(), file.Close()) }()
@@ -53,8 +53,8 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	}
 	onStatisticsSignal(ctx, func() {
 		if server.Truth != nil {
-			if err := server.Truth.Flush(); err != nil {
-				log.Error("truth file", zap.Error(err))
+			if failed := server.Truth.Flush(); failed != nil {
+				log.Error("truth file", zap.Error(failed))
 			}
 		}
 		_ = server.WriteStatistics(stdout)

@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"topdown/smtpclient/internal/session"
 	"topdown/smtpclient/internal/smtp"
-	"topdown/smtpclient/internal/wire"
 )
 
 // An Outcome is what became of one row at one attempt.
@@ -201,12 +201,12 @@ func (w *worker) connected(ctx context.Context) error {
 	}
 	delay := w.RetryDelay
 	for attempt := 0; ; attempt++ {
-		session, err := w.Dial(ctx)
+		opened, err := w.Dial(ctx)
 		if err == nil {
-			w.session = session
+			w.session = opened
 			return nil
 		}
-		if _, denied := errors.AsType[*wire.AuthError](err); denied || attempt >= w.Retries || ctx.Err() != nil || !passing(err) {
+		if _, denied := errors.AsType[*session.AuthError](err); denied || attempt >= w.Retries || ctx.Err() != nil || !passing(err) {
 			return err
 		}
 		if err := sleep(ctx, delay); err != nil {
@@ -221,8 +221,8 @@ func passing(err error) bool {
 	if wrong, ok := errors.AsType[*smtp.ReplyError](err); ok {
 		return wrong.Reply.Temporary()
 	}
-	_, insecure := errors.AsType[*wire.TLSError](err)
-	return !insecure && !errors.Is(err, wire.ErrNoTLS) && !errors.Is(err, smtp.ErrProtocol)
+	_, insecure := errors.AsType[*session.TLSError](err)
+	return !insecure && !errors.Is(err, session.ErrNoTLS) && !errors.Is(err, smtp.ErrProtocol)
 }
 
 // send makes one attempt at a row. It returns the task if there is to be

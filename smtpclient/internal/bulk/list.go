@@ -90,6 +90,9 @@ type List struct {
 	n     int
 }
 
+// ErrList is wrapped by errors about a list that cannot be used as it is.
+var ErrList = errors.New("the list cannot be used")
+
 // OpenList opens a list; whatever is read of the file goes to sum too, if it is
 // not nil.
 func OpenList(path string, sum hash.Hash) (*List, error) {
@@ -106,14 +109,14 @@ func OpenList(path string, sum hash.Hash) (*List, error) {
 	names, err := l.csv.Read()
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: the first line must name the columns: %w", path, err)
+		return nil, fmt.Errorf("%w: %s: the first line must name the columns: %w", ErrList, path, err)
 	}
 	for _, name := range names {
 		l.names = append(l.names, strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))))
 	}
 	if l.to = slices.Index(l.names, "to"); l.to < 0 {
 		f.Close()
-		return nil, fmt.Errorf("%s: there is no column named \"to\" for the address; the columns are %s", path, strings.Join(l.names, ", "))
+		return nil, fmt.Errorf("%w: %s: there is no column named \"to\" for the address; the columns are %s", ErrList, path, strings.Join(l.names, ", "))
 	}
 	return l, nil
 }
@@ -128,13 +131,13 @@ func (l *List) Next() (*Row, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
 		}
-		return nil, fmt.Errorf("%s: %w", l.file.Name(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrList, l.file.Name(), err)
 	}
 	l.n++
 	to, err := message.ParseAddress(record[l.to])
 	if err != nil {
 		line, _ := l.csv.FieldPos(l.to)
-		return nil, fmt.Errorf("%s: line %d: %w", l.file.Name(), line, err)
+		return nil, fmt.Errorf("%w: %s: line %d: %w", ErrList, l.file.Name(), line, err)
 	}
 	return &Row{Number: l.n, To: to, names: l.names, values: slices.Clone(record)}, nil
 }

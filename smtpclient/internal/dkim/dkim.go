@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/emersion/go-msgauth/dkim"
 )
@@ -34,8 +35,20 @@ type Signer struct {
 	Key      crypto.Signer
 }
 
+// ErrMode is wrapped by the error for a key that other users can read: they
+// could sign in the domain's name.
+var ErrMode = errors.New("other users can read it")
+
 // LoadKey reads an RSA or Ed25519 private key in PEM form.
+// Others must not be able to read the file (ErrMode).
 func LoadKey(path string) (crypto.Signer, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s: %w: run chmod 600 %s", path, ErrMode, path)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

@@ -168,10 +168,11 @@ func TestRaw(t *testing.T) {
 		{"header alone", "Date: d\nMessage-ID: <i>\nX: y", "Date: d\r\nMessage-ID: <i>\r\nX: y\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			raw, err := ReadRaw(strings.NewReader(tt.in), aDate, "new@id")
+			raw, err := ReadRaw(strings.NewReader(tt.in))
 			if err != nil {
 				t.Fatal(err)
 			}
+			raw.Complete(aDate, "new@id")
 			for range 2 {
 				var b bytes.Buffer
 				if n, err := raw.WriteTo(&b); err != nil || n != raw.Size() {
@@ -187,11 +188,11 @@ func TestRaw(t *testing.T) {
 		"NUL": "X: y\n\na\x00", "NUL in header": "X: \x00\n\n", "long line": "X: y\n\n" + strings.Repeat("x", 999), "no header": "hello world\n\nx",
 		"starts with a space": " x\n", "endless header": strings.Repeat("X: y\n", 2000),
 	} {
-		if _, err := ReadRaw(strings.NewReader(in), aDate, "id"); !errors.Is(err, ErrFormat) {
+		if _, err := ReadRaw(strings.NewReader(in)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	raw, err := ReadRaw(strings.NewReader("Subject: ü\n\nü"), aDate, "id")
+	raw, err := ReadRaw(strings.NewReader("Subject: ü\n\nü"))
 	if err != nil || !raw.UTF8() || !raw.EightBit() {
 		t.Errorf("%v %+v", err, raw)
 	}
@@ -402,10 +403,11 @@ func FuzzRaw(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		raw, err := ReadRaw(bytes.NewReader(data), aDate, "id@x")
+		raw, err := ReadRaw(bytes.NewReader(data))
 		if err != nil {
 			return
 		}
+		raw.Complete(aDate, "id@x")
 		var b bytes.Buffer
 		if n, err := raw.WriteTo(&b); err != nil || n != raw.Size() {
 			t.Fatalf("%d, Size %d, %v", n, raw.Size(), err)

@@ -35,14 +35,14 @@ type Raw struct {
 // ErrFormat is wrapped by errors about a message that cannot be sent as it is.
 var ErrFormat = errors.New("the message cannot be sent as it is")
 
-// ReadRaw examines the message in src. Line ends are made canonical; a missing
-// Date or Message-ID (given without < and >) is added; Bcc is taken out. NUL, a
-// line of more than 998 bytes and a header that is not one are errors which
-// wrap ErrFormat and name the line.
-func ReadRaw(src io.ReadSeeker, date time.Time, messageID string) (*Raw, error) {
+// ReadRaw examines the message in src. Line ends are made canonical; Bcc is
+// taken out. NUL, a line of more than 998 bytes and a header that is not one are
+// errors which wrap ErrFormat and name the line. Before it is sent, the message
+// must be completed.
+func ReadRaw(src io.ReadSeeker) (*Raw, error) {
 	r := bufio.NewReaderSize(src, 64<<10)
 	lines := &lineScan{r: r}
-	raw := &Raw{src: src, id: messageID}
+	raw := &Raw{src: src}
 	var keep bytes.Buffer
 	dropping := false
 	for {
@@ -86,7 +86,8 @@ func ReadRaw(src io.ReadSeeker, date time.Time, messageID string) (*Raw, error) 
 		}
 	}
 	raw.bodyAt = lines.read
-	raw.head = raw.complete(keep.Bytes(), date, messageID)
+	keep.WriteString("\r\n")
+	raw.head = keep.Bytes()
 	lines.high = false
 	if err := raw.measure(lines); err != nil {
 		return nil, err
@@ -94,20 +95,19 @@ func ReadRaw(src io.ReadSeeker, date time.Time, messageID string) (*Raw, error) 
 	return raw, nil
 }
 
-// complete adds what a message must have and ends the header.
-func (raw *Raw) complete(head []byte, date time.Time, messageID string) []byte {
+// Complete adds the Date and the Message-ID (given without < and >) that a
+// message must have, if it has none.
+func (raw *Raw) Complete(date time.Time, messageID string) {
 	var b bytes.Buffer
 	if raw.Header.Get("Date") == "" {
 		writeRaw(&b, "Date", date.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	}
-	if id := strings.Trim(raw.Header.Get("Message-ID"), "<> "); id != "" {
-		raw.id = id
-	} else {
+	if raw.id = strings.Trim(raw.Header.Get("Message-ID"), "<> "); raw.id == "" {
+		raw.id = messageID
 		writeRaw(&b, "Message-ID", "<"+messageID+">")
 	}
-	b.Write(head)
-	b.WriteString("\r\n")
-	return b.Bytes()
+	b.Write(raw.head)
+	raw.head = b.Bytes()
 }
 
 // measure reads the body once to learn its size and whether it is 8-bit.

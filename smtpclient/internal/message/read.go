@@ -62,14 +62,15 @@ func DecodeWords(s string) string {
 }
 
 func charsetReader(charset string, r io.Reader) (io.Reader, error) {
-	enc, err := lookupCharset(charset)
+	enc, err := Charset(charset)
 	if err != nil {
 		return nil, err
 	}
 	return transform.NewReader(r, enc.NewDecoder()), nil
 }
 
-func lookupCharset(charset string) (encoding.Encoding, error) {
+// Charset returns the named character set.
+func Charset(charset string) (encoding.Encoding, error) {
 	if charset == "" || strings.EqualFold(charset, "us-ascii") {
 		charset = "utf-8"
 	}
@@ -96,7 +97,7 @@ type Part struct {
 
 // Text returns Body as UTF-8. An unknown character set passes as it is.
 func (p *Part) Text() io.Reader {
-	enc, err := lookupCharset(p.Charset)
+	enc, err := Charset(p.Charset)
 	if err != nil {
 		return p.Body
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // A Body is the content of a multi-line reply, dots undone.
@@ -25,7 +25,7 @@ type Body struct {
 // body prepares to read a message of the announced size. Servers count line
 // ends in different ways, so twice the size is let pass.
 func (s *Session) body(announced int64) *Body {
-	s.wire.Extend(blockTimeout)
+	s.conn.Extend(blockTimeout)
 	return &Body{s: s, start: true, limit: 2*announced + 64<<10}
 }
 
@@ -55,7 +55,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	// As many lines as there are and fit, but no waiting for more.
-	for len(b.rest) == 0 && n < len(p) && !b.done && b.err == nil && b.s.wire.Buffered() > wire.MaxLine {
+	for len(b.rest) == 0 && n < len(p) && !b.done && b.err == nil && b.s.conn.Buffered() > session.MaxLine {
 		b.fill()
 		m := copy(p[n:], b.rest)
 		b.rest = b.rest[m:]
@@ -67,15 +67,15 @@ func (b *Body) Read(p []byte) (int, error) {
 
 // fill reads the next line, or a piece of a long one.
 func (b *Body) fill() {
-	line, err := b.s.wire.Raw().ReadSlice('\n')
+	line, err := b.s.conn.Raw().ReadSlice('\n')
 	whole := err == nil
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-		b.fail(b.s.wire.Failure(err))
+		b.fail(b.s.conn.Failure(err))
 		return
 	}
-	if b.since += int64(len(line)); b.since >= wire.BufferSize {
+	if b.since += int64(len(line)); b.since >= session.BufferSize {
 		b.since = 0
-		b.s.wire.Extend(blockTimeout)
+		b.s.conn.Extend(blockTimeout)
 	}
 	if b.size > b.limit {
 		b.fail(fmt.Errorf("%w: it sends more than twice the announced size", ErrProtocol))
@@ -92,4 +92,4 @@ func (b *Body) fill() {
 	b.rest = line
 }
 
-func (b *Body) fail(err error) { b.err = b.s.lost("message", err) }
+func (b *Body) fail(err error) { b.err = b.s.conn.Lost("message", err) }

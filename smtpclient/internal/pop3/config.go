@@ -1,32 +1,13 @@
 package pop3
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
-
-// A Config says how to reach a mailbox.
-type Config struct {
-	Host  string
-	Port  string
-	TLS   wire.TLSMode
-	Roots *x509.CertPool // nil: the system's
-	User  string
-	// Password, or with XOAUTH2 the access token.
-	Password  string
-	Mechanism string // a SASL mechanism, "USER" for USER and PASS, empty: the best offered
-	Insecure  bool   // allow the password on a readable link to another machine
-	Timeout   time.Duration
-	Limit     time.Duration // for the whole session; 0 means none
-	Watch     func(wire.Event)
-	Mask      *wire.Mask
-	Dial      wire.DialFunc
-}
 
 // An Error is a reply that starts with -ERR.
 type Error struct {
@@ -35,7 +16,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: the server answered %q", e.Step, wire.Printable("-ERR "+e.Text))
+	return fmt.Sprintf("%s: the server answered %q", e.Step, session.Printable("-ERR "+e.Text))
 }
 
 // Code is the response code in brackets, such as IN-USE or AUTH, or empty
@@ -47,6 +28,12 @@ func (e *Error) Code() string {
 		}
 	}
 	return ""
+}
+
+// Temporary tells whether the same may succeed later: the mailbox is in use, the
+// server has trouble of its own, or the last login was a moment ago.
+func (e *Error) Temporary() bool {
+	return slices.Contains([]string{"IN-USE", "SYS/TEMP", "LOGIN-DELAY"}, e.Code())
 }
 
 // ErrProtocol is wrapped by errors about replies that are not POP3.

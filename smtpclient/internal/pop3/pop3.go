@@ -9,18 +9,14 @@ package pop3
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"topdown/smtpclient/internal/sasl"
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // ImplicitPort is where TLS comes before the greeting (RFC 8314 section 3.2).
@@ -35,29 +31,20 @@ const (
 
 // A Session is one connection, from greeting to QUIT.
 type Session struct {
-	TLS   *tls.ConnectionState
-	wire  *wire.Conn
-	stop  func() bool
+	conn  *session.Conn
 	capas map[string]string
 	known bool // CAPA was answered
-	gone  bool
 }
 
-// Dial connects, secures the link and logs in.
-func Dial(ctx context.Context, cfg *Config) (*Session, error) {
-	conn, err := wire.Dial(ctx, cfg.Dial, net.JoinHostPort(cfg.Host, cfg.Port), cfg.Timeout)
+// Dial connects, secures the link and logs in; cfg must have a Login.
+func Dial(ctx context.Context, cfg *session.Config) (*Session, error) {
+	conn, err := session.Connect(ctx, cfg, ImplicitPort)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{wire: wire.New(conn), stop: context.AfterFunc(ctx, func() { conn.Close() })}
-	s.wire.Watch, s.wire.Mask, s.wire.Timeout = cfg.Watch, cfg.Mask, cfg.Timeout
-	if cfg.Limit > 0 {
-		s.wire.Limit = time.Now().Add(cfg.Limit)
-	}
-	s.wire.Step("connect")
-	s.wire.Emit(wire.Note, fmt.Sprintf("connected to %s", conn.RemoteAddr()))
+	s := &Session{conn: conn}
 	if err := s.open(ctx, cfg); err != nil {
-		if s.gone {
+		if conn.Broken() {
 			s.Close()
 		} else if quit := s.Quit(); quit != nil {
 			s.Close() // the first error says it all
@@ -67,18 +54,8 @@ func Dial(ctx context.Context, cfg *Config) (*Session, error) {
 	return s, nil
 }
 
-func (s *Session) open(ctx context.Context, cfg *Config) error {
-	implicit := cfg.TLS == wire.Implicit || cfg.Port == ImplicitPort && cfg.TLS != wire.StartTLS && cfg.TLS != wire.None
-	config := wire.TLSConfig(cfg.Host, cfg.Roots)
-	if implicit {
-		if err := s.handshake(ctx, config); err != nil {
-			return err
-		}
-	}
+func (s *Session) open(ctx context.Context, cfg *session.Config) error {
 	if err := s.greet(); err != nil {
-		if (errors.Is(err, wire.ErrTimeout) || errors.Is(err, wire.ErrClosed)) && !implicit {
-			return fmt.Errorf("%w; if port %s speaks TLS from the first byte, use implicit TLS", err, cfg.Port)
-		}
 		return err
 	}
 	if err := s.capabilities(); err != nil {
@@ -86,25 +63,25 @@ func (s *Session) open(ctx context.Context, cfg *Config) error {
 	}
 	_, offered := s.capas["STLS"]
 	switch {
-	case s.TLS != nil || cfg.TLS == wire.None:
+	case s.conn.TLS != nil || cfg.TLS == session.None:
 	case offered:
-		if err := s.startTLS(ctx, config); err != nil {
+		if err := s.startTLS(ctx); err != nil {
 			return err
 		}
-	case cfg.TLS == wire.StartTLS:
-		return fmt.Errorf("STLS: %w", wire.ErrNoTLS)
+	case cfg.TLS == session.StartTLS:
+		return fmt.Errorf("STLS: %w", session.ErrNoTLS)
 	}
-	if s.TLS == nil && !cfg.Insecure && !wire.Loopback(s.wire.RemoteAddr()) {
-		return &wire.AuthError{Mechanism: "a password", Err: wire.ErrPlainAuth}
+	if err := s.conn.MayLogIn(); err != nil {
+		return err
 	}
-	return s.login(cfg)
+	return s.login(cfg.Login)
 }
 
 // Step 1: the server greets with +OK (RFC 1939 section 4).
 func (s *Session) greet() error {
-	s.wire.Begin("greeting", commandTimeout)
+	s.conn.Greeting(commandTimeout)
 	_, err := s.reply("greeting")
-	return err
+	return s.conn.Hint(err)
 }
 
 // Step 2: CAPA asks what the server can do (RFC 2449 section 5). One that does
@@ -127,56 +104,47 @@ func (s *Session) capabilities() error {
 
 // Step 3 (optional): STLS asks for encryption; afterwards nothing that was said
 // before counts (RFC 2595 section 4).
-func (s *Session) startTLS(ctx context.Context, config *tls.Config) error {
+func (s *Session) startTLS(ctx context.Context) error {
 	if _, err := s.command("STLS", "STLS"); err != nil {
 		return err
 	}
-	if err := s.handshake(ctx, config); err != nil {
+	if err := s.conn.Secure(ctx); err != nil {
 		return err
 	}
 	return s.capabilities()
 }
 
-func (s *Session) handshake(ctx context.Context, config *tls.Config) error {
-	s.wire.Begin("TLS", commandTimeout)
-	state, err := s.wire.StartTLS(ctx, config)
-	if err != nil {
-		s.gone = true
-		return &wire.TLSError{Server: config.ServerName, Err: err}
-	}
-	s.TLS = &state
-	s.wire.Emit(wire.Note, fmt.Sprintf("%s, %s, certificate checked for %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), config.ServerName))
-	return nil
-}
-
 // Step 4: USER and PASS (RFC 1939 section 7), or AUTH where the server offers a
 // better mechanism (RFC 5034).
-func (s *Session) login(cfg *Config) error {
-	name := strings.ToUpper(cfg.Mechanism)
+func (s *Session) login(l *session.Login) error {
+	offered := strings.Fields(s.capas["SASL"])
+	name := strings.ToUpper(l.Mechanism)
 	if name == "" {
 		name = "USER"
-		offered := strings.Fields(s.capas["SASL"])
 		_, user := s.capas["USER"]
 		if best, ok := sasl.Choose(offered); ok && (best != "LOGIN" && best != "PLAIN" || s.known && !user) {
 			name = best
 		}
 	}
 	if name != "USER" {
-		mechanism, err := sasl.New(name, cfg.User, cfg.Password)
+		if l.Mechanism != "" {
+			offered = []string{name} // CAPA need not tell all that AUTH knows
+		}
+		mechanism, err := s.conn.Mechanism(offered)
 		if err != nil {
-			return &wire.AuthError{Mechanism: name, Err: err}
+			return err
 		}
 		return s.authenticate(mechanism)
 	}
-	if _, err := s.command("USER", "USER "+cfg.User); err != nil {
+	if _, err := s.command("USER", "USER "+l.User); err != nil {
 		return s.denied("USER", err)
 	}
-	s.wire.Begin("PASS", commandTimeout)
-	if err := s.wire.SendSecret("PASS "+cfg.Password, "PASS "+wire.Hidden); err != nil {
-		return s.lost("PASS", err)
+	s.conn.Begin("PASS", commandTimeout)
+	if err := s.conn.SendSecret("PASS "+l.Password, "PASS "+session.Hidden); err != nil {
+		return s.conn.Lost("PASS", err)
 	}
-	if err := s.wire.Flush(); err != nil {
-		return s.lost("PASS", err)
+	if err := s.conn.Flush(); err != nil {
+		return s.conn.Lost("PASS", err)
 	}
 	_, err := s.reply("PASS")
 	return s.denied("USER and PASS", err)
@@ -185,75 +153,30 @@ func (s *Session) login(cfg *Config) error {
 // denied marks a refused login, unless the mailbox is only busy.
 func (s *Session) denied(mechanism string, err error) error {
 	refused, ok := errors.AsType[*Error](err)
-	if !ok || slices.Contains([]string{"IN-USE", "SYS/TEMP", "LOGIN-DELAY"}, refused.Code()) {
+	if !ok || refused.Temporary() {
 		return err
 	}
-	return &wire.AuthError{Mechanism: mechanism, Err: err}
+	return &session.AuthError{Mechanism: mechanism, Err: err}
 }
 
 func (s *Session) authenticate(m sasl.Mechanism) error {
-	s.wire.Begin("AUTH", commandTimeout)
-	line, shown := "AUTH "+m.Name(), "AUTH "+m.Name()
-	response, first, err := m.Start()
-	if err != nil {
-		return err
-	}
-	pending := false
-	if first {
-		// A line of at most 255 bytes (RFC 5034 section 4), else after "+".
-		if encoded := base64.StdEncoding.EncodeToString(response); len(line)+1+len(encoded) <= 253 {
-			line, shown = line+" "+encoded, shown+" "+wire.Hidden
-		} else {
-			pending = true
-		}
-	}
-	var cancelled error
-	for {
-		if err := s.wire.SendSecret(line, shown); err != nil {
-			return s.lost("AUTH", err)
-		}
-		if err := s.wire.Flush(); err != nil {
-			return s.lost("AUTH", err)
-		}
+	// A line of at most 255 bytes, CRLF included (RFC 5034 section 4).
+	return s.conn.Authenticate(m, &session.Exchange{Longest: 253, Empty: "=", Timeout: commandTimeout, Answer: func() (string, bool, error) {
 		answer, err := s.readLine(func(line string) string {
 			if strings.HasPrefix(line, "+ ") {
-				return "+ " + wire.Hidden
+				return "+ " + session.Hidden
 			}
 			return line
 		})
 		if err != nil {
-			return s.lost("AUTH", err)
+			return "", false, s.conn.Lost("AUTH", err)
 		}
-		challenge, more := strings.CutPrefix(answer, "+ ")
-		if more = more || answer == "+"; !more {
-			if cancelled != nil {
-				return cancelled
-			}
-			if _, err = s.status("AUTH "+m.Name(), answer); err != nil {
-				return s.denied(m.Name(), err)
-			}
-			if err = m.Done(); err != nil {
-				s.gone = true
-				return &wire.AuthError{Mechanism: m.Name(), Err: err}
-			}
-			return nil
+		if challenge, more := strings.CutPrefix(answer, "+ "); more || answer == "+" {
+			return strings.TrimPrefix(challenge, "+"), true, nil
 		}
-		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(challenge))
-		switch {
-		case pending:
-			pending, err = false, nil
-		case err != nil:
-			err = errors.New("the server's challenge is not base64")
-		default:
-			response, err = m.Next(decoded)
-		}
-		if err != nil {
-			cancelled = &wire.AuthError{Mechanism: m.Name(), Err: err}
-			line, shown = "*", "*"
-			continue
-		}
-		line, shown = base64.StdEncoding.EncodeToString(response), wire.Hidden
-	}
+		_, err = s.status("AUTH "+m.Name(), answer)
+		return "", false, s.denied(m.Name(), err)
+	}})
 }
 
 // Stat is step 5: STAT tells how many messages there are and their size together.
@@ -345,28 +268,20 @@ func (s *Session) Delete(number int) error {
 // they may not have been made.
 func (s *Session) Quit() error {
 	defer s.Close()
-	if s.gone {
-		return wire.ErrClosed
+	if s.conn.Broken() {
+		return session.ErrClosed
 	}
 	_, err := s.command("QUIT", "QUIT")
 	return err
 }
 
 // Close drops the connection: nothing marked by Delete is deleted.
-func (s *Session) Close() {
-	s.gone = true
-	s.stop()
-	s.wire.Close()
-}
+func (s *Session) Close() { s.conn.Close() }
 
 // command sends a line and returns the text after +OK.
 func (s *Session) command(step, line string) (string, error) {
-	s.wire.Begin(step, commandTimeout)
-	if err := s.wire.Send(line); err != nil {
-		return "", s.lost(step, err)
-	}
-	if err := s.wire.Flush(); err != nil {
-		return "", s.lost(step, err)
+	if err := s.conn.Command(step, line, commandTimeout); err != nil {
+		return "", err
 	}
 	return s.reply(line)
 }
@@ -374,7 +289,7 @@ func (s *Session) command(step, line string) (string, error) {
 func (s *Session) reply(step string) (string, error) {
 	line, err := s.readLine(nil)
 	if err != nil {
-		return "", s.lost(step, err)
+		return "", s.conn.Lost(step, err)
 	}
 	return s.status(step, line)
 }
@@ -386,24 +301,24 @@ func (s *Session) status(step, line string) (string, error) {
 	case "+OK":
 		return text, nil
 	case "-ERR":
-		return "", &Error{Step: step, Text: s.wire.Mask.Hide(text)}
+		return "", &Error{Step: step, Text: s.conn.Mask.Hide(text)}
 	}
-	s.gone = true
-	return "", fmt.Errorf("%w: %s: %q", ErrProtocol, step, wire.Printable(s.wire.Mask.Hide(line)))
+	s.conn.Break()
+	return "", fmt.Errorf("%w: %s: %q", ErrProtocol, step, session.Printable(s.conn.Mask.Hide(line)))
 }
 
 func (s *Session) readLine(show func(string) string) (string, error) {
-	line, err := s.wire.ReadLine()
+	line, err := s.conn.ReadLine()
 	if err != nil {
-		if errors.Is(err, wire.ErrLineLong) || errors.Is(err, wire.ErrNUL) {
+		if errors.Is(err, session.ErrLineLong) || errors.Is(err, session.ErrNUL) {
 			err = fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
 		return "", err
 	}
 	if show == nil {
-		s.wire.Emit(wire.Server, line)
+		s.conn.Emit(session.Server, line)
 	} else {
-		s.wire.Emit(wire.Server, show(line))
+		s.conn.Emit(session.Server, show(line))
 	}
 	return line, nil
 }
@@ -413,24 +328,19 @@ func (s *Session) list(step string, limit int, each func(line string) error) err
 	for n := 0; ; n++ {
 		line, err := s.readLine(nil)
 		if err != nil {
-			return s.lost(step, err)
+			return s.conn.Lost(step, err)
 		}
 		if line == "." {
 			return nil
 		}
 		if n == limit {
-			return s.lost(step, fmt.Errorf("%w: more than %d lines", ErrProtocol, limit))
+			return s.conn.Lost(step, fmt.Errorf("%w: more than %d lines", ErrProtocol, limit))
 		}
 		if err := each(strings.TrimPrefix(line, ".")); err != nil {
-			s.gone = true
+			s.conn.Break()
 			return err
 		}
 	}
-}
-
-func (s *Session) lost(step string, err error) error {
-	s.gone = true
-	return fmt.Errorf("%s: %w", step, err)
 }
 
 // numbers reads "3 1200 anything".

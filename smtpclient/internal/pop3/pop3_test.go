@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // canned is a connection on which the server has said everything already.
@@ -26,7 +26,7 @@ func (c *canned) SetDeadline(time.Time) error { return nil }
 func (c *canned) RemoteAddr() net.Addr        { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (c *canned) LocalAddr() net.Addr         { return c.RemoteAddr() }
 
-func dial(t *testing.T, said string, cfg *Config) (*Session, *canned, error) {
+func dial(t *testing.T, said string, cfg *session.Config) (*Session, *canned, error) {
 	t.Helper()
 	c := &canned{r: strings.NewReader(said)}
 	cfg.Host, cfg.Port = "127.0.0.1", "110"
@@ -42,11 +42,11 @@ func TestBody(t *testing.T) {
 		{"dots", "..\r\n...\r\n.x\r\n.\r\nrest", ".\r\n..\r\nx\r\n"},
 		{"empty", ".\r\n", ""},
 		{"LF", "a\n..b\n.\n", "a\n.b\n"},
-		{"a long line that starts with a dot", ".." + strings.Repeat("x", 3*wire.BufferSize) + "\r\n.\r\n", "." + strings.Repeat("x", 3*wire.BufferSize) + "\r\n"},
-		{"a dot after the buffer's end", strings.Repeat("x", wire.BufferSize) + ".\r\n.\r\n", strings.Repeat("x", wire.BufferSize) + ".\r\n"},
+		{"a long line that starts with a dot", ".." + strings.Repeat("x", 3*session.BufferSize) + "\r\n.\r\n", "." + strings.Repeat("x", 3*session.BufferSize) + "\r\n"},
+		{"a dot after the buffer's end", strings.Repeat("x", session.BufferSize) + ".\r\n.\r\n", strings.Repeat("x", session.BufferSize) + ".\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, _, err := dial(t, loggedIn+"+OK\r\n"+tt.said, &Config{User: "u", Password: "p"})
+			s, _, err := dial(t, loggedIn+"+OK\r\n"+tt.said, &session.Config{Login: &session.Login{User: "u", Password: "p"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func FuzzBody(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, said string) {
-		s, _, err := dial(t, loggedIn+"+OK\r\n"+said, &Config{User: "u", Password: "p"})
+		s, _, err := dial(t, loggedIn+"+OK\r\n"+said, &session.Config{Login: &session.Login{User: "u", Password: "p"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func FuzzSession(f *testing.F) {
 	f.Add("+OK\r\n-ERR\r\n+OK\r\n-ERR [IN-USE] x\r\n")
 	f.Add("+OK\r\n+OK\r\nSASL PLAIN SCRAM-SHA-256\r\n.\r\n+ cj0=\r\n-ERR\r\n")
 	f.Fuzz(func(t *testing.T, said string) {
-		s, c, err := dial(t, said, &Config{User: "u", Password: "p", TLS: wire.None})
+		s, c, err := dial(t, said, &session.Config{Login: &session.Login{User: "u", Password: "p"}, TLS: session.None})
 		if err == nil {
 			entries, err := s.List()
 			if err == nil {

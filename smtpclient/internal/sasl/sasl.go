@@ -1,6 +1,7 @@
 // Package sasl holds the client side of the authentication exchanges that mail
-// servers offer (RFC 4422): SCRAM-SHA-256 (RFC 7677), CRAM-MD5 (RFC 2195),
-// PLAIN (RFC 4616), LOGIN and XOAUTH2.
+// servers offer (RFC 4422): SCRAM-SHA-256 (RFC 7677), SCRAM-SHA-1 (RFC
+// 5802), CRAM-MD5 (RFC 2195), PLAIN (RFC 4616), LOGIN, OAUTHBEARER (RFC 7628)
+// and XOAUTH2.
 //
 // It knows neither SMTP nor POP3: challenges and responses are plain bytes, the
 // protocols encode them in base64.
@@ -31,17 +32,23 @@ type Mechanism interface {
 	Done() error
 }
 
-// Names lists what New knows, strongest first. XOAUTH2 is last because its
-// secret is a token, not a password: it is used only when named.
-var names = []string{"SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN", "XOAUTH2"}
+// passwordNames are the mechanisms for a password, strongest first; those of
+// tokenNames, whose secret is a token, are used only when named.
+var (
+	passwordNames = []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"}
+	tokenNames    = []string{"OAUTHBEARER", "XOAUTH2"}
+)
 
 // Names returns the known mechanisms, strongest first.
-func Names() []string { return slices.Clone(names) }
+func Names() []string { return slices.Concat(passwordNames, tokenNames) }
+
+// Known tells whether New knows a mechanism.
+func Known(name string) bool { return slices.Contains(Names(), name) }
 
 // Choose returns the strongest mechanism for a password among those offered;
 // ok is false if there is none.
 func Choose(offered []string) (name string, ok bool) {
-	for _, name := range names[:len(names)-1] {
+	for _, name := range passwordNames {
 		if slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, name) }) {
 			return name, true
 		}
@@ -49,19 +56,26 @@ func Choose(offered []string) (name string, ok bool) {
 	return "", false
 }
 
-// New returns the named mechanism for a user and a password (for XOAUTH2: an
-// access token).
-func New(name, user, password string) (Mechanism, error) {
+// A Server is where the mechanism is used; OAUTHBEARER tells it.
+type Server struct{ Host, Port string }
+
+// New returns the named mechanism for a user and a password (for OAUTHBEARER
+// and XOAUTH2: an access token).
+func New(name, user, password string, server Server) (Mechanism, error) {
 	if strings.ContainsRune(user, 0) || strings.ContainsRune(password, 0) {
 		return nil, errors.New("user name and password must not contain NUL")
 	}
 	switch strings.ToUpper(name) {
-	case "SCRAM-SHA-256":
-		client, err := scram.SHA256.NewClient(user, password, "")
-		if err != nil {
-			return nil, fmt.Errorf("user name or password cannot be used with SCRAM-SHA-256: %w", err)
+	case "SCRAM-SHA-256", "SCRAM-SHA-1":
+		hash := scram.SHA256
+		if strings.HasSuffix(name, "-1") {
+			hash = scram.SHA1
 		}
-		return &scramSHA256{client.NewConversation()}, nil
+		client, err := hash.NewClient(user, password, "")
+		if err != nil {
+			return nil, fmt.Errorf("user name or password cannot be used with %s: %w", name, err)
+		}
+		return &scrammed{strings.ToUpper(name), client.NewConversation()}, nil
 	case "CRAM-MD5":
 		return &cramMD5{user, password}, nil
 	case "PLAIN":
@@ -69,12 +83,17 @@ func New(name, user, password string) (Mechanism, error) {
 	case "LOGIN":
 		return &login{answers: []string{user, password}}, nil
 	case "XOAUTH2":
-		if strings.ContainsRune(user, 1) || strings.ContainsRune(password, 1) {
-			return nil, errors.New("user name and token must not contain byte 1")
+		if !tokenFits(user, password) {
+			return nil, errToken
 		}
 		return &xoauth2{user, password}, nil
+	case "OAUTHBEARER":
+		if !tokenFits(user, password) {
+			return nil, errToken
+		}
+		return &oauthBearer{user, password, server}, nil
 	}
-	return nil, fmt.Errorf("authentication mechanism %q is unknown: use one of %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("authentication mechanism %q is unknown: use one of %s", name, strings.Join(Names(), ", "))
 }
 
 var errExtra = errors.New("the server asks for more than the mechanism has to say")
@@ -121,29 +140,20 @@ func (m *cramMD5) Next(challenge []byte) ([]byte, error) {
 }
 func (*cramMD5) Done() error { return nil }
 
-type xoauth2 struct{ user, token string }
-
-func (*xoauth2) Name() string { return "XOAUTH2" }
-
-func (m *xoauth2) Start() ([]byte, bool, error) {
-	return []byte("user=" + m.user + "\x01auth=Bearer " + m.token + "\x01\x01"), true, nil
+// scrammed is SCRAM with either hash.
+type scrammed struct {
+	name string
+	talk *scram.ClientConversation
 }
 
-// A challenge is the server's description of an error; an empty answer asks
-// for the final reply.
-func (*xoauth2) Next([]byte) ([]byte, error) { return nil, nil }
-func (*xoauth2) Done() error                 { return nil }
+func (m *scrammed) Name() string { return m.name }
 
-type scramSHA256 struct{ talk *scram.ClientConversation }
-
-func (*scramSHA256) Name() string { return "SCRAM-SHA-256" }
-
-func (m *scramSHA256) Start() ([]byte, bool, error) {
+func (m *scrammed) Start() ([]byte, bool, error) {
 	first, err := m.talk.Step("")
 	return []byte(first), true, err
 }
 
-func (m *scramSHA256) Next(challenge []byte) ([]byte, error) {
+func (m *scrammed) Next(challenge []byte) ([]byte, error) {
 	if m.talk.Done() {
 		return nil, errExtra
 	}
@@ -151,7 +161,7 @@ func (m *scramSHA256) Next(challenge []byte) ([]byte, error) {
 	return []byte(answer), err
 }
 
-func (m *scramSHA256) Done() error {
+func (m *scrammed) Done() error {
 	if !m.talk.Valid() {
 		return errors.New("the server said yes without proving that it knows the password")
 	}

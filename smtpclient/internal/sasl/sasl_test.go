@@ -11,7 +11,7 @@ import (
 // talk plays a server's challenges and returns the answers.
 func talk(t *testing.T, name, user, password string, challenges ...string) ([]string, error) {
 	t.Helper()
-	m, err := New(name, user, password)
+	m, err := New(name, user, password, Server{Host: "mail.test", Port: "587"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +44,8 @@ func TestMechanisms(t *testing.T) {
 		{"CRAM-MD5", "tim", "tanstaaftanstaaf", []string{"<1896.697170952@postoffice.reston.mci.net>"}, []string{"tim b913a602c7eda7a495b4e6e7334d3890"}},
 		{"XOAUTH2", "u@x", "token", nil, []string{"user=u@x\x01auth=Bearer token\x01\x01"}},
 		{"XOAUTH2", "u@x", "token", []string{`{"status":"401"}`}, []string{"user=u@x\x01auth=Bearer token\x01\x01", ""}},
+		// The example of RFC 7628 section 4.1, with another host, and its refusal.
+		{"OAUTHBEARER", "us,er=@x", "token", []string{"{}"}, []string{"n,a=us=2Cer=3D@x,\x01host=mail.test\x01port=587\x01auth=Bearer token\x01\x01", "\x01"}},
 	} {
 		got, err := talk(t, tt.name, tt.user, tt.password, tt.challenges...)
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
@@ -59,18 +61,24 @@ func TestMechanisms(t *testing.T) {
 		t.Error("CRAM-MD5 answers an empty challenge")
 	}
 	for _, bad := range [][2]string{{"u\x00", "p"}, {"u", "p\x00"}} {
-		if _, err := New("PLAIN", bad[0], bad[1]); err == nil {
+		if _, err := New("PLAIN", bad[0], bad[1], Server{}); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
-	if _, err := New("GSSAPI", "u", "p"); err == nil || !strings.Contains(err.Error(), "SCRAM-SHA-256, CRAM-MD5") {
+	if _, err := New("GSSAPI", "u", "p", Server{}); err == nil || !strings.Contains(err.Error(), "SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5") {
 		t.Error(err)
 	}
 }
 
 // TestSCRAM is a server that proves itself, and one that does not.
 func TestSCRAM(t *testing.T) {
-	client, err := scram.SHA256.NewClient("user", "pencil", "")
+	t.Run("SHA-256", func(t *testing.T) { testSCRAM(t, "scram-sha-256", scram.SHA256) })
+	t.Run("SHA-1", func(t *testing.T) { testSCRAM(t, "SCRAM-SHA-1", scram.SHA1) })
+}
+
+func testSCRAM(t *testing.T, name string, hash scram.HashGeneratorFcn) {
+	t.Helper()
+	client, err := hash.NewClient("user", "pencil", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,12 +87,12 @@ func TestSCRAM(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, honest := range []bool{true, false} {
-		server, err := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) { return stored, nil })
+		server, err := hash.NewServer(func(string) (scram.StoredCredentials, error) { return stored, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
 		conversation := server.NewConversation()
-		m, err := New("scram-sha-256", "user", "pencil")
+		m, err := New(name, "user", "pencil", Server{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +113,7 @@ func TestSCRAM(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !honest {
-			proof = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+			proof = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" // of no key
 		}
 		_, err = m.Next([]byte(proof))
 		if honest && (err != nil || m.Done() != nil) || !honest && err == nil && m.Done() == nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"topdown/smtpclient/internal/crlf"
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // A Message is what DATA carries. WriteTo may be called more than once and
@@ -30,7 +30,7 @@ const blockSize = 64 << 10
 // of more than one block is on its way it listens: a server that refuses early
 // (RFC 5321 section 4.2.5 allows it) is heard at once.
 type blocks struct {
-	session  *Session
+	s        *Session
 	sent     int64
 	block    int
 	err      error      // of the connection, not of the message's source
@@ -46,7 +46,7 @@ func (b *blocks) Write(p []byte) (int, error) {
 		b.err = errEarly
 		return 0, b.err
 	}
-	n, err := b.session.wire.Write(p)
+	n, err := b.s.conn.Write(p)
 	b.sent += int64(n)
 	if err != nil {
 		b.err = err
@@ -54,11 +54,11 @@ func (b *blocks) Write(p []byte) (int, error) {
 	}
 	if b.block += n; b.block >= blockSize {
 		b.block = 0
-		b.session.wire.Extend(blockTimeout)
+		b.s.conn.Extend(blockTimeout)
 		if b.listener == nil {
 			b.listener = make(chan error, 1)
 			go func() {
-				err := b.session.wire.Await()
+				err := b.s.conn.Await()
 				b.spoke.Store(true)
 				b.listener <- err
 			}()
@@ -73,7 +73,7 @@ func (b *blocks) last(mark string) error {
 	if _, err := b.Write([]byte(mark)); err != nil {
 		return err
 	}
-	b.err = b.session.wire.Flush()
+	b.err = b.s.conn.Flush()
 	return b.err
 }
 
@@ -89,21 +89,21 @@ func (b *blocks) await() error {
 // not been sent, so the server has no mail; the only way to leave it is to
 // close the connection.
 func (b *blocks) stopped(cause error) (Reply, error) {
-	s := b.session
-	s.broken = true
+	s := b.s
+	s.conn.Break()
 	if b.err == nil {
-		s.wire.Close()
+		s.conn.Close()
 		_ = b.await() // the listener ends with the connection
 		return Reply{}, &SourceError{cause}
 	}
 	// The server's last words say more than "broken pipe".
-	s.wire.Extend(5 * time.Second)
+	s.conn.Extend(5 * time.Second)
 	err := b.await()
 	if err == nil {
 		var reply Reply
 		if reply, err = s.readReply(); err == nil {
 			if reply.Positive() {
-				return reply, fmt.Errorf("%w: %q before the end of the message", ErrProtocol, clip(s.wire.Mask.Hide(reply.String())))
+				return reply, fmt.Errorf("%w: %q before the end of the message", ErrProtocol, clip(s.conn.Mask.Hide(reply.String())))
 			}
 			return reply, s.wrong("message content", 250, reply)
 		}
@@ -127,12 +127,12 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // chunk is DATA's successor: BDAT says how many bytes follow, so that they need
 // neither dots nor an end mark (RFC 3030 section 2).
 func (s *Session) chunk(m Message) (Reply, error) {
-	s.wire.Begin("BDAT", blockTimeout)
+	s.conn.Begin("BDAT", blockTimeout)
 	if err := s.put(fmt.Sprintf("BDAT %d LAST", m.Size())); err != nil {
 		return Reply{}, err
 	}
-	s.wire.Emit(wire.Note, fmt.Sprintf("%d bytes of message", m.Size()))
-	out := &blocks{session: s}
+	s.conn.Emit(session.Note, fmt.Sprintf("%d bytes of message", m.Size()))
+	out := &blocks{s: s}
 	body := crlf.NewWriter(&exactly{w: out, left: m.Size()})
 	_, err := m.WriteTo(body)
 	if err == nil {

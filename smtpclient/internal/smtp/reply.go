@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // Bounds on one reply; a server that exceeds them is not speaking SMTP.
@@ -58,17 +58,17 @@ type lineReader interface {
 //
 // The function seen, if not nil, is called with each line. The mask hides
 // secrets in error texts.
-func readReply(r lineReader, mask *wire.Mask, seen func(line string)) (Reply, error) {
+func readReply(r lineReader, mask *session.Mask, seen func(line string)) (Reply, error) {
 	var reply Reply
 	total := 0
 	for n := 1; ; n++ {
 		line, err := r.ReadLine()
 		if err != nil {
 			switch {
-			case errors.Is(err, wire.ErrLineLong), errors.Is(err, wire.ErrNUL):
+			case errors.Is(err, session.ErrLineLong), errors.Is(err, session.ErrNUL):
 				return Reply{}, fmt.Errorf("%w: %w", ErrProtocol, err)
-			case n > 1 && errors.Is(err, wire.ErrClosed):
-				return Reply{}, fmt.Errorf("%w in the middle of a reply", wire.ErrClosed)
+			case n > 1 && errors.Is(err, session.ErrClosed):
+				return Reply{}, fmt.Errorf("%w in the middle of a reply", session.ErrClosed)
 			}
 			return Reply{}, err
 		}
@@ -145,7 +145,7 @@ type ReplyError struct {
 }
 
 func (e *ReplyError) Error() string {
-	return fmt.Sprintf("%s: the server answered %q", e.Step, wire.Printable(e.Reply.String()))
+	return fmt.Sprintf("%s: the server answered %q", e.Step, session.Printable(e.Reply.String()))
 }
 
 // An UncertainError says that the whole message left us and no final reply

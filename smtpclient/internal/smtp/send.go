@@ -45,16 +45,16 @@ type Result struct {
 	Final      Reply // the reply to the final dot
 }
 
-// verdict is the status that a negative reply means.
-func verdict(reply Reply) Status {
+// statusOf is the status that a negative reply means.
+func statusOf(reply Reply) Status {
 	if reply.Temporary() {
 		return Deferred
 	}
 	return Refused
 }
 
-// settle gives every recipient that is still open the same status.
-func (r *Result) settle(status Status, reply Reply) {
+// decide gives every recipient whose result is still open the same status.
+func (r *Result) decide(status Status, reply Reply) {
 	for i := range r.Recipients {
 		if to := &r.Recipients[i]; to.Status == Unsent || to.Status == pending {
 			to.Status, to.Reply = status, reply
@@ -93,16 +93,16 @@ func (s *Session) Send(env *Envelope, m Message) (*Result, error) {
 		return result, err
 	}
 	if s.limit > 0 {
-		s.wire.Limit = time.Now().Add(s.limit)
+		s.conn.Limit = time.Now().Add(s.limit)
 	}
 	final, err := s.transaction(env, m, result)
 	result.Final = final
 	if uncertain, ok := errors.AsType[*UncertainError](err); ok {
-		result.settle(Uncertain, Reply{Lines: []string{uncertain.Err.Error()}})
+		result.decide(Uncertain, Reply{Lines: []string{uncertain.Err.Error()}})
 	} else if wrong, ok := errors.AsType[*ReplyError](err); ok {
-		result.settle(verdict(wrong.Reply), wrong.Reply)
+		result.decide(statusOf(wrong.Reply), wrong.Reply)
 	} else if err != nil {
-		result.settle(Unsent, Reply{})
+		result.decide(Unsent, Reply{})
 	} else {
 		for i := range result.Recipients {
 			if to := &result.Recipients[i]; to.Status == pending {
@@ -137,23 +137,23 @@ func (s *Session) transaction(env *Envelope, m Message, result *Result) (Reply, 
 		if part[0] == "DATA" && result.Count(pending) == 0 {
 			break
 		}
-		s.wire.Begin(verb(part[0]), commandTimeout)
+		s.conn.Begin(verb(part[0]), commandTimeout)
 		for _, line := range part {
-			s.wire.Step(verb(line))
+			s.conn.Step(verb(line))
 			if err := s.put(line); err != nil {
 				return Reply{}, err
 			}
 		}
-		if err := s.wire.Flush(); err != nil {
-			return Reply{}, s.lost(part[0], err)
+		if err := s.conn.Flush(); err != nil {
+			return Reply{}, s.conn.Lost(part[0], err)
 		}
 		for i, line := range part {
-			s.wire.Step(verb(line))
+			s.conn.Step(verb(line))
 			timeout := commandTimeout
 			if line == "DATA" {
 				timeout = dataTimeout
 			}
-			s.wire.Extend(timeout)
+			s.conn.Extend(timeout)
 			want := 250
 			if line == "DATA" {
 				want = 354
@@ -171,13 +171,13 @@ func (s *Session) transaction(env *Envelope, m Message, result *Result) (Reply, 
 				result.Recipients[n-1].Status = pending
 			case n > 0 && line != "DATA" && firstWrong == nil && reply.Code != 421:
 				to := &result.Recipients[n-1]
-				to.Status, to.Reply = verdict(wrong.Reply), wrong.Reply
+				to.Status, to.Reply = statusOf(wrong.Reply), wrong.Reply
 			case line == "DATA" && !refused:
 				granted = true
 			case refused && firstWrong == nil && (line != "DATA" || result.Count(pending) > 0):
 				firstWrong = err
 			}
-			if s.broken {
+			if s.conn.Broken() {
 				return Reply{}, firstWrong
 			}
 		}
@@ -193,7 +193,7 @@ func (s *Session) transaction(env *Envelope, m Message, result *Result) (Reply, 
 	}
 	if env.Committed != nil {
 		if err := env.Committed(); err != nil {
-			s.broken = true
+			s.conn.Break()
 			return Reply{}, &SourceError{err}
 		}
 	}
@@ -219,16 +219,16 @@ func (s *Session) nobody(result *Result) error {
 // sender or no recipient: an empty message that can go to nobody (RFC 2920
 // section 3.1).
 func (s *Session) loneDot(reason error) error {
-	s.wire.Begin("dot", dotTimeout)
+	s.conn.Begin("dot", dotTimeout)
 	if err := s.put("."); err != nil {
 		return reason
 	}
-	if err := s.wire.Flush(); err != nil {
-		s.broken = true
+	if err := s.conn.Flush(); err != nil {
+		s.conn.Break()
 		return reason
 	}
 	if _, err := s.readReply(); err != nil {
-		s.broken = true
+		s.conn.Break()
 	}
 	return reason
 }

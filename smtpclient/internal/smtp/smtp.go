@@ -13,8 +13,6 @@ package smtp
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +21,7 @@ import (
 
 	"topdown/smtpclient/internal/crlf"
 	"topdown/smtpclient/internal/sasl"
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 )
 
 // The timeouts of RFC 5321 section 4.5.3.2.
@@ -42,25 +40,20 @@ type Session struct {
 	// Extensions maps the keywords of the EHLO reply, upper case, to their
 	// parameters. It is empty if the server only knows HELO.
 	Extensions map[string]string
-	// TLS describes the secured link, nil if it is in the clear.
-	TLS *tls.ConnectionState
 	// Chunking makes Send use BDAT instead of DATA where the server offers it.
 	Chunking bool
 
-	wire    *wire.Conn
-	name    string // what we call ourselves in EHLO
-	stop    func() bool
-	broken  bool // the connection is of no further use
-	limit   time.Duration
-	loosely bool // TLS without checking the certificate (opportunistic)
+	conn  *session.Conn
+	name  string        // what we call ourselves in EHLO
+	limit time.Duration // for each mail
 }
 
 // Step 1: the server speaks first: "220 mail.example.com ESMTP" (RFC 5321
 // section 3.1).
 func (s *Session) greet() error {
-	s.wire.Begin("greeting", greetingTimeout)
+	s.conn.Greeting(greetingTimeout)
 	_, err := s.expect("greeting", 220)
-	return err
+	return s.conn.Hint(err)
 }
 
 // Step 2: EHLO says who we are and asks what the server can do; a server too
@@ -86,103 +79,40 @@ func (s *Session) hello() error {
 // Step 3 (optional): STARTTLS asks for encryption. After the 220 both ends
 // speak TLS, and what EHLO said before is forgotten and asked again, for anybody
 // on the way could have written it (RFC 3207 section 4.2).
-func (s *Session) startTLS(ctx context.Context, config *tls.Config) error {
+func (s *Session) startTLS(ctx context.Context) error {
 	if _, err := s.command("STARTTLS", 220, "STARTTLS"); err != nil {
 		return err
 	}
-	if err := s.handshake(ctx, config); err != nil {
+	if err := s.conn.Secure(ctx); err != nil {
 		return err
 	}
 	return s.hello()
 }
 
-// handshake is TLS itself, which on port 465 comes before the greeting.
-func (s *Session) handshake(ctx context.Context, config *tls.Config) error {
-	s.wire.Begin("TLS", commandTimeout)
-	state, err := s.wire.StartTLS(ctx, config)
-	if err != nil {
-		s.broken = true
-		return &wire.TLSError{Server: config.ServerName, Err: err}
-	}
-	s.TLS = &state
-	checked := "certificate checked for " + config.ServerName
-	if s.loosely {
-		checked = "certificate not checked"
-	}
-	s.wire.Emit(wire.Note, fmt.Sprintf("%s, %s, %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), checked))
-	return nil
-}
-
 // Step 4 (optional): AUTH says who pays for the mail, by one of the mechanisms
 // that EHLO listed (RFC 4954). No byte of the exchange is shown to the watcher.
 func (s *Session) authenticate(m sasl.Mechanism) error {
-	s.wire.Begin("AUTH", commandTimeout)
-	line, shown := "AUTH "+m.Name(), "AUTH "+m.Name()
-	response, first, err := m.Start()
-	if err != nil {
-		return err
-	}
-	pending := false // an initial response too long for the command line
-	if first {
-		switch encoded := base64.StdEncoding.EncodeToString(response); {
-		case encoded == "":
-			line, shown = line+" =", shown+" ="
-		case len(line)+1+len(encoded) <= 510:
-			line, shown = line+" "+encoded, shown+" "+wire.Hidden
-		default:
-			pending = true
-		}
-	}
-	cancelled := error(nil)
-	for {
-		if err := s.wire.SendSecret(line, shown); err != nil {
-			return s.lost("AUTH", err)
-		}
-		if err := s.wire.Flush(); err != nil {
-			return s.lost("AUTH", err)
-		}
+	return s.conn.Authenticate(m, &session.Exchange{Longest: 510, Empty: "=", Timeout: commandTimeout, Answer: func() (string, bool, error) {
 		reply, err := s.readSecretReply()
-		if err != nil {
-			return s.lost("AUTH", err)
-		}
 		switch {
-		case cancelled != nil && reply.Code != 334:
-			return fmt.Errorf("AUTH %s cancelled: %w", m.Name(), cancelled)
-		case reply.Code == 235:
-			if err = m.Done(); err != nil {
-				s.broken = true
-				return &wire.AuthError{Mechanism: m.Name(), Err: err}
-			}
-			return nil
-		case reply.Code != 334:
-			return &wire.AuthError{Mechanism: m.Name(), Err: s.wrong("AUTH "+m.Name(), 235, reply)}
-		}
-		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(reply.Lines[0]))
-		switch {
-		case pending:
-			pending = false
 		case err != nil:
-			err = errors.New("the server's challenge is not base64")
-		default:
-			response, err = m.Next(challenge)
+			return "", false, s.conn.Lost("AUTH", err)
+		case reply.Code == 334:
+			return reply.Lines[0], true, nil
+		case reply.Code == 235:
+			return "", false, nil
 		}
-		if err != nil {
-			// "*" is how a client leaves the exchange; the server answers 501.
-			cancelled = &wire.AuthError{Mechanism: m.Name(), Err: err}
-			line, shown = "*", "*"
-			continue
-		}
-		line, shown = base64.StdEncoding.EncodeToString(response), wire.Hidden
-	}
+		return "", false, &session.AuthError{Mechanism: m.Name(), Err: s.wrong("AUTH "+m.Name(), 235, reply)}
+	}})
 }
 
 // readSecretReply reads a reply inside AUTH: a challenge is shown as its code.
 func (s *Session) readSecretReply() (Reply, error) {
-	return readReply(s.wire, s.wire.Mask, func(line string) {
+	return readReply(s.conn, s.conn.Mask, func(line string) {
 		if strings.HasPrefix(line, "334") {
-			line = "334 " + wire.Hidden
+			line = "334 " + session.Hidden
 		}
-		s.wire.Emit(wire.Server, line)
+		s.conn.Emit(session.Server, line)
 	})
 }
 
@@ -227,9 +157,9 @@ func rcptLine(env *Envelope, to string, extensions map[string]string) string {
 // Step 8: the message follows, and a dot alone on a line ends it. The reply to
 // the dot is the moment at which the server becomes responsible.
 func (s *Session) content(m Message) (Reply, error) {
-	s.wire.Begin("message", blockTimeout)
-	s.wire.Emit(wire.Note, fmt.Sprintf("%d bytes of message", m.Size()))
-	out := &blocks{session: s}
+	s.conn.Begin("message", blockTimeout)
+	s.conn.Emit(session.Note, fmt.Sprintf("%d bytes of message", m.Size()))
+	out := &blocks{s: s}
 	body := crlf.NewDotWriter(out)
 	if _, err := m.WriteTo(body); err != nil {
 		return out.stopped(err)
@@ -237,8 +167,8 @@ func (s *Session) content(m Message) (Reply, error) {
 	if err := body.Close(); err != nil {
 		return out.stopped(err)
 	}
-	s.wire.Step("dot")
-	s.wire.Emit(wire.Client, ".")
+	s.conn.Step("dot")
+	s.conn.Emit(session.Client, ".")
 	if err := out.last(".\r\n"); err != nil {
 		return out.stopped(err) // the dot has not left us: nothing is delivered
 	}
@@ -247,7 +177,7 @@ func (s *Session) content(m Message) (Reply, error) {
 
 // finalReply reads the reply after the last byte of a message.
 func (s *Session) finalReply(out *blocks) (Reply, error) {
-	s.wire.Extend(dotTimeout)
+	s.conn.Extend(dotTimeout)
 	var reply Reply
 	err := out.await()
 	if err == nil {
@@ -255,11 +185,11 @@ func (s *Session) finalReply(out *blocks) (Reply, error) {
 	}
 	switch {
 	case err != nil:
-		s.broken = true
+		s.conn.Break()
 		return Reply{}, &UncertainError{err}
 	case reply.Code/100 == 3:
-		s.broken = true
-		return Reply{}, &UncertainError{fmt.Errorf("%w: %q", ErrProtocol, clip(s.wire.Mask.Hide(reply.String())))}
+		s.conn.Break()
+		return Reply{}, &UncertainError{fmt.Errorf("%w: %q", ErrProtocol, clip(s.conn.Mask.Hide(reply.String())))}
 	case !reply.Positive():
 		return reply, s.wrong("end of message", 250, reply)
 	}
@@ -270,15 +200,15 @@ func (s *Session) finalReply(out *blocks) (Reply, error) {
 // (RFC 5321 section 4.1.1.10). A session that has failed is only closed.
 func (s *Session) Quit() error {
 	defer s.Close()
-	if s.broken {
+	if s.conn.Broken() {
 		return nil
 	}
-	s.wire.Limit = time.Time{}
-	s.wire.Begin("QUIT", quitTimeout)
+	s.conn.Limit = time.Time{}
+	s.conn.Begin("QUIT", quitTimeout)
 	if err := s.put("QUIT"); err != nil {
 		return err
 	}
-	if err := s.wire.Flush(); err != nil {
+	if err := s.conn.Flush(); err != nil {
 		return fmt.Errorf("QUIT: %w", err)
 	}
 	_, err := s.expect("QUIT", 221)
@@ -286,16 +216,10 @@ func (s *Session) Quit() error {
 }
 
 // Close drops the connection without a word.
-func (s *Session) Close() {
-	s.broken = true
-	if s.stop != nil {
-		s.stop()
-	}
-	s.wire.Close()
-}
+func (s *Session) Close() { s.conn.Close() }
 
 // Usable tells whether another mail can be sent over this session.
-func (s *Session) Usable() bool { return !s.broken }
+func (s *Session) Usable() bool { return !s.conn.Broken() }
 
 // Reset gives up a half-made transaction (RFC 5321 section 4.1.1.5).
 func (s *Session) Reset() error {
@@ -304,24 +228,20 @@ func (s *Session) Reset() error {
 }
 
 // RemoteAddr is the address of the server that answered.
-func (s *Session) RemoteAddr() net.Addr { return s.wire.RemoteAddr() }
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
 // put buffers a command line.
 func (s *Session) put(line string) error {
-	if err := s.wire.Send(line); err != nil {
-		return s.lost(line, err)
+	if err := s.conn.Send(line); err != nil {
+		return s.conn.Lost(line, err)
 	}
 	return nil
 }
 
 // command sends one line and reads its reply, which must have the code want.
 func (s *Session) command(step string, want int, line string) (Reply, error) {
-	s.wire.Begin(step, commandTimeout)
-	if err := s.put(line); err != nil {
+	if err := s.conn.Command(step, line, commandTimeout); err != nil {
 		return Reply{}, err
-	}
-	if err := s.wire.Flush(); err != nil {
-		return Reply{}, s.lost(line, err)
 	}
 	return s.expect(line, want)
 }
@@ -330,7 +250,7 @@ func (s *Session) command(step string, want int, line string) (Reply, error) {
 func (s *Session) expect(line string, want int) (Reply, error) {
 	reply, err := s.readReply()
 	if err != nil {
-		return Reply{}, s.lost(line, err)
+		return Reply{}, s.conn.Lost(line, err)
 	}
 	if reply.Code != want && (want != 250 || reply.Code != 251 && reply.Code != 252) {
 		return reply, s.wrong(line, want, reply)
@@ -340,27 +260,21 @@ func (s *Session) expect(line string, want int) (Reply, error) {
 
 func (s *Session) readReply() (Reply, error) {
 	var seen func(string)
-	if s.wire.Watch != nil {
-		seen = func(line string) { s.wire.Emit(wire.Server, line) }
+	if s.conn.Watch != nil {
+		seen = func(line string) { s.conn.Emit(session.Server, line) }
 	}
-	return readReply(s.wire, s.wire.Mask, seen)
+	return readReply(s.conn, s.conn.Mask, seen)
 }
 
 // wrong makes the error for an unexpected reply. After a 421 the server closes
 // the connection (RFC 5321 section 3.8).
 func (s *Session) wrong(step string, want int, reply Reply) error {
 	if reply.Code == 421 {
-		s.broken = true
+		s.conn.Break()
 	}
-	s.wire.Emit(wire.Verdict, fmt.Sprintf("%d reply not received from server.", want)) // the lab's words
+	s.conn.Emit(session.Verdict, fmt.Sprintf("%d reply not received from server.", want)) // the lab's words
 	for i, line := range reply.Lines {
-		reply.Lines[i] = s.wire.Mask.Hide(line)
+		reply.Lines[i] = s.conn.Mask.Hide(line)
 	}
 	return &ReplyError{Step: step, Want: want, Reply: reply}
-}
-
-// lost marks the connection as gone and says during which step.
-func (s *Session) lost(step string, err error) error {
-	s.broken = true
-	return fmt.Errorf("%s: %w", step, err)
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"topdown/smtpclient/internal/wire"
+	"topdown/smtpclient/internal/session"
 
 	"github.com/emersion/go-sasl"
 	oracle "github.com/emersion/go-smtp"
@@ -26,7 +26,7 @@ type lineSource struct{ rest string }
 func (l *lineSource) ReadLine() (string, error) {
 	line, rest, found := strings.Cut(l.rest, "\n")
 	if !found {
-		return "", wire.ErrClosed
+		return "", session.ErrClosed
 	}
 	l.rest = rest
 	return strings.TrimSuffix(line, "\r"), nil
@@ -54,7 +54,7 @@ func TestReadReply(t *testing.T) {
 		{"longest", many[:len(many)-6] + "250 x\n", Reply{250, "", strings.Split(strings.Repeat("x ", maxReplyLines-1)+"x", " ")}, nil},
 		{"too many lines", many + "250 x\n", Reply{}, ErrProtocol},
 		{"too many bytes", strings.Repeat("250-"+strings.Repeat("x", 2000)+"\n", 50), Reply{}, ErrProtocol},
-		{"closed", "250-a\n", Reply{}, wire.ErrClosed},
+		{"closed", "250-a\n", Reply{}, session.ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := readReply(&lineSource{tt.in}, nil, nil)
@@ -109,11 +109,11 @@ type backend struct {
 	user   string
 }
 
-type session struct{ b *backend }
+type inbound struct{ b *backend }
 
-func (b *backend) NewSession(*oracle.Conn) (oracle.Session, error) { return &session{b}, nil }
-func (s *session) AuthMechanisms() []string                        { return []string{"PLAIN"} }
-func (s *session) Auth(string) (sasl.Server, error) {
+func (b *backend) NewSession(*oracle.Conn) (oracle.Session, error) { return &inbound{b}, nil }
+func (s *inbound) AuthMechanisms() []string                        { return []string{"PLAIN"} }
+func (s *inbound) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
 		if password != "right" {
 			return errors.New("wrong")
@@ -123,12 +123,12 @@ func (s *session) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func (s *session) Mail(from string, o *oracle.MailOptions) error {
+func (s *inbound) Mail(from string, o *oracle.MailOptions) error {
 	s.b.from, s.b.params = from, fmt.Sprintf("%d %s %s %s %v", o.Size, o.Body, o.Return, o.EnvelopeID, o.UTF8)
 	return nil
 }
 
-func (s *session) Rcpt(to string, o *oracle.RcptOptions) error {
+func (s *inbound) Rcpt(to string, o *oracle.RcptOptions) error {
 	if strings.HasPrefix(to, "no") {
 		return &oracle.SMTPError{Code: 550, EnhancedCode: oracle.EnhancedCode{5, 1, 1}, Message: "no"}
 	}
@@ -136,13 +136,13 @@ func (s *session) Rcpt(to string, o *oracle.RcptOptions) error {
 	return nil
 }
 
-func (s *session) Data(r io.Reader) error {
+func (s *inbound) Data(r io.Reader) error {
 	data, err := io.ReadAll(r)
 	s.b.data = string(data)
 	return err
 }
-func (s *session) Reset()        {}
-func (s *session) Logout() error { return nil }
+func (s *inbound) Reset()        {}
+func (s *inbound) Logout() error { return nil }
 
 // TestOracle talks to a server that somebody else wrote.
 func TestOracle(t *testing.T) {
@@ -161,7 +161,7 @@ func TestOracle(t *testing.T) {
 	}()
 	host, port, _ := net.SplitHostPort(ln.Addr().String())
 	for _, chunking := range []bool{false, true} {
-		s, err := Dial(t.Context(), &Config{Host: host, Port: port, Login: &Login{User: "u", Password: "right"}, Chunking: chunking})
+		s, err := Dial(t.Context(), &Config{Config: session.Config{Host: host, Port: port, Login: &session.Login{User: "u", Password: "right"}}, Chunking: chunking})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestOracle(t *testing.T) {
 		}
 	}
 	// More recipients than fit in one batch, each third refused.
-	s, err := Dial(t.Context(), &Config{Host: host, Port: port})
+	s, err := Dial(t.Context(), &Config{Config: session.Config{Host: host, Port: port}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +210,8 @@ func TestOracle(t *testing.T) {
 	if err = s.Quit(); err != nil {
 		t.Error(err)
 	}
-	_, err = Dial(t.Context(), &Config{Host: host, Port: port, Login: &Login{User: "u", Password: "wrong"}})
-	if _, ok := errors.AsType[*wire.AuthError](err); !ok {
+	_, err = Dial(t.Context(), &Config{Config: session.Config{Host: host, Port: port, Login: &session.Login{User: "u", Password: "wrong"}}})
+	if _, ok := errors.AsType[*session.AuthError](err); !ok {
 		t.Error(err)
 	}
 }
@@ -243,11 +243,11 @@ func TestPlainAuth(t *testing.T) {
 			}
 		}
 	}()
-	_, err := Dial(t.Context(), &Config{
-		Host: "mail.example", Port: "25", Login: &Login{User: "u", Password: "secret"},
+	_, err := Dial(t.Context(), &Config{Config: session.Config{
+		Host: "mail.example", Port: "25", Login: &session.Login{User: "u", Password: "secret"},
 		Dial: func(context.Context, string, string) (net.Conn, error) { return farAway{client}, nil },
-	})
-	if !errors.Is(err, wire.ErrPlainAuth) {
+	}})
+	if !errors.Is(err, session.ErrPlainAuth) {
 		t.Error(err)
 	}
 	<-done
@@ -319,7 +319,7 @@ func TestCancel(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err := Dial(ctx, &Config{Host: "x", Port: "25", Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil }})
+	_, err := Dial(ctx, &Config{Config: session.Config{Host: "x", Port: "25", Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil }}})
 	if err == nil || ctx.Err() == nil {
 		t.Error(err)
 	}

@@ -25,12 +25,12 @@ func (s *Server) pop3(c *conn) {
 	pick := func(arg string) (Mail, bool) {
 		n, err := strconv.Atoi(arg)
 		if err != nil || n < 1 || n > len(mails) || deleted[mails[n-1].uid] {
-			c.say("-ERR no such message")
+			c.reply("-ERR no such message")
 			return Mail{}, false
 		}
 		return mails[n-1], true
 	}
-	c.say("+OK test server ready")
+	c.reply("+OK test server ready")
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -40,42 +40,42 @@ func (s *Server) pop3(c *conn) {
 		verb = strings.ToUpper(verb)
 		switch {
 		case verb == "CAPA":
-			c.say("+OK")
+			c.reply("+OK")
 			for _, name := range []string{"USER", "TOP", "UIDL", "PIPELINING"} {
-				c.say("%s", name)
+				c.reply("%s", name)
 			}
 			if s.TLS != nil && !secure {
-				c.say("STLS")
+				c.reply("STLS")
 			}
-			c.say(".")
+			c.reply(".")
 		case verb == "QUIT":
 			if opened {
 				s.release(box, deleted)
 				opened = false
 			}
-			c.say("+OK bye")
+			c.reply("+OK bye")
 			return
 		case verb == "STLS" && s.TLS != nil && !secure && !opened:
-			c.say("+OK go ahead")
+			c.reply("+OK go ahead")
 			if c.secure(s.TLS) != nil {
 				return
 			}
 			secure = true
 		case verb == "USER" && !opened:
 			user = arg
-			c.say("+OK")
+			c.reply("+OK")
 		case verb == "PASS" && !opened:
 			if user == "" || arg != s.Password {
-				c.say("-ERR [AUTH] wrong user or password")
+				c.reply("-ERR [AUTH] wrong user or password")
 				continue
 			}
 			if box, mails, opened = s.open(user); !opened {
-				c.say("-ERR [IN-USE] the mailbox is open in another session")
+				c.reply("-ERR [IN-USE] the mailbox is open in another session")
 				continue
 			}
-			c.say("+OK %d messages", len(mails))
+			c.reply("+OK %d messages", len(mails))
 		case !opened:
-			c.say("-ERR log in first")
+			c.reply("-ERR log in first")
 		case verb == "STAT", verb == "LIST" && arg == "", verb == "UIDL" && arg == "":
 			count, size := 0, 0
 			for _, m := range mails {
@@ -84,7 +84,7 @@ func (s *Server) pop3(c *conn) {
 					size += len(m.Data)
 				}
 			}
-			c.say("+OK %d %d", count, size)
+			c.reply("+OK %d %d", count, size)
 			if verb == "STAT" {
 				continue
 			}
@@ -92,40 +92,40 @@ func (s *Server) pop3(c *conn) {
 				switch {
 				case deleted[m.uid]:
 				case verb == "LIST":
-					c.say("%d %d", i+1, len(m.Data))
+					c.reply("%d %d", i+1, len(m.Data))
 				default:
-					c.say("%d uid%d", i+1, m.uid)
+					c.reply("%d uid%d", i+1, m.uid)
 				}
 			}
-			c.say(".")
+			c.reply(".")
 		case verb == "RETR":
 			if m, ok := pick(arg); ok {
-				c.say("+OK %d octets", len(m.Data))
+				c.reply("+OK %d octets", len(m.Data))
 				c.message(m.Data, -1)
 			}
 		case verb == "TOP":
 			number, lines, _ := strings.Cut(arg, " ")
 			n, err := strconv.Atoi(lines)
 			if err != nil || n < 0 {
-				c.say("-ERR TOP message lines")
+				c.reply("-ERR TOP message lines")
 				continue
 			}
 			if m, ok := pick(number); ok {
-				c.say("+OK")
+				c.reply("+OK")
 				c.message(m.Data, n)
 			}
 		case verb == "DELE":
 			if m, ok := pick(arg); ok {
 				deleted[m.uid] = true
-				c.say("+OK marked")
+				c.reply("+OK marked")
 			}
 		case verb == "RSET":
 			clear(deleted)
-			c.say("+OK")
+			c.reply("+OK")
 		case verb == "NOOP":
-			c.say("+OK")
+			c.reply("+OK")
 		default:
-			c.say("-ERR unknown command")
+			c.reply("-ERR unknown command")
 		}
 	}
 }
@@ -150,5 +150,5 @@ func (c *conn) message(data []byte, lines int) {
 		c.w.Write(text)         //nolint:errcheck // Flush reports it
 		c.w.WriteString("\r\n") //nolint:errcheck // Flush reports it
 	}
-	c.say(".")
+	c.reply(".")
 }

@@ -17,7 +17,7 @@ func (s *Server) smtp(c *conn) {
 		authed bool
 	)
 	reset := func() { from, mail, to = "", false, nil }
-	c.say("220 test.invalid ESMTP ready")
+	c.reply("220 test.invalid ESMTP ready")
 	for {
 		line, err := c.line()
 		if err != nil {
@@ -27,23 +27,23 @@ func (s *Server) smtp(c *conn) {
 		switch strings.ToUpper(verb) {
 		case "HELO":
 			reset()
-			c.say("250 test.invalid")
+			c.reply("250 test.invalid")
 		case "EHLO":
 			reset()
-			c.say("250-test.invalid greets %s", rest)
+			c.reply("250-test.invalid greets %s", rest)
 			for _, extension := range []string{"PIPELINING", "SIZE 67108864", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN"} {
-				c.say("250-%s", extension)
+				c.reply("250-%s", extension)
 			}
 			if s.TLS != nil && !secure {
-				c.say("250-STARTTLS")
+				c.reply("250-STARTTLS")
 			}
-			c.say("250 HELP")
+			c.reply("250 HELP")
 		case "STARTTLS":
 			if s.TLS == nil || secure {
-				c.say("502 5.5.1 not available")
+				c.reply("502 5.5.1 not available")
 				continue
 			}
-			c.say("220 2.0.0 go ahead")
+			c.reply("220 2.0.0 go ahead")
 			if c.secure(s.TLS) != nil {
 				return
 			}
@@ -51,7 +51,7 @@ func (s *Server) smtp(c *conn) {
 			reset()
 		case "AUTH":
 			if authed {
-				c.say("503 5.5.1 already authenticated")
+				c.reply("503 5.5.1 already authenticated")
 				continue
 			}
 			ok, err := s.auth(c, rest)
@@ -59,63 +59,63 @@ func (s *Server) smtp(c *conn) {
 				return
 			}
 			if authed = ok; ok {
-				c.say("235 2.7.0 authentication successful")
+				c.reply("235 2.7.0 authentication successful")
 			} else {
-				c.say("535 5.7.8 authentication failed")
+				c.reply("535 5.7.8 authentication failed")
 			}
 		case "MAIL":
 			path, ok := path(rest, "FROM:")
 			if !ok || mail {
-				c.say("503 5.5.1 MAIL FROM:<address> once per mail, please")
+				c.reply("503 5.5.1 MAIL FROM:<address> once per mail, please")
 				continue
 			}
 			from, mail = path, true
-			c.say("250 2.1.0 sender %s ok", path)
+			c.reply("250 2.1.0 sender %s ok", path)
 		case "RCPT":
 			path, ok := path(rest, "TO:")
 			switch {
 			case !mail:
-				c.say("503 5.5.1 MAIL first")
+				c.reply("503 5.5.1 MAIL first")
 			case !ok || !strings.Contains(path, "@"):
-				c.say("501 5.1.3 RCPT TO:<address>, please")
+				c.reply("501 5.1.3 RCPT TO:<address>, please")
 			case strings.HasPrefix(path, "reject"):
-				c.say("550 5.1.1 <%s>: no such mailbox", path)
+				c.reply("550 5.1.1 <%s>: no such mailbox", path)
 			case strings.HasPrefix(path, "defer"):
-				c.say("450 4.2.0 <%s>: try again later", path)
+				c.reply("450 4.2.0 <%s>: try again later", path)
 			case len(to) >= 1000:
-				c.say("452 4.5.3 too many recipients")
+				c.reply("452 4.5.3 too many recipients")
 			default:
 				to = append(to, path)
-				c.say("250 2.1.5 recipient %s ok", path)
+				c.reply("250 2.1.5 recipient %s ok", path)
 			}
 		case "DATA":
 			if len(to) == 0 {
-				c.say("554 5.5.1 no valid recipients")
+				c.reply("554 5.5.1 no valid recipients")
 				continue
 			}
-			c.say("354 end with a dot on a line by itself")
+			c.reply("354 end with a dot on a line by itself")
 			data, fits, err := c.data()
 			switch {
 			case err != nil:
 				return
 			case !fits:
-				c.say("552 5.3.4 message too big")
+				c.reply("552 5.3.4 message too big")
 			case !s.deliver(from, to, data):
-				c.say("452 4.3.1 the test server is full")
+				c.reply("452 4.3.1 the test server is full")
 			default:
-				c.say("250 2.0.0 kept in memory for %s", strings.Join(to, ", "))
+				c.reply("250 2.0.0 kept in memory for %s", strings.Join(to, ", "))
 			}
 			reset()
 		case "RSET":
 			reset()
-			c.say("250 2.0.0 ok")
+			c.reply("250 2.0.0 ok")
 		case "NOOP", "HELP":
-			c.say("250 2.0.0 ok")
+			c.reply("250 2.0.0 ok")
 		case "QUIT":
-			c.say("221 2.0.0 bye")
+			c.reply("221 2.0.0 bye")
 			return
 		default:
-			c.say("500 5.5.2 unknown command")
+			c.reply("500 5.5.2 unknown command")
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (c *conn) data() (message []byte, fits bool, err error) {
 // auth answers AUTH PLAIN and AUTH LOGIN: any user, one password.
 func (s *Server) auth(c *conn, rest string) (bool, error) {
 	ask := func(challenge string) (string, error) {
-		c.say("334 %s", base64.StdEncoding.EncodeToString([]byte(challenge)))
+		c.reply("334 %s", base64.StdEncoding.EncodeToString([]byte(challenge)))
 		line, err := c.line()
 		if err != nil {
 			return "", err

@@ -55,6 +55,9 @@ type Server struct {
 	uid    int
 }
 
+// ErrNotLoopback says that an address can be reached from other machines.
+var ErrNotLoopback = errors.New("it is no loopback address: this server is for tests on one machine")
+
 // Listen binds addr, which must be on loopback.
 func Listen(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
@@ -62,7 +65,7 @@ func Listen(addr string) (net.Listener, error) {
 		return nil, err
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s is not a loopback address: this server is for tests on one machine", addr)
+		return nil, fmt.Errorf("%s: %w", addr, ErrNotLoopback)
 	}
 	return net.Listen("tcp", addr)
 }
@@ -192,8 +195,8 @@ func newConn(c net.Conn) *conn {
 	return &conn{Conn: c, r: bufio.NewReaderSize(c, maxCommand), w: bufio.NewWriter(c)}
 }
 
-// say buffers a line; what is buffered leaves before the next wait for input.
-func (c *conn) say(format string, args ...any) { fmt.Fprintf(c.w, format+"\r\n", args...) }
+// reply buffers a line; what is buffered leaves before the next wait for input.
+func (c *conn) reply(format string, args ...any) { fmt.Fprintf(c.w, format+"\r\n", args...) }
 
 // line reads a command.
 func (c *conn) line() (string, error) {

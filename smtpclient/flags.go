@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one flag, with its twin in the environment, bound to a field of
+// config. It implements flag.Value.
+type setting struct {
+	name  string             // without dashes
+	alias string             // another name, for short
+	arg   string             // what stands for its value in the help; "" for a switch
+	text  string             // what it does
+	store func(string) error // puts a value into the field; its error says what is expected
+
+	many  bool   // it may be repeated: no variable can say that
+	def   string // the default, as a user would write it; "" if text tells
+	raw   string // the value as given last
+	given string // what gave it, --name or the variable; "" if nobody did
+	err   error  // what is wrong with it
+}
+
+// newSetting binds a flag to a field, whose default it sets.
+func newSetting(name, arg, def, text string, store func(string) error) *setting {
+	s := &setting{name: name, arg: arg, def: def, text: text, store: store}
+	if def != "" {
+		s.err = store(def)
+	}
+	return s
+}
+
+// newSwitch is newSetting for a flag that is on or off, by default off.
+func newSwitch(name, text string, to *bool) *setting {
+	return newSetting(name, "", "", text, onOff(to))
+}
+
+// as gives the setting another name.
+func (s *setting) as(alias string) *setting {
+	s.alias = alias
+	return s
+}
+
+// newList is newSetting for a flag that may be repeated.
+func newList(name, arg, text string, to *[]string) *setting {
+	s := newSetting(name, arg, "", text, func(value string) error { *to = append(*to, value); return nil })
+	s.many = true
+	return s
+}
+
+// Set implements flag.Value. A value that is wrong is told by check, which
+// words it alike for flags and variables; a later right one makes up for it.
+func (s *setting) Set(value string) error {
+	s.set("--"+s.name, value)
+	return nil
+}
+
+func (s *setting) set(given, value string) { s.given, s.raw, s.err = given, value, s.store(value) }
+
+// String implements flag.Value.
+func (s *setting) String() string { return s.raw }
+
+// IsBoolFlag lets a switch stand without a value, as the flag package asks.
+func (s *setting) IsBoolFlag() bool { return s.arg == "" }
+
+// variable returns the name of the twin in the environment.
+func (s *setting) variable() string {
+	return strings.ToUpper(strings.ReplaceAll(name+"_"+s.name, "-", "_"))
+}
+
+// fromEnvironment sets what the environment has; flags come later and win.
+func fromEnvironment(settings []*setting) {
+	for _, s := range settings {
+		if value := os.Getenv(s.variable()); value != "" && !s.many {
+			s.set(s.variable(), value)
+		}
+	}
+}
+
+// check returns what is wrong with the first value that is.
+func check(settings []*setting) error {
+	for _, s := range settings {
+		if s.err != nil {
+			return usageError{s.wrong(s.err.Error())}
+		}
+	}
+	return nil
+}
+
+// wrong says what is expected instead of the value given.
+func (s *setting) wrong(expected string) error {
+	given := s.given
+	if given == "" {
+		given = "--" + s.name
+	}
+	return fmt.Errorf("%s %q: %s", given, s.raw, expected)
+}
+
+// What a value is, by the field that it goes to.
+
+func text(to *string) func(string) error {
+	return func(value string) error { *to = value; return nil }
+}
+
+func onOff(to *bool) func(string) error {
+	return func(value string) (err error) {
+		if *to, err = strconv.ParseBool(value); err != nil {
+			return errors.New("true or false is expected")
+		}
+		return nil
+	}
+}
+
+// oneOf takes a word, in any case.
+func oneOf(to *string, choices string) func(string) error {
+	return func(value string) error {
+		for choice := range strings.SplitSeq(choices, ", ") {
+			if strings.EqualFold(choice, value) {
+				*to = choice
+				return nil
+			}
+		}
+		return errors.New("one of " + choices + " is expected")
+	}
+}
+
+// number takes a whole number within limits, both included.
+func number[N int | int64 | uint64](to *N, low, high N) func(string) error {
+	return func(value string) error {
+		var n N
+		if _, err := fmt.Sscanf(value, "%d", &n); err != nil || fmt.Sprint(n) != value {
+			return errors.New("a whole number is expected")
+		}
+		if *to = n; n < low || n > high {
+			return fmt.Errorf("a number from %d to %d is expected", low, high)
+		}
+		return nil
+	}
+}
+
+// duration takes seconds, or a time with units.
+func duration(to *time.Duration) func(string) error {
+	return func(value string) (err error) {
+		if n, failed := strconv.ParseFloat(value, 64); failed == nil && math.Abs(n) < 1e9 {
+			*to = time.Duration(n * float64(time.Second))
+		} else if *to, err = time.ParseDuration(value); err != nil {
+			return errors.New("a time is expected, as in 0.5, 30s or 5m")
+		}
+		if *to < 0 {
+			return errors.New("a time of 0 or more is expected, as in 0.5, 30s or 5m")
+		}
+		return nil
+	}
+}
+
+// above0 refuses a time of 0.
+func above0(to *time.Duration) func(string) error {
+	take := duration(to)
+	return func(value string) error {
+		err := take(value)
+		if err == nil && *to == 0 {
+			err = errors.New("a time above 0 is expected, as in 0.5, 30s or 5m")
+		}
+		return err
+	}
+}
+
+// perSecond takes a number of mails a second.
+func perSecond(to *float64) func(string) error {
+	return func(value string) (err error) {
+		if *to, err = strconv.ParseFloat(value, 64); err != nil || !(*to >= 0 && *to < 1e9) {
+			return errors.New("a number of mails a second is expected, as in 0.5 or 20")
+		}
+		return nil
+	}
+}
+
+// arrange puts the flags of a command before its other arguments, where the
+// flag package looks for them, and writes them by their names. What follows --
+// is no flag.
+func arrange(args []string, settings []*setting) []string {
+	var flags, others []string
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if arg == "--" {
+			others = append(others, args...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			others = append(others, arg)
+			continue
+		}
+		name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		i := slices.IndexFunc(settings, func(s *setting) bool { return s.name == name || s.alias == name && name != "" })
+		if i >= 0 {
+			s := settings[i]
+			if arg = "--" + s.name; !given && s.arg != "" {
+				if len(args) == 0 { // the flag package says that its value is missing
+					return []string{arg}
+				}
+				value, args, given = args[0], args[1:], true
+			}
+			if given {
+				arg += "=" + value
+			}
+		}
+		flags = append(flags, arg)
+	}
+	return slices.Concat(flags, []string{"--"}, others)
+}

@@ -1,0 +1,97 @@
+// Package mailbox is what a person does with a mailbox: find a message, list,
+// show and save. Messages stream through; show and save need the same memory
+// for a mail of any size.
+//
+// Everything in a message is a stranger's: what is shown is made safe for a
+// terminal, and what is saved gets a new file under a safe name, and follows no
+// link.
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"topdown/smtpclient/internal/message"
+	"topdown/smtpclient/internal/pop3"
+)
+
+// Errors of the package, for errors.Is.
+var (
+	ErrName      = errors.New("give a message's number, or uid:UID, from inbox list") // it names no message
+	ErrNoMessage = errors.New("the mailbox has no message")
+	ErrOutput    = errors.New("cannot write") // a file of ours
+)
+
+// Find returns the list entry of a number or of "uid:UID".
+func Find(box *pop3.Session, which string) (pop3.Entry, error) {
+	if err := CheckName(which); err != nil {
+		return pop3.Entry{}, err
+	}
+	uid, byUID := strings.CutPrefix(which, "uid:")
+	number, _ := strconv.Atoi(which)
+	entries, err := box.List()
+	if err != nil {
+		return pop3.Entry{}, err
+	}
+	for _, entry := range entries {
+		if byUID && entry.UID == uid || !byUID && entry.Number == number {
+			return entry, nil
+		}
+	}
+	return pop3.Entry{}, fmt.Errorf("%w %s (it has %d messages)", ErrNoMessage, which, len(entries))
+}
+
+// CheckName tells whether which can name a message.
+func CheckName(which string) error {
+	if number, err := strconv.Atoi(which); !strings.HasPrefix(which, "uid:") && (err != nil || number < 1) {
+		return fmt.Errorf("%q is no message: %w", which, ErrName)
+	}
+	return nil
+}
+
+// Header fetches the header of a message, with TOP where there is one.
+func Header(box *pop3.Session, entry pop3.Entry) (message.Header, error) {
+	body, err := box.Top(entry.Number, 0)
+	if _, refused := errors.AsType[*pop3.Error](err); refused {
+		body, err = box.Retrieve(entry)
+	}
+	if err != nil {
+		return nil, err
+	}
+	header, err := message.ReadHeader(body)
+	if err != nil {
+		return nil, fmt.Errorf("message %d: %w", entry.Number, err)
+	}
+	return header, body.Discard()
+}
+
+// countingReader counts what passes.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// SizeText writes a number of bytes for people.
+func SizeText(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/1024, "KiB"
+	for _, next := range []string{"MiB", "GiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+	"slices"
+	"time"
+
+	"topdown/smtpclient/internal/mailbox"
+	"topdown/smtpclient/internal/message"
+	"topdown/smtpclient/internal/pop3"
+)
+
+// A search waits for the mail of a round trip to be in the mailbox.
+type search struct {
+	*program
+	mail  *message.Mail
+	parts []proof
+	seen  map[string]bool // UIDs of other mails
+}
+
+// wait looks until the mail is there, and compares it with what was sent.
+func (s *search) wait(ctx context.Context, until time.Time) ([]partReport, error) {
+	for {
+		list, found, err := s.look(ctx)
+		switch {
+		case err != nil && exitCode(err) != exitTemporary, found && err == nil:
+			return list, err
+		case s.now().After(until) && err != nil:
+			return nil, fail(exitTemporary, "the mail <%s> was accepted, but the mailbox could not be read within %v: %w", s.mail.MessageID, s.cfg.trip.wait, err)
+		case s.now().After(until):
+			return nil, fail(exitTemporary, "the mail <%s> was accepted and did not arrive within %v", s.mail.MessageID, s.cfg.trip.wait)
+		}
+		select {
+		case <-time.After(s.cfg.trip.poll):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// look looks into the mailbox once, the newest mails first.
+func (s *search) look(ctx context.Context) (list []partReport, found bool, err error) {
+	err = s.openMailbox(ctx, s.cfg.detail(), func(box *pop3.Session) error {
+		entries, err := box.List()
+		if err != nil {
+			return err
+		}
+		for _, entry := range slices.Backward(entries) { // the newest come last
+			if entry.UID != "" && s.seen[entry.UID] {
+				continue
+			}
+			header, err := mailbox.Header(box, entry)
+			if err != nil {
+				return err
+			}
+			if header.Get("Message-ID") != "<"+s.mail.MessageID+">" {
+				if entry.UID != "" {
+					s.seen[entry.UID] = true
+				}
+				continue
+			}
+			found = true
+			if list, err = s.compare(box, entry, header); err != nil || s.cfg.trip.keep {
+				return err
+			}
+			return box.Delete(entry.Number)
+		}
+		return nil
+	})
+	return list, found, err
+}
+
+// compare fetches a message and compares each part with what was sent.
+func (s *search) compare(box *pop3.Session, entry pop3.Entry, header message.Header) ([]partReport, error) {
+	body, err := box.Retrieve(entry)
+	if err != nil {
+		return nil, err
+	}
+	list := []partReport{{"subject", "header", len(s.mail.Subject), header.Text("Subject") == s.mail.Subject}}
+	n := 0
+	err = message.Read(body, nil, func(p *message.Part) error {
+		sum := sha256.New()
+		if _, cerr := io.Copy(sum, p.Body); cerr != nil {
+			return cerr
+		}
+		if n < len(s.parts) {
+			want := s.parts[n]
+			wantSum := sha256.Sum256(want.content)
+			list = append(list, partReport{want.name, want.kind, len(want.content), p.Type == want.kind && bytes.Equal(sum.Sum(nil), wantSum[:])})
+		}
+		n++
+		return nil
+	})
+	if err == nil && n != len(s.parts) {
+		err = fail(exitFailed, "the mail arrived with %d parts instead of %d", n, len(s.parts))
+	}
+	return list, err
+}

@@ -31,6 +31,7 @@ import (
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
 	"topdown/proxyserver/internal/proxy"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/status"
 	"topdown/proxyserver/internal/store"
 
@@ -488,7 +489,11 @@ func (p *proxyServer) addCache(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	options := store.DiskOptions{Dir: dir, Size: size, Memory: memory, Log: p.log}
+	var config rules.Config
+	if p.server.Upstream != nil {
+		config.Targeted = []string{"CDN-Cache-Control"}
+	}
+	options := store.DiskOptions{Dir: dir, Size: size, Memory: memory, Rules: config, Log: p.log}
 	disk, err := store.OpenDisk(options)
 	if errors.Is(err, store.ErrInUse) && c.String("cache-dir") == "" && c.Command.Name != "explain" {
 		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {
@@ -505,10 +510,7 @@ func (p *proxyServer) addCache(c *cli.Context) error {
 		p.close = append(p.close, func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	}
 	p.store = disk
-	p.cache = &cache.Cache{Next: p.server.Transport, Store: disk, Log: p.log, Name: p.server.Name}
-	if p.server.Upstream != nil {
-		p.cache.Targeted = []string{"CDN-Cache-Control"}
-	}
+	p.cache = &cache.Cache{Next: p.server.Transport, Store: disk, Rules: config, Log: p.log, Name: p.server.Name}
 	p.server.Transport = p.cache
 	if c.Bool("purge") {
 		p.server.Purge = p.cache.Purge
@@ -788,7 +790,7 @@ func explain(c *cli.Context) error {
 	return err
 }
 
-func openStore(c *cli.Context) (*store.Dir, error) {
+func openStore(c *cli.Context) (*store.Disk, error) {
 	dir, temporary, err := cacheDir(c)
 	if err != nil {
 		return nil, err
@@ -797,7 +799,11 @@ func openStore(c *cli.Context) (*store.Dir, error) {
 		os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 		return nil, usagef("there is no cache directory: name it with --cache-dir")
 	}
-	return store.OpenDir(dir)
+	disk, err := store.OpenDisk(store.DiskOptions{Dir: dir})
+	if errors.Is(err, store.ErrInUse) {
+		return nil, fmt.Errorf("a proxy is using %s: end it first", dir)
+	}
+	return disk, err
 }
 
 // cacheKey returns the URL of a command as the cache spells it.
@@ -820,13 +826,14 @@ func cacheList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	defer dir.Close()
 	out := bufio.NewWriter(c.App.Writer)
-	err = dir.List(func(info store.Info) bool {
-		stored := time.Unix(0, info.Head.ResponseTime).UTC().Format(time.RFC3339)
-		_, werr := fmt.Fprintf(out, "%s %3d %10d %s\n", stored, info.Head.Status, info.Size, printable(info.Head.Key))
+	dir.List(func(info store.Info) bool {
+		stored := info.Stored.ResponseTime.UTC().Format(time.RFC3339)
+		_, werr := fmt.Fprintf(out, "%s %3d %10d %s\n", stored, info.Stored.Status, info.Size, printable(info.Key))
 		return werr == nil
 	})
-	return errors.Join(err, out.Flush())
+	return out.Flush()
 }
 
 func cacheShow(c *cli.Context) error {
@@ -838,26 +845,24 @@ func cacheShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := dir.Find(key)
-	if err != nil {
-		return err
-	}
+	defer dir.Close()
+	found := dir.Find(key)
 	if len(found) == 0 {
 		return fmt.Errorf("nothing is stored for %s", key)
 	}
 	out := c.App.Writer
 	for _, info := range found {
 		fmt.Fprintf(out, "%s\n  file:    %s\n  stored:  %s\n  content: %d octets", key, info.Path,
-			time.Unix(0, info.Head.ResponseTime).UTC().Format(time.RFC3339), info.Size)
-		if info.Head.Partial {
-			fmt.Fprintf(out, ", from octet %d on of %d", info.Head.First, info.Head.Total)
+			info.Stored.ResponseTime.UTC().Format(time.RFC3339), info.Size)
+		if info.Stored.Partial {
+			fmt.Fprintf(out, ", from octet %d on of %d", info.Stored.First, info.Stored.Total)
 		}
 		fmt.Fprintln(out)
-		for _, field := range info.Head.Vary {
+		for _, field := range info.Stored.Vary {
 			fmt.Fprintf(out, "  for requests with %s: %s\n", printable(field.Name), printable(field.Value))
 		}
-		fmt.Fprintf(out, "  %d %s\n", info.Head.Status, printable(info.Head.Reason))
-		for _, field := range info.Head.Fields {
+		fmt.Fprintf(out, "  %d %s\n", info.Stored.Status, printable(info.Stored.Reason))
+		for _, field := range info.Stored.Fields {
 			fmt.Fprintf(out, "  %s: %s\n", printable(field.Name), printable(field.Value))
 		}
 	}
@@ -873,10 +878,8 @@ func cachePurge(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := dir.Purge(key)
-	if err != nil {
-		return fmt.Errorf("purge %s: %w", key, err)
-	}
+	defer dir.Close()
+	n := dir.Invalidate(c.Context, key)
 	fmt.Fprintf(c.App.Writer, "removed %d stored response(s) for %s\n", n, key)
 	return nil
 }
@@ -889,10 +892,8 @@ func cachePurgeAll(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := dir.PurgeAll()
-	if err != nil {
-		return fmt.Errorf("purge the cache: %w", err)
-	}
+	defer dir.Close()
+	n := dir.Clear(c.Context)
 	fmt.Fprintf(c.App.Writer, "removed %d stored response(s)\n", n)
 	return nil
 }

@@ -53,7 +53,7 @@ func startChain(t *testing.T, now func() time.Time, change func(*chain)) *chain 
 	c := &chain{
 		addr:   ln.Addr().String(),
 		origin: origin.New(ctx, origin.Options{Dialer: dialer, Clock: clock, Name: "test-proxy", Now: now}),
-		cache:  &cache.Cache{Store: store.NewMemory(64 << 20), Now: now},
+		cache:  &cache.Cache{Store: store.NewMemory(64<<20, 0), Now: now},
 		server: &proxy.Server{Clock: clock, Log: zap.NewNop(), Name: "test-proxy", Rules: &access.Rules{Private: true}, Now: now, Drain: time.Second},
 	}
 	c.cache.Next = exchange.Schemes{"http": c.origin, "https": c.origin}
@@ -166,7 +166,7 @@ func TestRFC9111(t *testing.T) {
 						c.server.Upstream = &proxy.Upstream{Scheme: "http", Host: addr}
 					}
 					if targeted {
-						c.cache.Targeted = []string{"CDN-Cache-Control"}
+						c.cache.Rules.Targeted = []string{"CDN-Cache-Control"}
 					}
 				})
 				prefix := map[string]string{"forward": "http://" + addr, "path": "/" + addr, "reverse": ""}[mode]

@@ -10,6 +10,7 @@ import (
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/cachetest"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
 
@@ -47,13 +48,14 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // alone starts a cache without a proxy around it.
-func alone(newStore func(t *testing.T) store.Store) cachetest.Start {
+func alone(newStore func(*testing.T, rules.Config) store.Store) cachetest.Start {
 	return func(t *testing.T, origin *cachetest.Origin, clock *cachetest.Clock, targeted bool) func(cachetest.Request) cachetest.Answer {
 		t.Helper()
-		c := &Cache{Next: scripted{origin}, Store: newStore(t), Now: clock.Now}
+		c := &Cache{Next: scripted{origin}, Now: clock.Now}
 		if targeted {
-			c.Targeted = []string{"CDN-Cache-Control"}
+			c.Rules.Targeted = []string{"CDN-Cache-Control"}
 		}
+		c.Store = newStore(t, c.Rules)
 		t.Cleanup(c.Close)
 		return func(r cachetest.Request) cachetest.Answer {
 			req := &exchange.Request{Method: r.Method, Scheme: "http", Host: "example.org", Path: r.Path, Fields: r.Fields}
@@ -81,13 +83,13 @@ func alone(newStore func(t *testing.T) store.Store) cachetest.Start {
 	}
 }
 
-func inMemory(*testing.T) store.Store { return store.NewMemory(16 << 20) }
+func inMemory(*testing.T, rules.Config) store.Store { return store.NewMemory(16<<20, 0) }
 
 // fromDisk keeps next to nothing in memory, so that heads and bodies are read
 // from files.
-func fromDisk(t *testing.T) store.Store {
+func fromDisk(t *testing.T, c rules.Config) store.Store {
 	t.Helper()
-	d, err := store.OpenDisk(store.DiskOptions{Dir: t.TempDir(), Size: 64 << 20, Memory: 1, Small: 1})
+	d, err := store.OpenDisk(store.DiskOptions{Dir: t.TempDir(), Size: 64 << 20, Memory: 1, Small: 1, Rules: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func fromDisk(t *testing.T) store.Store {
 }
 
 func TestRFC9111(t *testing.T) {
-	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "files": fromDisk} {
+	for name, newStore := range map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk} {
 		t.Run(name, func(t *testing.T) { cachetest.Run(t, cachetest.Cases(), alone(newStore)) })
 	}
 }

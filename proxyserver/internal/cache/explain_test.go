@@ -19,7 +19,7 @@ func TestExplain(t *testing.T) {
 	origin := &benchOrigin{content: []byte("hello"), fields: httpmsg.Fields{
 		{Name: "Cache-Control", Value: "max-age=60"}, {Name: "Vary", Value: "Accept-Encoding"}, {Name: "ETag", Value: `"a"`},
 	}}
-	c := &Cache{Next: origin, Store: store.NewMemory(0), Now: clock.Now}
+	c := &Cache{Next: origin, Store: store.NewMemory(0, 0), Now: clock.Now}
 	defer c.Close()
 	ask := func(fields ...httpmsg.Field) []string {
 		var said []string

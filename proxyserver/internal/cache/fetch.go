@@ -5,268 +5,354 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
+
+	"go.uber.org/zap"
 )
 
-// pass forwards a request that the cache takes no part in, and forgets what a
-// successful unsafe one has changed (RFC 9111, section 4.4).
-func (x *exchangeState) pass(why ruling, fwd string) (*exchange.Response, error) {
-	if x.explained() {
-		x.say(why.section, why.why)
-	}
-	requestTime := x.c.Now()
-	resp, err := x.c.Next.Exchange(x.ctx, x.req)
-	if err != nil || resp.Status == 101 {
-		return resp, err
-	}
-	x.now = x.c.Now()
-	status := "; fwd=" + fwd + "; fwd-status=" + strconv.Itoa(resp.Status)
-	if why.detail != "" && why.detail != fwd {
-		status += "; detail=" + why.detail
-	}
-	out := *resp
-	out.Result = exchange.Bypass
-	if !safe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
-		x.key = keyOf(x.req.Scheme, x.req.Host, x.req.Path)
-		for _, key := range append(related(x.key, resp.Fields), x.key) {
-			n := x.c.invalidate(key)
-			if x.explained() {
-				x.say("RFC 9111, 4.4", "a successful "+x.req.Method+" invalidates "+key+": "+strconv.Itoa(n)+" removed")
-			}
-		}
-		if x.req.Method == "POST" {
-			x.since = x.c.Store.Removals(x.key)
-			if stored := x.storePost(resp, requestTime); stored != nil {
-				out, status = *stored, status+"; stored"
-			}
-		}
-	}
-	out.Fields = x.c.withStatus(resp.Fields, status, x.now)
-	return &out, nil
+// fetch is one request to the origin and what comes of it: a goroutine that
+// sends it, reads the answer and writes it to the store. Clients are readers,
+// all alike; the leader is the one it was begun for, whose request is sent.
+type fetch struct {
+	c      *Cache
+	ctx    context.Context //nolint:containedctx // of the goroutine: done when nobody wants it any more
+	cancel context.CancelFunc
+	key    string
+	rules  rules.Request // the leader's, with fields that outlive it
+
+	// Guarded by Cache.fetches.mu.
+	listed      bool // others may join it
+	invalidated bool // others may not join it any more
+
+	// The leader is told what happens on the way, until it has its answer or
+	// is gone.
+	telling sync.Mutex
+	silent  bool
+
+	transfer
 }
 
-// storePost stores the response to a POST for later GETs, if it says that it
-// is what a GET would give (RFC 9110, section 9.3.3); nil if not.
-func (x *exchangeState) storePost(resp *exchange.Response, requestTime time.Time) *exchange.Response {
-	if resp.Fields.Count("Content-Location") != 1 || !slices.Contains(locations(x.key, resp.Fields.Get("Content-Location")), x.key) {
-		return nil
-	}
-	h, m := x.newHead(resp, requestTime)
-	if r := storable("POST", x.req.Fields, &x.rd, h, m); !r.ok {
-		return nil
-	}
-	// The transfer is the client's own: it ends with its context.
-	f := x.newFill(nil, resp, h, m, func() {})
-	if f == nil {
-		return nil
-	}
-	return x.fromFill(f, resp, exchange.Bypass)
+// outcome is what is known of a fetch once the head of its response is there.
+type outcome struct {
+	kind outcomeKind
+	err  error // of failed
+
+	// What follows is for the leader, but for stored: the response whose
+	// content is on its way to the store.
+	stored *rules.Stored
+	resp   *exchange.Response // as it came; its body is the leader's to read, if stored is nil
+	status string             // what to add to Cache-Status
+	found  found              // what the store has after a 304
+	now    time.Time          // when the response came
 }
 
-// fetch asks the origin: with the validators of what is stored, or for the part
-// that is missing, where that helps. fl is the flight that x leads, if any.
-func (x *exchangeState) fetch(fl *flight) (*exchange.Response, error) {
-	if fl == nil {
-		return x.ask(x.ctx, func() {}, nil, func() bool { return true })
+// outcomeKind is what those do who wait for another's fetch.
+type outcomeKind int
+
+const (
+	lookAgain outcomeKind = iota // in the store, which has something new
+	readAlong                    // if the response is theirs to have
+	goAlone                      // it cannot be shared
+	failed                       // the origin failed, for all of them
+)
+
+// errLookAgain tells Exchange of lookAgain.
+var errLookAgain = errors.New("look into the store again")
+
+// newFetch makes a fetch for q, which has yet to be started.
+func (q *query) newFetch() *fetch {
+	f := &fetch{c: q.c, key: q.key, rules: q.rules}
+	f.rules.Fields = slices.Clone(q.req.Fields)
+	f.ctx, f.cancel = context.WithCancel(q.c.tasks.ctx)
+	return f
+}
+
+// start lets the fetch take its course: task, in a goroutine.
+func (f *fetch) start(task func()) {
+	started := f.c.tasks.run(func() {
+		defer f.over()
+		task()
+	}, func() { f.fail(errors.New("a fault in the cache")) })
+	if !started {
+		f.fail(&exchange.Error{Status: 503, Type: "proxy_internal_error", Step: "asking the origin", Err: errors.New("the cache is closed")})
+		f.over()
 	}
-	// The transfer may outlive its client, for others.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(x.ctx))
-	fl.cancel = cancel
-	stop := context.AfterFunc(x.ctx, func() { x.c.flights.left(fl, true) })
-	resp, err := x.ask(ctx, cancel, fl, stop)
+}
+
+// forFetch copies a query for the goroutine of f, which may outlive it.
+func (q *query) forFetch(f *fetch) *query {
+	own := *q
+	own.ctx, own.rules, own.req = f.ctx, f.rules, f.request(q.req)
+	return &own
+}
+
+// request copies the leader's request for the fetch, which may outlive it.
+func (f *fetch) request(req *exchange.Request) *exchange.Request {
+	own := *req
+	own.Fields = f.rules.Fields
+	if req.Interim != nil {
+		own.Interim = func(resp *httpmsg.Response) { f.tell(func() { req.Interim(resp) }) }
+	}
+	if req.Explain != nil {
+		own.Explain = func(section, decision string) { f.tell(func() { req.Explain(section, decision) }) }
+	}
+	if req.Trace != nil {
+		own.Trace = func(direction string, head []byte) { f.tell(func() { req.Trace(direction, head) }) }
+	}
+	return &own
+}
+
+// tell calls back into the leader's exchange, if that still goes on.
+func (f *fetch) tell(back func()) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	if !f.silent {
+		back()
+	}
+}
+
+// hush ends that: once it has returned, the leader's request is its own again.
+func (f *fetch) hush() {
+	f.telling.Lock()
+	f.silent = true
+	f.telling.Unlock()
+}
+
+// lead starts the fetch that r reads and answers with what comes of it.
+func (q *query) lead(r *reader) (*exchange.Response, error) {
+	f := r.fetch
+	own := q.forFetch(f)
+	f.start(func() { own.run(f) })
+	out, err := r.outcome()
+	f.hush()
 	if err != nil {
-		stop()
-		cancel()
-		x.c.settle(fl, failed, nil, err)
+		return nil, err
 	}
-	return resp, err
+	q.now = out.now
+	switch {
+	case out.err != nil:
+		r.Close()
+		return q.failed(out.err)
+	case out.stored != nil:
+		return q.readFirst(r, out), nil
+	case out.resp != nil:
+		return q.own(r, out), nil
+	}
+	// A 304 has made what is stored usable.
+	r.Close()
+	q.found = out.found
+	if resp := q.answer(exchange.Revalidated, out.status); resp != nil {
+		return resp, nil
+	}
+	return nil, errLookAgain
 }
 
-func (c *Cache) settle(fl *flight, o outcome, f *fill, err error) {
-	if fl == nil {
+// readFirst answers the leader from the transfer to the store.
+func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
+	resp := *out.resp
+	resp.Result, resp.Body = exchange.Miss, r
+	// A client that has the new response already need not have it again, if
+	// the rest of it is worth fetching all the same.
+	if ruling := rules.NotModified(&q.rules, out.stored); ruling.OK && q.req.Method == "GET" &&
+		resp.Framing >= 0 && int64(resp.Framing) <= q.c.Finish {
+		q.say(ruling.Section, ruling.Why)
+		r.Close()
+		fields := slices.Clone(out.stored.Fields)
+		fields.DeleteFunc(func(f httpmsg.Field) bool { return !rules.KeptIn304(f.Name) })
+		return notModified(q.c.withStatus(fields, out.status, q.now), exchange.Miss)
+	}
+	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
+	resp.Content = r.content()
+	return &resp
+}
+
+// own hands the leader a response that is nobody else's: it reads the content
+// from the origin itself.
+func (q *query) own(r *reader, out *outcome) *exchange.Response {
+	resp := *out.resp
+	resp.Result = exchange.Miss
+	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
+	resp.Body = &ownBody{resp.Body, r, context.AfterFunc(q.ctx, r.fetch.cancel)}
+	return &resp
+}
+
+// failed answers in the place of an origin that could not be reached or whose
+// response was an error: with what is stored, though stale, if that is allowed.
+func (q *query) failed(err error) (*exchange.Response, error) {
+	origin, answered := errors.AsType[*originError](err)
+	status := 0
+	if answered {
+		status = origin.status
+	}
+	told, isTold := errors.AsType[*exchange.Error](err)
+	if q.found.usable() && q.ctx.Err() == nil && !(isTold && told.Status < 500) {
+		ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
+		if !answered {
+			q.say(ruling.Section, ruling.Why)
+		}
+		if ruling.OK {
+			text := "; hit; ttl=" + seconds(q.found.stored.TTL(q.now)) + "; detail=stale-if-error"
+			if answered {
+				text += "-" + strconv.Itoa(status)
+			}
+			if resp := q.answer(exchange.Stale, text); resp != nil {
+				return resp, nil
+			}
+			q.found.entry = nil // its body is gone
+		}
+	}
+	if answered {
+		// Nothing may stand in for the error: it is for each client by itself.
+		q.alone = true
+		return q.lead(q.newFetch().joinLeader(q.ctx))
+	}
+	return nil, err
+}
+
+// revalidate asks the origin in the background, once at a time for each URI
+// (RFC 5861, section 3).
+func (q *query) revalidate() {
+	c := q.c
+	if !c.tasks.validated.take() {
 		return
 	}
-	if o == failed && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		o = lookAgain // the leader's end, not the origin's
+	req := *q.req
+	req.Method, req.Fields = "GET", rules.RefreshFields(q.req.Fields)
+	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain, req.Trace = nil, 0, nil, nil, nil, nil
+	own := &query{c: c, ctx: c.tasks.ctx, req: &req, rules: rules.NewRequest(req.Method, req.Fields), key: q.key}
+	f := own.newFetch()
+	f.background = true
+	if !c.fetches.addFirst(f) {
+		c.tasks.validated.free()
+		return // one is under way
 	}
-	c.flights.settle(fl, o, f, err)
+	own.lookup()
+	f.start(func() {
+		defer c.tasks.validated.free()
+		own.run(f)
+		if f.out.kind == failed {
+			c.Log.Info("cache: revalidation in the background failed", zap.Error(f.out.err))
+		}
+	})
 }
 
-// asked is what was added to a request on its way to the origin.
-type asked struct {
-	validating bool // with the validators of the selected response
-	completing span // the gap that was asked for
-	complete   bool
-}
-
-func (x *exchangeState) ask(ctx context.Context, cancel context.CancelFunc, fl *flight, stop func() bool) (*exchange.Response, error) {
-	x.since = x.c.Store.Removals(x.key)
-	up, what := x.upstream()
-	for {
-		requestTime := x.c.Now()
-		resp, err := x.c.Next.Exchange(ctx, up)
-		x.now = x.c.Now()
-		if err != nil {
-			return x.failed(fl, cancel, stop, err)
-		}
-		if resp.Status == 101 {
-			x.c.settle(fl, goAlone, nil, nil)
-			return resp, nil
-		}
-		if failure(resp.Status) && x.sel.entry != nil && x.plan.kind != planNone {
-			r := onError(&x.rd, &x.sel.known.meta, resp.Status, x.now)
-			x.say(r.section, r.why)
-			if r.ok {
-				if stale := x.insteadOf(resp.Status); stale != nil {
-					resp.Body.Close()
-					stop()
-					cancel()
-					x.c.settle(fl, failed, nil, &originError{resp.Status})
-					return stale, nil
-				}
-			}
-		}
-		switch {
-		case resp.Status == 304 && (what.validating || what.complete):
-			resp.Body.Close()
-			if validated := x.notModified(resp, requestTime); validated != nil {
-				stop()
-				cancel()
-				x.c.settle(fl, lookAgain, nil, nil)
-				return validated, nil
-			}
-			x.say("RFC 9111, 4.3.4", "the 304 is for none of the stored responses: asking without conditions")
-			up, what = x.req, asked{}
-			continue
-		case what.complete && resp.Status == 206:
-			if whole := x.completed(fl, resp, requestTime, what.completing, cancel, stop); whole != nil {
-				return whole, nil
-			}
-			resp.Body.Close()
-			up, what = x.req, asked{}
-			continue
-		case what.complete && resp.Status == 416:
-			resp.Body.Close()
-			up, what = x.req, asked{}
-			continue
-		}
-		return x.received(fl, resp, requestTime, cancel, stop), nil
-	}
-}
-
-// upstream makes the request to send.
-func (x *exchangeState) upstream() (*exchange.Request, asked) {
-	if x.shape&hasOther != 0 {
-		return x.req, asked{}
-	}
-	if x.sel.entry != nil && !x.sel.whole && x.shape&(hasRange|hasCondition) == 0 && x.req.Method == "GET" {
-		if up, gap, ok := x.completing(); ok {
-			return up, asked{complete: true, completing: gap}
-		}
-		return x.req, asked{}
-	}
-	var etags []string
-	var modified time.Time
-	if x.sel.entry != nil {
-		if x.plan.kind == planNone && x.shape&hasCondition == 0 {
-			// A 304 would be of no use: the range is not stored.
-			return x.req, asked{}
-		}
-		if tag := x.sel.known.etag; tag != "" {
-			etags = append(etags, tag)
-		}
-		modified = x.sel.known.modified
-	}
-	for _, e := range x.etags {
-		if tag := x.c.known(e).etag; !slices.Contains(etags, tag) {
-			etags = append(etags, tag)
-		}
-	}
-	if len(etags) == 0 && modified.IsZero() || x.sel.entry == nil && x.shape&(hasCondition|hasRange) != 0 {
-		return x.req, asked{}
-	}
-	if x.explained() {
-		x.say("RFC 9111, 4.3.1", "validating what is stored: If-None-Match "+strings.Join(etags, ", "))
-	}
-	up := *x.req
-	up.Fields = conditions(x.req.Fields, etags, modified)
-	return &up, asked{validating: true}
-}
-
-// completing makes the request for the one part that is missing (RFC 9111,
-// section 3.4). It needs a strong entity tag, by which the origin can tell that
-// the parts still belong together.
-func (x *exchangeState) completing() (up *exchange.Request, gap span, ok bool) {
-	tag := x.sel.known.strongETag()
-	if tag == "" || x.sel.total < 0 {
-		return nil, gap, false
-	}
-	gaps := x.sel.gaps(span{0, x.sel.total - 1})
-	if len(gaps) != 1 {
-		return nil, gap, false
-	}
-	gap = gaps[0]
-	value := "bytes=" + strconv.FormatInt(gap.first, 10) + "-"
-	if gap.last < x.sel.total-1 {
-		value += strconv.FormatInt(gap.last, 10)
-	}
-	x.say("RFC 9111, 3.4", "a part is stored: asking for the rest, "+value)
-	r := *x.req
-	r.Fields = append(slices.Clip(x.req.Fields),
-		httpmsg.Field{Name: "Range", Value: value}, httpmsg.Field{Name: "If-Range", Value: tag})
-	return &r, gap, true
-}
-
-// originError tells the followers of a flight that its leader got a 5xx and
-// used a stale response instead.
+// originError is the origin's 5xx where a stale response was to be used
+// instead.
 type originError struct{ status int }
 
 func (e *originError) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
 
-// failedToo answers a follower of a flight that failed.
-func (x *exchangeState) failedToo(err error) (*exchange.Response, error) {
-	if e, ok := errors.AsType[*originError](err); ok {
-		if x.sel.entry != nil && x.plan.kind != planNone && onError(&x.rd, &x.sel.known.meta, e.status, x.now).ok {
-			if stale := x.insteadOf(e.status); stale != nil {
-				return stale, nil
+// run asks the origin for f: with the validators of what is stored, or for the
+// part that is missing, where that helps.
+func (q *query) run(f *fetch) {
+	up, purpose := q.upstream()
+	for {
+		requestTime := q.c.Now()
+		resp, err := q.c.Next.Exchange(f.ctx, up)
+		q.now = q.c.Now()
+		switch {
+		case err != nil:
+			f.fail(err)
+			return
+		case rules.Failure(resp.Status) && q.mayReplace(resp.Status):
+			resp.Body.Close()
+			f.fail(&originError{resp.Status})
+			return
+		case resp.Status == 304 && purpose != plain:
+			resp.Body.Close()
+			if out := q.freshen(resp, requestTime); out != nil {
+				f.settle(out)
+				return
 			}
+			q.say("RFC 9111, 4.3.4", "the 304 is for none of the stored responses: asking without conditions")
+		case resp.Status == 206 && purpose == completing:
+			if whole := q.complete(resp); whole != nil {
+				q.receive(f, whole, requestTime)
+				return
+			}
+			resp.Body.Close()
+		case resp.Status == 416 && purpose == completing:
+			resp.Body.Close()
+		default:
+			q.receive(f, resp, requestTime)
+			return
 		}
-		return x.fetch(nil)
+		up, purpose = q.req, plain
 	}
-	return x.failed(nil, func() {}, func() bool { return true }, err)
 }
 
-// failed answers when the origin gave no answer.
-func (x *exchangeState) failed(fl *flight, cancel context.CancelFunc, stop func() bool, err error) (*exchange.Response, error) {
-	e, told := errors.AsType[*exchange.Error](err)
-	if x.sel.entry == nil || x.plan.kind == planNone || x.ctx.Err() != nil || told && e.Status < 500 {
-		return nil, err
+// mayReplace reports whether a stale response may stand in for an error of the
+// origin.
+func (q *query) mayReplace(status int) bool {
+	if !q.found.usable() {
+		return false
 	}
-	r := onError(&x.rd, &x.sel.known.meta, 0, x.now)
-	x.say(r.section, r.why)
-	if !r.ok {
-		return nil, err
-	}
-	stale := x.insteadOf(0)
-	if stale == nil {
-		return nil, err
-	}
-	stop()
-	cancel()
-	x.c.settle(fl, failed, nil, err)
-	return stale, nil
+	ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
+	q.say(ruling.Section, ruling.Why)
+	return ruling.OK
 }
 
-// insteadOf answers with the stale response in the place of an error.
-func (x *exchangeState) insteadOf(status int) *exchange.Response {
-	x.verdict = verdict{use: useStale, ttl: x.sel.known.lifetime.d - x.sel.known.age(x.now)}
-	text := "; hit; ttl=" + strconv.FormatInt(seconds(x.verdict.ttl), 10) + "; detail=stale-if-error"
-	if status != 0 {
-		text += "-" + strconv.Itoa(status)
+// receive handles a response that is not about what is stored: it is stored if
+// that is allowed, or else the leader's alone.
+func (q *query) receive(f *fetch, resp *exchange.Response, requestTime time.Time) {
+	c := q.c
+	if q.req.Method == "HEAD" {
+		q.compareHead(resp, requestTime)
 	}
-	return x.fromStore(exchange.Stale, text)
+	stored := rules.Received(&q.rules, resp.Status, resp.Reason, resp.Fields, length(resp), requestTime, q.now, c.Rules)
+	ruling := rules.Storable(&q.rules, stored)
+	q.say(ruling.Section, ruling.Why)
+	out := &outcome{
+		kind: goAlone, resp: resp, now: q.now,
+		status: "; fwd=" + q.found.forward + "; fwd-status=" + strconv.Itoa(resp.Status),
+	}
+	if ruling.OK {
+		w, err := c.Store.Create(f.ctx, q.key, q.found.gen, length(resp))
+		if err == nil {
+			if rules.Shareable(stored, q.now) {
+				out.kind = readAlong
+			} else {
+				c.fetches.remove(f)
+			}
+			c.fetches.setAlone(q.key, q.now, out.kind == goAlone)
+			out.stored, out.status = stored, out.status+"; stored"
+			want := length(resp)
+			if stored.Partial {
+				part, _, _ := rules.ParseContentRange(resp.Fields)
+				want = part.Size()
+			}
+			f.carry(w, want, out)
+			return
+		}
+		q.say("RFC 9111, 3", "not stored: "+err.Error())
+		ruling.Detail = "too-large"
+	}
+	if ruling.Detail != "" {
+		out.status += "; detail=" + ruling.Detail
+	}
+	if q.outdated(resp.Status) {
+		q.c.Store.Remove(f.ctx, q.found.entry)
+		for _, part := range q.found.parts {
+			q.c.Store.Remove(f.ctx, part)
+		}
+	}
+	if q.req.Method == "GET" && !q.rules.HasRange() {
+		c.fetches.setAlone(q.key, q.now, true)
+	}
+	f.settle(out)
 }
+
+// outdated reports whether a response with that status shows that the origin
+// has something newer than what was found.
+func (q *query) outdated(status int) bool {
+	return q.found.entry != nil && q.found.verdict.Use == rules.Validate && q.req.Method == "GET" &&
+		status < 500 && status != 304 && status != 206 && status != 416
+}
+
+// length returns the length of a response's content in bytes, -1 if unknown.
+func length(resp *exchange.Response) int64 { return int64(max(resp.Framing, -1)) }

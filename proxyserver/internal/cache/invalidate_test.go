@@ -167,7 +167,7 @@ func TestShortPart(t *testing.T) {
 			t.Errorf("%q, %v", b, err)
 		}
 		resp.Body.Close()
-		if n := len(s.Lookup("http://example.org/a")); n != 0 {
+		if n := len(lookup(s, "http://example.org/a")); n != 0 {
 			t.Errorf("%d stored", n)
 		}
 	})

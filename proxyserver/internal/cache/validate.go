@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -9,235 +10,256 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 
 	"go.uber.org/zap"
 )
 
-// identify returns the stored response that a 304 is about: by its strong
-// validator, or by its only one, or because only one was asked about
-// (RFC 9111, section 4.3.4).
-func (x *exchangeState) identify(f httpmsg.Fields) *store.Entry {
-	tag := f.Get("ETag")
-	if tag == "" {
-		if modified := f.Get("Last-Modified"); modified != "" && x.sel.entry != nil && !x.sel.known.modified.IsZero() &&
-			modified != x.sel.entry.Head.Fields.Get("Last-Modified") {
-			return nil
-		}
-		if len(x.etags) == 0 || x.sel.entry != nil && x.sel.known.etag == "" {
-			return x.sel.entry
-		}
-		return nil
+// purpose is why a request to the origin has fields that the client did not
+// send.
+type purpose int
+
+const (
+	plain      purpose = iota // it has none
+	validating                // to validate what is stored
+	completing                // to get the part that is missing
+)
+
+// upstream makes the request to send.
+func (q *query) upstream() (*exchange.Request, purpose) {
+	f := &q.found
+	if q.rules.ForOrigin() {
+		return q.req, plain
 	}
-	if x.sel.entry != nil && (x.sel.known.etag == tag ||
-		strings.HasPrefix(tag, "W/") && weakEqual(tag, x.sel.known.etag)) {
-		return x.sel.entry
+	if f.entry != nil && !f.extent.Whole() && !q.rules.HasRange() && !q.rules.Conditional() && q.req.Method == "GET" {
+		return q.upstreamForRest()
 	}
-	for _, e := range x.etags {
-		if x.c.known(e).etag == tag {
-			return e
+	var etags []string
+	var modified time.Time
+	if f.entry != nil {
+		if f.plan.Kind == rules.NotCovered && !q.rules.Conditional() {
+			// A 304 would be of no use: the range is not stored.
+			return q.req, plain
+		}
+		if tag := f.stored.ETag(); tag != "" {
+			etags = append(etags, tag)
+		}
+		modified = f.stored.Modified()
+	}
+	for _, e := range f.others {
+		if tag := e.Stored.ETag(); !slices.Contains(etags, tag) {
+			etags = append(etags, tag)
 		}
 	}
-	return nil
+	if len(etags) == 0 && modified.IsZero() || f.entry == nil && (q.rules.Conditional() || q.rules.HasRange()) {
+		return q.req, plain
+	}
+	if q.explained() {
+		q.say("RFC 9111, 4.3.1", "validating what is stored: If-None-Match "+strings.Join(etags, ", "))
+	}
+	up := *q.req
+	up.Fields = rules.Conditions(q.req.Fields, etags, modified)
+	return &up, validating
 }
 
-// notModified freshens the stored response that a 304 is about and answers with
-// it; nil if there is none.
-func (x *exchangeState) notModified(resp *exchange.Response, requestTime time.Time) *exchange.Response {
-	e := x.identify(resp.Fields)
+// upstreamForRest makes the request for the one part that is missing (RFC 9111,
+// section 3.4). It needs a strong entity tag, by which the origin can tell that
+// the parts still belong together.
+func (q *query) upstreamForRest() (*exchange.Request, purpose) {
+	tag := q.found.stored.StrongETag()
+	gap, ok := q.found.extent.Missing()
+	if tag == "" || !ok {
+		return q.req, plain
+	}
+	value := "bytes=" + strconv.FormatInt(gap.First, 10) + "-"
+	if gap.Last < q.found.extent.Total-1 {
+		value += strconv.FormatInt(gap.Last, 10)
+	}
+	q.say("RFC 9111, 3.4", "a part is stored: asking for the rest, "+value)
+	up := *q.req
+	up.Fields = append(slices.Clip(q.req.Fields),
+		httpmsg.Field{Name: "Range", Value: value}, httpmsg.Field{Name: "If-Range", Value: tag})
+	return &up, completing
+}
+
+// freshen makes a 304 count: the stored response that it is about is updated,
+// and answers the leader. It returns nil if there is none, or none that would
+// do.
+func (q *query) freshen(resp *exchange.Response, requestTime time.Time) *outcome {
+	e := q.identify(resp.Fields)
 	if e == nil {
 		return nil
 	}
-	selected := e == x.sel.entry
-	head, m := x.freshen(e.Head, resp.Fields, requestTime)
+	c, f := q.c, &q.found
+	fresh := rules.Freshen(e.Stored, &q.rules, resp.Fields, requestTime, q.now, c.Rules)
+	selected := e == f.entry
 	if !selected {
-		x.sel = selection{entry: e, total: e.Size, whole: true}
-		names, _ := varyNames(head.Fields)
-		head.Vary = selecting(names, x.req.Fields)
+		fresh = fresh.ForVariant(&q.rules, c.Rules)
+		f.parts, f.extent = nil, rules.Extent{Total: e.Size}
 	}
-	r := storable("GET", x.req.Fields, &x.rd, head, m)
-	if x.explained() {
-		x.say("RFC 9111, 4.3.4", "304: the stored response is still right; "+m.lifetime.why())
+	f.entry, f.stored = e, fresh
+	f.verdict = rules.Verdict{TTL: fresh.TTL(q.now)}
+	f.plan = rules.PlanAnswer(&q.rules, fresh, &f.extent)
+	if q.explained() {
+		q.say("RFC 9111, 4.3.4", "304: the stored response is still right; "+fresh.Lifetime())
 	}
-	var updated *store.Entry
+	// Who waits for this one can use it only if it is fresh now.
+	c.fetches.setAlone(q.key, q.now, !rules.Shareable(fresh, q.now))
+	status := "; fwd=" + f.forward + "; fwd-status=304"
+	ruling := rules.Storable(&q.rules, fresh)
 	switch {
 	case !selected:
-		if r.ok {
-			head.Since = x.since
-			x.adopt(e, head)
+		if ruling.OK {
+			q.adopt(e, fresh)
 		}
-	case !r.ok || !slices.Equal(head.Vary, e.Head.Vary):
-		x.say(r.section, "but it may no longer be stored: "+r.why)
-		defer x.c.Store.Remove(e)
+	case !ruling.OK || !slices.Equal(fresh.Vary, e.Stored.Vary):
+		q.say(ruling.Section, "but it may no longer be stored: "+ruling.Why)
+		if f.parts == nil && f.plan.Kind == rules.WholeContent {
+			f.opened, _ = e.Open() // before it is gone
+		}
+		c.Store.Remove(q.ctx, e)
 	default:
-		var err error
-		if updated, err = x.c.Store.Update(e, head); err != nil {
-			x.c.Log.Warn("cache: update a stored response", zap.Error(err))
+		updated, err := c.Store.Update(q.ctx, e, fresh)
+		if err != nil {
+			q.warn("cache: update a stored response", err)
+			break
 		}
+		if i := slices.Index(f.parts, e); i >= 0 {
+			f.parts[i] = updated
+		}
+		f.entry = updated
+		status += "; stored; ttl=" + seconds(f.verdict.TTL)
 	}
-	// Answer with the fields as they are now, from the body as it was.
-	x.sel.known = &known{meta: *m}
-	if i := slices.Index(x.sel.parts, e); i >= 0 && updated != nil {
-		x.sel.parts[i] = updated
-	}
-	open := e
-	if updated != nil {
-		open = updated
-	}
-	x.verdict = verdict{ttl: m.lifetime.d - m.age(x.now)}
-	x.sel.entry = open
-	// Who waits for this one can use it only if it is fresh now.
-	x.c.flights.setAlone(x.key, x.now, sharing(m, x.now) != readFill)
-	x.plan = x.planFor(&x.sel)
-	if x.plan.kind == planNone {
+	if f.plan.Kind == rules.NotCovered {
 		return nil
 	}
-	status := "; fwd=" + x.fwd + "; fwd-status=304"
-	if updated != nil {
-		status += "; stored; ttl=" + strconv.FormatInt(seconds(x.verdict.ttl), 10)
-		return x.fromStore(exchange.Revalidated, status)
-	}
-	answer := x.fromStore(exchange.Revalidated, status)
-	if answer != nil {
-		answer.Fields = answerFields(answer.Fields, head.Fields, x.plan.kind)
-	}
-	return answer
+	return &outcome{kind: lookAgain, found: *f, status: status, now: q.now}
 }
 
-// answerFields puts the fields of a freshened head that is not stored into an
-// answer made from the old one.
-func answerFields(answer, head httpmsg.Fields, kind planKind) httpmsg.Fields {
-	var out httpmsg.Fields
-	for _, f := range head {
-		if !strings.EqualFold(f.Name, "Age") && (kind != planNotModified || keptIn304(f.Name)) {
-			out = append(out, f)
-		}
+// identify returns the stored response that a 304 is about.
+func (q *query) identify(update httpmsg.Fields) *store.Entry {
+	others := make([]*rules.Stored, len(q.found.others))
+	for i, e := range q.found.others {
+		others[i] = e.Stored
 	}
-	for _, f := range answer {
-		switch strings.ToLower(f.Name) {
-		case "age", "cache-status", "content-range", "content-length":
-			out = append(out, f)
-		}
+	switch i := rules.Identify(update, q.found.stored, others); {
+	case i < 0:
+		return nil
+	case i == 0:
+		return q.found.entry
+	default:
+		return q.found.others[i-1]
 	}
-	return out
 }
 
-// freshen makes the head of a stored response after a 304 or a HEAD.
-func (x *exchangeState) freshen(old *store.Head, update httpmsg.Fields, requestTime time.Time) (*store.Head, *meta) {
-	h := *old
-	h.RequestTime, h.ResponseTime = requestTime.UnixNano(), x.now.UnixNano()
-	p := policyOf(update, x.c.Targeted)
-	if !p.present {
-		p = policyOf(old.Fields, x.c.Targeted)
-	}
-	h.Fields = freshened(old.Fields, update, &p, old.Partial)
-	if !h.Fields.Has("Date") {
-		h.Fields.Add("Date", string(httpmsg.AppendDate(nil, x.now)))
-	}
-	if update.Has("Vary") {
-		names, _ := varyNames(h.Fields)
-		h.Vary = selecting(names, x.req.Fields)
-	}
-	m := metaOf(&h, x.c.Targeted)
-	return &h, m
-}
+// maxAdopted is the largest content that is copied for another variant, in
+// bytes.
+const maxAdopted = 1 << 20
 
 // adopt stores a copy of e for another variant, which the origin says is the
 // same.
-func (x *exchangeState) adopt(e *store.Entry, head *store.Head) {
+func (q *query) adopt(e *store.Entry, stored *rules.Stored) {
+	if e.Size > maxAdopted {
+		return
+	}
 	b, err := e.Open()
 	if err != nil {
 		return
 	}
 	defer b.Close()
-	if b.Size() > 1<<20 {
-		return
-	}
-	w, err := x.c.Store.Create(head, b.Size())
+	w, err := q.c.Store.Create(q.ctx, q.key, q.found.gen, e.Size)
 	if err != nil {
 		return
 	}
 	defer w.Close()
-	body, _ := section(b, 0, b.Size())
-	if _, err = io.Copy(w, body); err == nil {
-		_, err = w.Commit(head)
+	if _, err = io.Copy(w, io.NewSectionReader(b, 0, e.Size)); err == nil {
+		_, err = w.Commit(stored)
 	}
 	if err != nil {
-		x.c.Log.Warn("cache: store a variant", zap.Error(err))
+		q.warn("cache: store a variant", err)
 	}
 }
 
-// headReceived freshens the stored responses that a HEAD is about, or forgets
+// complete makes a whole response of the parts that are stored and the one that
+// came; nil if they do not belong together.
+func (q *query) complete(resp *exchange.Response) *exchange.Response {
+	f := &q.found
+	gap, _ := f.extent.Missing()
+	part, total, ok := rules.ParseContentRange(resp.Fields)
+	if !ok || part != gap || total != f.extent.Total || resp.Fields.Get("ETag") != f.stored.ETag() ||
+		resp.Framing >= 0 && int64(resp.Framing) != part.Size() {
+		return nil
+	}
+	before, ok := q.pieces(rules.Span{First: 0, Last: gap.First - 1})
+	if !ok {
+		return nil
+	}
+	after, ok := q.pieces(rules.Span{First: gap.Last + 1, Last: total - 1})
+	if !ok {
+		closeAll(before)
+		return nil
+	}
+	pieces := slices.Concat(before, []io.ReadCloser{&exactly{resp.Body, part.Size()}}, after)
+	whole := *resp
+	whole.Status, whole.Reason, whole.Body, whole.Framing, whole.Trailers = 200, "OK", join(pieces), httpmsg.Framing(total), nil
+	whole.Fields = rules.Completed(f.stored, resp.Fields, q.c.Rules)
+	f.forward = "partial"
+	return &whole
+}
+
+// exactly reads n bytes and reports any other end as a broken transfer.
+type exactly struct {
+	io.ReadCloser
+	left int64
+}
+
+func (e *exactly) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p[:min(int64(len(p)), e.left+1)])
+	e.left -= int64(n)
+	if e.left < 0 || errors.Is(err, io.EOF) && e.left > 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// compareHead freshens the stored responses that a HEAD is about, or removes
 // them if it shows that they are out of date (RFC 9111, section 4.3.5).
-func (x *exchangeState) headReceived(resp *exchange.Response, requestTime time.Time) {
-	if resp.Status != 200 || x.rd.noStore {
+func (q *query) compareHead(resp *exchange.Response, requestTime time.Time) {
+	if resp.Status != 200 || q.rules.NoStore() {
 		return
 	}
-	for _, e := range x.c.Store.Lookup(x.key) {
-		if e.Head.Status != 200 && e.Head.Status != 206 || !varyMatches(e.Head.Fields, e.Head.Vary, x.req.Fields) {
+	c := q.c
+	entries, _ := c.Store.Lookup(q.ctx, q.key)
+	for _, e := range entries {
+		s := e.Stored
+		if s.Status != 200 && s.Status != 206 || !s.Selects(&q.rules) {
 			continue
 		}
-		k := x.c.known(e)
-		same := true
-		if tag := resp.Fields.Get("ETag"); tag != "" && tag != k.etag {
-			same = false
-		}
-		if modified := resp.Fields.Get("Last-Modified"); modified != "" && modified != e.Head.Fields.Get("Last-Modified") {
-			same = false
-		}
 		total := e.Size
-		if e.Head.Partial {
-			total = e.Head.Total
+		if s.Partial {
+			total = s.Total
 		}
-		if length := resp.Fields.Get("Content-Length"); length != "" && total >= 0 && length != strconv.FormatInt(total, 10) {
-			same = false
-		}
-		if same {
-			head, m := x.freshen(e.Head, resp.Fields, requestTime)
-			if r := storable("GET", x.req.Fields, &x.rd, head, m); r.ok && slices.Equal(head.Vary, e.Head.Vary) {
-				x.say("RFC 9111, 4.3.5", "the HEAD agrees with the stored response, which is freshened")
-				if _, err := x.c.Store.Update(e, head); err != nil {
-					x.c.Log.Warn("cache: update a stored response", zap.Error(err))
+		if rules.HeadAgrees(s, total, resp.Fields) {
+			get := q.rules
+			get.Method = "GET"
+			fresh := rules.Freshen(s, &get, resp.Fields, requestTime, q.now, c.Rules)
+			if rules.Storable(&get, fresh).OK && slices.Equal(fresh.Vary, s.Vary) {
+				q.say("RFC 9111, 4.3.5", "the HEAD agrees with the stored response, which is freshened")
+				if _, err := c.Store.Update(q.ctx, e, fresh); err != nil {
+					q.warn("cache: update a stored response", err)
 				}
 				continue
 			}
 		}
-		x.say("RFC 9111, 4.3.5", "the HEAD shows that the stored response is out of date")
-		x.c.Store.Remove(e)
+		q.say("RFC 9111, 4.3.5", "the HEAD shows that the stored response is out of date")
+		c.Store.Remove(q.ctx, e)
 	}
 }
 
-// revalidate asks the origin in the background, once at a time for each URI
-// (RFC 5861, section 3).
-func (x *exchangeState) revalidate() {
-	req := *x.req
-	req.Method = "GET"
-	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain, req.Trace = nil, 0, nil, nil, nil, nil
-	req.Fields = nil
-	for _, f := range x.req.Fields {
-		switch strings.ToLower(f.Name) {
-		case "range", "if-range", "if-none-match", "if-modified-since", "cache-control", "pragma", "expect":
-		default:
-			req.Fields = append(req.Fields, f)
-		}
-	}
-	fl := x.c.flights.start(x.key, req.Fields)
-	if fl == nil {
-		return // one is under way
-	}
-	c := x.c
-	y := &exchangeState{c: c, ctx: c.ctx, req: &req, rd: noDirectives(), key: x.key}
-	if !c.behind(c.asking, func() {
-		y.now = c.Now()
-		y.choose()
-		resp, err := y.fetch(fl)
-		if err != nil {
-			c.Log.Info("cache: revalidation in the background failed", zap.Error(err))
-			return
-		}
-		// A fill finishes by itself; the rest is of no use.
-		resp.Body.Close()
-	}) {
-		c.flights.settle(fl, goAlone, nil, nil)
+// warn logs a fault of the store. That an entry is gone is none.
+func (q *query) warn(text string, err error) {
+	if !errors.Is(err, store.ErrGone) {
+		q.c.Log.Warn(text, zap.Error(err))
 	}
 }

@@ -16,10 +16,10 @@ func BenchmarkLookupHot(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer d.Close()
-	put(b, d, headFor("http://example.org/path", 1), make([]byte, 1024))
+	put(b, d, "http://example.org/path", storedFor("x", 1), make([]byte, 1024))
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(d.Lookup("http://example.org/path")) != 1 {
+		if entries, _ := d.Lookup(b.Context(), "http://example.org/path"); len(entries) != 1 {
 			b.Fatal("gone")
 		}
 	}
@@ -31,12 +31,10 @@ func BenchmarkLookupMiss(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer d.Close()
-	for !d.scanned.Load() {
-		time.Sleep(time.Millisecond)
-	}
+	waitScan(d)
 	b.ReportAllocs()
 	for b.Loop() {
-		d.Lookup("http://example.org/path")
+		d.Lookup(b.Context(), "http://example.org/path")
 	}
 }
 
@@ -48,11 +46,11 @@ func BenchmarkStore(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer d.Close()
-			body := make([]byte, size)
+			body, stored := make([]byte, size), storedFor("x", 1)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				put(b, d, headFor("http://example.org/"+strconv.Itoa(i), 1), body)
+				put(b, d, "http://example.org/"+strconv.Itoa(i), stored, body)
 			}
 		})
 	}
@@ -64,7 +62,7 @@ func BenchmarkOpenFile(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer d.Close()
-	e := put(b, d, headFor("http://example.org/", 1), make([]byte, 10<<20))
+	e := put(b, d, "http://example.org/", storedFor("x", 1), make([]byte, 10<<20))
 	b.ReportAllocs()
 	for b.Loop() {
 		body, err := e.Open()
@@ -84,7 +82,7 @@ func BenchmarkIndex(b *testing.B) {
 		runtime.ReadMemStats(&before)
 		x := newIndex()
 		for i := range entries {
-			x.add(nameOf(&Head{Key: "http://example.org/" + strconv.Itoa(i)}), 1000)
+			x.add(newName(primaryOf("http://example.org/"+strconv.Itoa(i)), uint64(i), 1))
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -102,19 +100,17 @@ func BenchmarkOpenMillion(b *testing.B) {
 	}
 	const entries = 1_000_000
 	if _, err := os.Stat(filepath.Join(dir, "made")); err != nil {
-		for i := range entries {
-			h := headFor(fmt.Sprintf("http://example.org/%d", i), 1)
-			path := filePath(dir, nameOf(h))
-			slot := encodeSlot(1, encodeHead(h))
-			p := place{room: roomFor(len(slot)), sum: sumOf(nil)}
-			file := append(appendPrefix(nil, nameOf(h), &p, 0), slot...)
-			file = append(file, make([]byte, int(p.base())-len(file))...)
-			if err = os.WriteFile(path, file, 0o600); err != nil {
-				if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-					err = os.WriteFile(path, file, 0o600)
-				}
+		d := &Disk{dir: dir}
+		for i := range folders {
+			if err = os.MkdirAll(d.folderPath(i), 0o700); err != nil {
+				b.Fatal(err)
 			}
-			if err != nil {
+		}
+		for i := range entries {
+			key := fmt.Sprintf("http://example.org/%d", i)
+			head := encodeHead(key, &storedFor(key, 1).Head)
+			n := newName(primaryOf(key), uint64(i+1), 1)
+			if err = os.WriteFile(d.path(n, 0), appendTrailer(head, n, 0, sumOf(nil)), 0o600); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -127,7 +123,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(time.Since(began).Microseconds()), "µs-to-open")
-		early := d.Lookup("http://example.org/999999")
+		early := lookup(b, d, "http://example.org/999999")
 		b.ReportMetric(float64(time.Since(began).Microseconds()), "µs-to-first-hit")
 		if len(early) != 1 {
 			b.Fatal("not found before the scan has ended")
@@ -135,9 +131,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 		if body, err := early[0].Open(); err != nil || body.Size() != 0 {
 			b.Fatal(err)
 		}
-		for !d.scanned.Load() {
-			time.Sleep(time.Millisecond)
-		}
+		waitScan(d)
 		b.ReportMetric(time.Since(began).Seconds(), "s-to-scan")
 		if s := d.Stats(); s.Entries != entries {
 			b.Fatalf("%d entries", s.Entries)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/rules"
 )
 
 const (
@@ -34,14 +36,16 @@ func crash(dir string) {
 		fmt.Println("cannot open:", err)
 		os.Exit(3)
 	}
+	ctx := context.Background()
 	for range 4 {
 		go func() {
 			for {
 				key := fmt.Sprintf("http://a/%d", rand.IntN(crashKeys))
 				version := rand.IntN(1 << 30)
 				body := bodyFor(key, version, crashBody(version))
-				h := crashHead(key, version, len(body))
-				w, err := d.Create(h, int64(len(body)))
+				stored := crashStored(version, len(body))
+				_, gen := d.Lookup(ctx, key)
+				w, err := d.Create(ctx, key, gen, int64(len(body)))
 				if err != nil {
 					continue
 				}
@@ -51,21 +55,22 @@ func crash(dir string) {
 					body = body[n:]
 				}
 				if err == nil && rand.IntN(10) > 0 {
-					w.Commit(h)
+					w.Commit(stored) //nolint:errcheck // it may be refused
 				}
 				w.Close()
-				for _, e := range d.Lookup(key) {
+				entries, _ := d.Lookup(ctx, key)
+				for _, e := range entries {
 					if rand.IntN(2) == 0 {
-						next := *e.Head
-						next.ResponseTime++
+						next := e.Stored.Head
+						next.ResponseTime = next.ResponseTime.Add(1)
 						next.Fields = append(slices.Clone(next.Fields), httpmsg.Field{Name: "X-Update", Value: strings.Repeat("u", rand.IntN(200))})
 						if len(next.Fields) > 6 {
 							next.Fields = next.Fields[:2]
 						}
-						d.Update(e, &next)
+						d.Update(ctx, e, rules.NewStored(next, rules.Config{})) //nolint:errcheck // it may be gone
 					}
 					if rand.IntN(20) == 0 {
-						d.Remove(e)
+						d.Remove(ctx, e)
 					}
 				}
 			}
@@ -82,12 +87,12 @@ func crashBody(version int) int {
 	return version % 5000
 }
 
-func crashHead(key string, version, size int) *Head {
-	return &Head{
-		Key: key, Status: 200, Reason: "OK", RequestTime: int64(version), ResponseTime: time.Now().UnixNano(), Total: int64(size),
+func crashStored(version, size int) *rules.Stored {
+	return rules.NewStored(rules.Head{
+		Status: 200, Reason: "OK", RequestTime: time.Unix(0, int64(version)), ResponseTime: time.Now(), Total: int64(size),
 		Vary:   httpmsg.Fields{{Name: "v", Value: fmt.Sprint(version % 3)}},
 		Fields: httpmsg.Fields{{Name: "X-Version", Value: fmt.Sprint(version)}, {Name: "X-Size", Value: fmt.Sprint(size)}},
-	}
+	}, rules.Config{})
 }
 
 // checkStored opens the store in dir and compares everything in it with what
@@ -101,18 +106,18 @@ func checkStored(t *testing.T, dir string) (hits int) {
 	defer d.Close()
 	for i := range crashKeys {
 		key := fmt.Sprintf("http://a/%d", i)
-		for _, e := range d.Lookup(key) {
-			version, size := int(e.Head.RequestTime), 0
-			fmt.Sscan(e.Head.Fields.Get("X-Size"), &size)
-			if got := e.Head.Fields.Get("X-Version"); got != fmt.Sprint(version) || e.Head.Key != key || size != crashBody(version) {
-				t.Fatalf("%s: a head of nobody: %+v", key, e.Head)
+		for _, e := range lookup(t, d, key) {
+			version, size := int(version(e)), 0
+			fmt.Sscan(e.Stored.Fields.Get("X-Size"), &size)
+			if got := e.Stored.Fields.Get("X-Version"); got != fmt.Sprint(version) || e.Key != key || size != crashBody(version) {
+				t.Fatalf("%s: a head of nobody: %+v", key, e.Stored.Head)
 			}
 			got, err := bodyOf(t, e)
 			if err != nil {
 				continue // counts as a miss
 			}
 			if !bytes.Equal(got, bodyFor(key, version, size)) {
-				t.Fatalf("%s: %d octets, not those of version %d", key, len(got), version)
+				t.Fatalf("%s: %d bytes, not those of version %d", key, len(got), version)
 			}
 			hits++
 		}
@@ -151,8 +156,11 @@ func TestKill(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if i%4 == 3 {
+			if used := onDisk(dir); used > crashSize {
+				t.Errorf("the directory takes %d bytes, more than %d", used, crashSize)
+			}
 			hits += checkStored(t, dir)
-			evicted = evicted || stored(dir) > crashSize/2
+			evicted = evicted || onDisk(dir) > crashSize/2
 		}
 	}
 	if hits < kills {
@@ -161,17 +169,4 @@ func TestKill(t *testing.T) {
 	if !evicted && kills > 100 {
 		t.Error("the store was never full")
 	}
-}
-
-func stored(dir string) (total int64) {
-	filepath.WalkDir(dir, func(_ string, f os.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		if info, err := f.Info(); err == nil && !f.IsDir() {
-			total += block(info.Size())
-		}
-		return nil
-	})
-	return total
 }

@@ -1,66 +1,72 @@
 package store
 
 import (
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"topdown/proxyserver/internal/rules"
 
 	"go.uber.org/zap"
 )
 
 // DiskOptions are the options of OpenDisk.
 type DiskOptions struct {
-	Dir    string      // created if need be
-	Size   int64       // octets on disk, in blocks of 4 KiB; default 1 GiB
-	Memory int64       // octets of heads and small bodies held in memory; default 64 MiB
-	Object int64       // octets of the largest body; default a quarter of Size
-	Small  int64       // octets of the largest body held in memory; default 256 KiB, at most Memory/64
-	Log    *zap.Logger // default: none
+	Dir    string       // created if need be
+	Size   int64        // bytes on disk at most, in blocks of 4 KiB, folders included; default 1 GiB
+	Memory int64        // bytes of heads and small bodies held in memory; default 64 MiB
+	Object int64        // bytes of the largest body; default a quarter of Size
+	Small  int64        // bytes of the largest body held in memory; default 256 KiB, at most Memory/64
+	Rules  rules.Config // what heads are read with
+	Log    *zap.Logger  // default: none
 }
 
-// Disk is a store in a directory: a file for each response, below two levels of
-// directories, ab/cd/<name>. A file is written in tmp/ and renamed when it is
-// whole. What lies in the directory when it is opened is found by a scan in the
-// background, and by looking for it where a request asks earlier.
+// Disk is a store in a directory: a file for each response, in sixteen folders.
+// Small responses are in memory at once and on disk a moment later. What lies
+// in the directory when it is opened is found by a scan in the background, or
+// earlier by the first request for something in a folder.
 //
 // A disk that is full, read-only or broken costs hits, never answers: small
-// responses are then kept in memory alone, and the reason is logged.
+// responses are then kept in memory alone, and the log has a line.
 type Disk struct {
-	dir   string
-	size  int64
-	limit int64
-	small int64
-	log   *zap.Logger
+	dir    string
+	size   int64 // blocks
+	object int64
+	small  int64
+	rules  rules.Config
+	log    *zap.Logger
 
-	index   *index
-	hot     *hot
-	pending pending
-	removed removals
-	locks   [256]sync.Mutex // of keys, for whoever loads or changes them
-	lock    *os.File
-	temp    atomic.Uint64
+	mem     *Memory  // its mu guards all down to closed
+	index   *index   // of the files
+	used    int64    // blocks of all that is on disk, or about to be
+	temps   int64    // blocks of them in temporary files
+	queue   []*Entry // to be written, in order
+	busy    bool     // one is being written
+	closed  bool
+	evicted uint64
 
-	mappings   atomic.Int32 // how many files are mapped
-	unfinished atomic.Int64 // octets in temporary files
+	work    sync.Cond // something to write, or closed
+	idle    sync.Cond // nothing to write
+	lock    *os.File  // nil if the directory cannot be written
+	serial  atomic.Uint64
+	folders [folders]folder
+	scanned atomic.Bool // all folders are
 
-	scanned atomic.Bool // every file is in the index
-	full    chan int64  // octets to make room for, because the disk is full
-	stop    chan struct{}
-	tasks   sync.WaitGroup
-
-	faults struct {
-		sync.Mutex
-		last    time.Time
-		skipped int
-	}
+	reading, writing health
+	tasks            sync.WaitGroup
 }
+
+// ErrInUse is returned by OpenDisk, wrapped, for a directory that another
+// process has open.
+var ErrInUse = errors.New("the cache directory is in use by another process")
+
+var errLocked = errors.New("locked by another process")
 
 // OpenDisk opens or makes a store in a directory. Only one process at a time
 // may have it open.
@@ -81,55 +87,37 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 		o.Log = zap.NewNop()
 	}
 	d := &Disk{
-		dir: o.Dir, size: o.Size, limit: min(o.Object, o.Size), small: min(o.Small, o.Memory/64), log: o.Log,
-		index: newIndex(), hot: newHot(o.Memory), full: make(chan int64, 1), stop: make(chan struct{}),
+		dir: o.Dir, size: o.Size / blockSize, object: min(o.Object, o.Size), small: min(o.Small, o.Memory/64),
+		rules: o.Rules, log: o.Log, mem: NewMemory(o.Memory, o.Memory), index: newIndex(),
+		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
+		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
 	}
-	if err := os.MkdirAll(filepath.Join(d.dir, "tmp"), 0o700); err != nil && !readable(d.dir) {
-		return nil, fmt.Errorf("make the cache directory: %w", err)
-	}
-	lock, err := lockDir(d.dir, true)
-	for range 10 { // a command that looks whether a proxy runs holds it for a moment
-		if !errors.Is(err, errLocked) {
-			break
+	d.work.L, d.idle.L = &d.mem.mu, &d.mem.mu
+	d.serial.Store(uint64(time.Now().UnixMicro())) //nolint:gosec // after 1970
+	if err := os.MkdirAll(d.tempDir(), 0o700); err != nil {
+		if _, unreadable := os.ReadDir(d.dir); unreadable != nil {
+			return nil, fmt.Errorf("make the cache directory: %w", err)
 		}
-		time.Sleep(20 * time.Millisecond)
-		lock, err = lockDir(d.dir, true)
 	}
+	lock, err := lockDir(d.dir)
 	switch {
 	case errors.Is(err, errLocked):
 		return nil, fmt.Errorf("%w: %s", ErrInUse, d.dir)
 	case err != nil:
-		d.log.Warn("the cache directory cannot be written; keeping what fits in memory", zap.Error(err))
+		d.writing.report("open the cache directory", err)
 	default:
 		d.lock = lock
-		d.clean()
+		d.cleanTemp()
+		d.tasks.Go(d.writeQueue)
 	}
-	d.pending.init()
+	d.used = folderBlocks(d.dir) + folderBlocks(d.tempDir())
 	d.tasks.Go(d.scan)
-	d.tasks.Go(d.write)
-	d.tasks.Go(d.watch)
 	return d, nil
 }
 
-func readable(dir string) bool {
-	_, err := os.ReadDir(dir)
-	return err == nil
-}
-
-// ErrInUse is returned by OpenDisk, wrapped, for a directory that another
-// process has open.
-var ErrInUse = errors.New("the cache directory is in use by another process")
-
-var errLocked = errors.New("locked by another process")
-
-// lockDir takes the lock that tells that a proxy has the directory open; create
-// makes the lock's file where there is none.
-func lockDir(dir string, create bool) (*os.File, error) {
-	flags := os.O_RDWR
-	if create {
-		flags |= os.O_CREATE
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), flags, 0o600)
+// lockDir takes the lock that tells that a process has the directory open.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -140,162 +128,246 @@ func lockDir(dir string, create bool) (*os.File, error) {
 	return f, nil
 }
 
-// clean removes what a process that was killed left unfinished.
-func (d *Disk) clean() {
-	tmp := filepath.Join(d.dir, "tmp")
-	files, _ := os.ReadDir(tmp)
+func (d *Disk) tempDir() string { return filepath.Join(d.dir, "tmp") }
+
+// cleanTemp removes what a process that was killed left unfinished.
+func (d *Disk) cleanTemp() {
+	files, err := os.ReadDir(d.tempDir())
 	for _, f := range files {
-		d.removeFile(filepath.Join(tmp, f.Name()))
+		err = errors.Join(err, os.Remove(filepath.Join(d.tempDir(), f.Name())))
 	}
-	d.removeFile(filepath.Join(d.dir, journal))
+	d.writing.report("remove unfinished files", err)
 }
 
-// fault logs that the disk failed, at most once in ten seconds.
-func (d *Disk) fault(what string, err error) {
-	d.faults.Lock()
-	defer d.faults.Unlock()
-	if time.Since(d.faults.last) < 10*time.Second {
-		d.faults.skipped++
-		return
+// folderBlocks returns the blocks that a folder itself takes.
+func folderBlocks(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
 	}
-	d.log.Warn("cache: "+what, zap.Error(err), zap.Int("like it before", d.faults.skipped))
-	d.faults.last, d.faults.skipped = time.Now(), 0
+	return blocksOf(info.Size())
 }
-
-// path returns where the file of a name lies.
-func (d *Disk) path(n name) string { return filePath(d.dir, n) }
-
-func filePath(dir string, n name) string {
-	var b [2*len(n) + 6]byte
-	hex.Encode(b[6:], n[:])
-	copy(b[:], []byte{b[6], b[7], '/', b[8], b[9], '/'})
-	return dir + "/" + string(b[:])
-}
-
-// parseName reads the name of a file.
-func parseName(s string) (n name, ok bool) {
-	if len(s) != 2*len(n) || strings.ToLower(s) != s {
-		return n, false
-	}
-	_, err := hex.Decode(n[:], []byte(s))
-	return n, err == nil
-}
-
-func (d *Disk) keyLock(p primary) *sync.Mutex { return &d.locks[p[0]] }
 
 // Limit implements Store.
-func (d *Disk) Limit() int64 { return d.limit }
+func (d *Disk) Limit() int64 { return d.object }
 
-// Create implements Store.
-func (d *Disk) Create(head *Head, size int64) (Writer, error) {
-	if size > d.limit {
-		return nil, ErrTooLarge
-	}
-	w := &diskWriter{disk: d, size: size}
-	w.place.room = roomFor(len(encodeHead(head)))
-	if size > d.small {
-		w.place.room += 4096 // a head that grows must not cost a large body its place
-	}
-	if size > 0 && size <= d.small {
-		w.buf = make([]byte, 0, min(size, 64<<10)) // what an origin says costs it nothing
-	}
-	return w, nil
+// Lookup implements Store.
+func (d *Disk) Lookup(_ context.Context, key string) ([]*Entry, Generation) {
+	p := primaryOf(key)
+	entries := d.lockKey(p)
+	defer d.mem.mu.Unlock()
+	d.index.use(p)
+	return under(entries, key), d.mem.generation(p)
 }
 
-// Update implements Store. The old head stays valid until the new one is whole.
-func (d *Disk) Update(e *Entry, head *Head) (*Entry, error) {
-	p := e.name.primary()
-	mu := d.keyLock(p)
-	mu.Lock()
-	defer mu.Unlock()
-	entries := d.load(p)
+// lockKey locks mem.mu and returns all that is stored under p, reading the heads
+// if they are not in memory. That is done unlocked, so it counts only if nothing
+// under p has changed meanwhile.
+func (d *Disk) lockKey(p primary) []*Entry {
+	if !d.scanned.Load() {
+		d.scanFolder(p.folder())
+	}
+	for {
+		d.mem.mu.Lock()
+		if entries, ok := d.mem.get(p); ok {
+			return entries
+		}
+		files := d.index.files(p)
+		if len(files) == 0 {
+			return nil
+		}
+		before := d.mem.counter(p).changes
+		d.mem.mu.Unlock()
+		entries, gone, all := d.readHeads(files)
+		d.mem.mu.Lock()
+		if d.mem.counter(p).changes != before {
+			d.mem.mu.Unlock()
+			continue
+		}
+		for _, f := range gone {
+			d.index.remove(f.name)
+		}
+		if all {
+			d.mem.put(p, entries)
+		}
+		if len(gone) == 0 {
+			return entries
+		}
+		d.mem.mu.Unlock()
+		d.removeFiles(gone)
+	}
+}
+
+// current returns the entry that e is in entries, nil if it is no longer there.
+// It is another one if the heads were read again meanwhile.
+func current(entries []*Entry, e *Entry) *Entry {
 	i := slices.IndexFunc(entries, func(have *Entry) bool {
-		return have == e || have.name == e.name && have.Head.ResponseTime == e.Head.ResponseTime &&
-			have.place.sum == e.place.sum && have.Size == e.Size
+		return have == e || have.Key == e.Key && have.content.file != name{} && have.content.file == e.content.file &&
+			have.Stored.ResponseTime.Equal(e.Stored.ResponseTime)
 	})
 	if i < 0 {
-		return nil, nil
+		return nil
 	}
-	old := entries[i]
-	updated := &Entry{Head: head, Size: e.Size, name: e.name, disk: d}
-	updated.place.copyFrom(&old.place)
-	updated.memory.Store(old.memory.Load())
-	if old.place.slot.Load() == nil {
-		// Not written yet, or never: the room for its head is not fixed.
-		updated.place.room = max(updated.place.room, roomFor(len(encodeHead(head))))
+	return entries[i]
+}
+
+// Update implements Store. The old head counts until the new one is whole.
+func (d *Disk) Update(_ context.Context, e *Entry, stored *rules.Stored) (*Entry, error) {
+	p := primaryOf(e.Key)
+	entries := d.lockKey(p)
+	old := current(entries, e)
+	if old == nil {
+		d.mem.mu.Unlock()
+		return nil, ErrGone
 	}
-	if !d.pending.replace(old, updated) && old.place.slot.Load() != nil {
-		if err := d.rewriteHead(updated); err != nil {
-			// Its file cannot be trusted to follow: the response is forgotten.
-			d.fault("update a stored response", err)
-			d.forget(p, entries, old)
-			return nil, err
-		}
+	updated := newEntry(e.Key, stored, old.Size, old.content)
+	var gone []file
+	if !d.enqueue(updated) {
+		// The file cannot follow, so it goes: it would be out of date.
+		gone = d.drop(old)
 	}
-	d.hot.put(p, replaced(entries, updated))
+	if _, ok := updated.Bytes(); !ok && len(gone) > 0 {
+		d.mem.put(p, without(entries, old))
+		updated = nil
+	} else {
+		d.mem.put(p, exchanged(entries, old, updated))
+	}
+	d.mem.mu.Unlock()
+	d.removeFiles(gone)
+	if updated == nil {
+		return nil, errBehind
+	}
 	return updated, nil
 }
 
-// rewriteHead writes the head of e to the place that does not count now.
-func (d *Disk) rewriteHead(e *Entry) error {
-	f, err := os.OpenFile(d.path(e.name), os.O_RDWR, 0)
-	if err != nil {
-		return err
+// Remove implements Store.
+func (d *Disk) Remove(_ context.Context, e *Entry) { d.remove(e) }
+
+func (d *Disk) remove(e *Entry) {
+	p := primaryOf(e.Key)
+	entries := d.lockKey(p)
+	var gone []file
+	if e = current(entries, e); e != nil {
+		gone = d.drop(e)
+		d.mem.put(p, without(entries, e))
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	known := e.place.checked(stampOf(info))
-	slot := encodeSlot(e.place.seq+1, encodeHead(e.Head))
-	off := e.place.base() + e.Size
-	if e.place.inB {
-		if len(slot) > int(e.place.room) {
-			return fmt.Errorf("a head of %d octets has no room", len(slot))
+	d.mem.mu.Unlock()
+	d.removeFiles(gone)
+}
+
+// drop takes the files of entries out of the index. mem.mu is locked, and
+// whoever calls removes the files once it is not.
+func (d *Disk) drop(entries ...*Entry) (gone []file) {
+	for _, e := range entries {
+		if f, ok := d.index.remove(e.content.file); ok {
+			gone = append(gone, f)
 		}
-		off = prefixSize
+		e.content.file = name{}
 	}
-	if _, err = f.WriteAt(slot, off); err != nil {
-		return err
+	return gone
+}
+
+// Invalidate implements Store. What waits to be written, or is being written,
+// is dropped when it is looked for in memory again.
+func (d *Disk) Invalidate(_ context.Context, key string) int {
+	p := primaryOf(key)
+	if !d.scanned.Load() {
+		d.scanFolder(p.folder())
 	}
-	e.place.seq++
-	e.place.inB = !e.place.inB
-	info, err = f.Stat()
-	if err == nil {
-		d.index.add(e.name, info.Size())
+	d.mem.mu.Lock()
+	entries, _ := d.mem.get(p)
+	gone := d.index.files(p)
+	for _, f := range gone {
+		d.index.remove(f.name)
 	}
-	if err == nil && known {
-		e.place.check(stampOf(info))
-	} else {
-		e.place.check(stamp{})
+	d.mem.invalidate(p)
+	d.mem.counter(p).since = d.serial.Load()
+	d.mem.put(p, nil)
+	d.mem.mu.Unlock()
+	d.removeFiles(gone)
+	return max(len(entries), len(gone))
+}
+
+// Clear implements Store. Folders go too.
+func (d *Disk) Clear(context.Context) int {
+	d.scanAll()
+	m := d.mem
+	m.mu.Lock()
+	n := d.index.queue.count
+	for _, s := range m.sets {
+		for _, e := range s.entries {
+			if e.content.file == (name{}) {
+				n++
+			}
+		}
 	}
-	return nil
+	gone := make([]file, 0, d.index.queue.count)
+	for p := range d.index.first {
+		gone = append(gone, d.index.files(p)...)
+	}
+	m.clear()
+	for i := range m.counters {
+		m.counters[i].since = d.serial.Load()
+	}
+	d.index = newIndex()
+	m.mu.Unlock()
+	d.removeFiles(gone)
+	for i := range folders {
+		if os.Remove(d.folderPath(i)) == nil {
+			d.measure(i)
+		}
+	}
+	return n
 }
 
 // Stats are figures of a store.
 type Stats struct {
-	Entries     int   // files known
-	Bytes       int64 // octets on disk, in blocks
-	Size        int64 // octets that may be
-	HotKeys     int   // keys in memory
-	HotBytes    int64 // octets of them
-	Scanning    bool  // the files of an earlier run are still being found
-	ReadOnly    bool  // the directory could not be locked for writing
+	Entries     int    // stored responses
+	Bytes       int64  // bytes on disk, in blocks, with folders and unfinished files
+	Size        int64  // bytes that may be
+	HotKeys     int    // keys in memory
+	HotBytes    int64  // bytes of them
+	Evictions   uint64 // responses evicted to make room, since the start
+	Scanning    bool   // the files of an earlier run are still being found
+	ReadOnly    bool   // the directory could not be locked for writing
+	Failing     bool   // the disk fails
 	Description string
 }
 
 // Stats returns the figures of now.
 func (d *Disk) Stats() Stats {
-	s := Stats{Size: d.size, Scanning: !d.scanned.Load(), ReadOnly: d.lock == nil, Description: d.dir}
-	s.Entries, s.Bytes = d.index.totals()
-	s.HotKeys, s.HotBytes = d.hot.held()
+	s := Stats{
+		Size: d.size * blockSize, Scanning: !d.scanned.Load(), ReadOnly: d.lock == nil, Description: d.dir,
+		Failing: !d.reading.ok() || !d.writing.ok(),
+	}
+	d.mem.mu.Lock()
+	defer d.mem.mu.Unlock()
+	s.Entries, s.Bytes, s.Evictions = d.index.queue.count, d.used*blockSize, d.evicted
+	s.HotKeys, s.HotBytes = len(d.mem.sets), d.mem.bytes
 	return s
 }
 
-// Close ends the store's own work and lets another process open the directory.
+// Stats returns the figures of now.
+func (m *Memory) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := Stats{Size: m.limit, HotKeys: len(m.sets), HotBytes: m.bytes, Evictions: m.evicted, Description: "memory"}
+	for _, set := range m.sets {
+		s.Entries += len(set.entries)
+	}
+	return s
+}
+
+// Close writes what waits and lets another process open the directory.
 func (d *Disk) Close() error {
-	close(d.stop)
+	d.mem.mu.Lock()
+	closed := d.closed
+	d.closed = true
+	d.work.Broadcast()
+	d.mem.mu.Unlock()
+	if closed {
+		return nil
+	}
 	d.tasks.Wait()
 	if d.lock == nil {
 		return nil

@@ -1,199 +1,178 @@
 package store
 
 import (
+	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"io"
 	"os"
-	"sync"
-	"sync/atomic"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"topdown/proxyserver/internal/rules"
 )
 
 // A file is
 //
-//	prefix  64 octets, never changed: magic, room for head A, length and
-//	        checksum of the body, the file's own name, checksum of all that
-//	head A  in its room
 //	body
-//	head B  to the end of the file; absent at first
+//	head     see encodeHead
+//	trailer  52 bytes: magic, name of the file, length and checksum of the
+//	         body, length of the head, checksum of head and trailer
 //
-// Each head has a sequence number and a checksum of its own. A new head goes
-// to the place of the older one, so that one whole head is there at any moment;
-// of two the one with the higher number counts. The body never changes.
+// The body comes first so that it can be written as it arrives, and sent from
+// the file's beginning. A file is made under another name, renamed when it is
+// whole, and never written to again. After a 304 a new head goes into a head
+// file beside it: head and trailer without the body, under the name of the file
+// and a serial number. Of several head files the last one counts.
 const (
-	magic      = "topdown1"
-	prefixSize = 64
-	slotHeader = 12 // sequence number, length, checksum
+	magic       = "topdown2"
+	trailerSize = 52
+	blockSize   = 4096 // disks give whole blocks of this size, or of a part of it
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errDamaged = errors.New("damaged")
 
-// place is where an entry lies in its file.
-type place struct {
-	room uint32               // octets that head A may take, its header included
-	seq  uint32               // of the head that counts
-	inB  bool                 // which is head B
-	sum  uint32               // checksum of the body
-	slot atomic.Pointer[slot] // in the index; nil if there is no file (yet)
+// name is the name of a file: the primary, a serial number that no other file
+// has, and the blocks that it takes, so that a scan need not look at the file.
+type name [24]byte
 
-	mu    sync.Mutex
-	stamp stamp // of the file when its body was last known to be right
+func newName(p primary, serial uint64, blocks int64) (n name) {
+	copy(n[:], p[:])
+	binary.BigEndian.PutUint64(n[12:], serial)
+	binary.BigEndian.PutUint32(n[20:], uint32(blocks)) //nolint:gosec // up to 16 TiB
+	return n
 }
 
-// stamp tells whether a file was touched.
-type stamp struct {
-	known             bool
-	inode             uint64
-	size              int64
-	modified, changed int64 // in nanoseconds since 1970
-}
+func (n name) primary() primary { return primary(n[:12]) }
+func (n name) serial() uint64   { return binary.BigEndian.Uint64(n[12:]) }
+func (n name) blocks() int64    { return int64(binary.BigEndian.Uint32(n[20:])) }
 
-func (p *place) base() int64 { return prefixSize + int64(p.room) }
+var nameEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// roomFor returns the room for a head of n octets: some of it for a later,
-// longer one.
-func roomFor(n int) uint32 { return uint32(n+slotHeader+128+63) &^ 63 }
+func (n name) String() string { return nameEncoding.EncodeToString(n[:]) }
 
-// appendPrefix encodes the prefix.
-func appendPrefix(b []byte, n name, p *place, size int64) []byte {
-	start := len(b)
-	b = append(b, magic...)
-	b = binary.BigEndian.AppendUint32(b, p.room)
-	b = binary.BigEndian.AppendUint64(b, uint64(size)) //nolint:gosec // not negative
-	b = binary.BigEndian.AppendUint32(b, p.sum)
-	b = append(b, n[:]...)
-	b = append(b, 0, 0, 0, 0)
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
-}
-
-// parsePrefix checks it against the name of the file.
-func parsePrefix(b []byte, n name) (room, sum uint32, size int64, err error) {
-	if len(b) < prefixSize || string(b[:8]) != magic ||
-		binary.BigEndian.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli) || name(b[24:56]) != n {
-		return 0, 0, 0, errDamaged
+// parseName reads the name of a file, and the serial number of a head file.
+func parseName(s string) (n name, head uint64, ok bool) {
+	s, suffix, isHead := strings.Cut(s, ".")
+	b, err := nameEncoding.DecodeString(s)
+	if err != nil || len(b) != len(n) {
+		return n, 0, false
 	}
-	room = binary.BigEndian.Uint32(b[8:])
-	size = int64(binary.BigEndian.Uint64(b[12:])) //nolint:gosec // checked below
-	sum = binary.BigEndian.Uint32(b[20:])
-	if room > maxHead || size < 0 {
-		return 0, 0, 0, errDamaged
+	n = name(b)
+	if isHead {
+		head, err = strconv.ParseUint(suffix, 36, 64)
 	}
-	return room, sum, size, nil
+	return n, head, err == nil && n.String() == s && isHead == (head > 0)
 }
 
-// encodeSlot encodes a head with its sequence number.
-func encodeSlot(seq uint32, head []byte) []byte {
-	b := make([]byte, 0, slotHeader+len(head))
-	b = binary.BigEndian.AppendUint32(b, seq)
+// folder returns the number of the folder in which a primary's files lie. There
+// are few, since each takes a block and more, and a cache may have a mebibyte.
+func (p primary) folder() int { return int(p[0] >> 4) }
+
+const folders = 16
+
+// folderPath returns the path of a folder.
+func (d *Disk) folderPath(i int) string {
+	return filepath.Join(d.dir, strconv.FormatInt(int64(i), folders))
+}
+
+// path returns the path of a file, or of the head file with that serial number.
+func (d *Disk) path(n name, head uint64) string {
+	s := d.folderPath(n.primary().folder()) + "/" + n.String()
+	if head > 0 {
+		s += "." + strconv.FormatUint(head, 36)
+	}
+	return s
+}
+
+// blocksOf returns the blocks that size bytes take.
+func blocksOf(size int64) int64 { return (size + blockSize - 1) / blockSize }
+
+// appendTrailer completes a head to what follows the body.
+func appendTrailer(head []byte, n name, size int64, sum uint32) []byte {
+	b := appendInt64(append(append(head, magic...), n[:]...), size)
+	b = binary.BigEndian.AppendUint32(b, sum)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(head))) //nolint:gosec // below maxHead
-	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, head)
-	return append(binary.BigEndian.AppendUint32(b, sum), head...)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// parseSlot returns the encoded head in b.
-func parseSlot(b []byte) (seq uint32, head []byte, ok bool) {
-	if len(b) < slotHeader {
-		return 0, nil, false
-	}
-	n := binary.BigEndian.Uint32(b[4:])
-	if uint64(n) > uint64(len(b)-slotHeader) {
-		return 0, nil, false
-	}
-	head = b[slotHeader : slotHeader+n]
-	sum := crc32.Update(crc32.Checksum(b[:8], castagnoli), castagnoli, head)
-	return binary.BigEndian.Uint32(b), head, sum == binary.BigEndian.Uint32(b[8:])
-}
-
-// readEntry reads the head of an open file. errDamaged means that the file is
-// worth nothing; any other error is that of reading it.
-func readEntry(f *os.File, n name) (*Entry, error) {
+// readHead reads an entry from the end of a file, or of a head file. The error
+// is errDamaged if the file is worth nothing, else that of reading it.
+func readHead(f *os.File, n name, isHead bool, config rules.Config) (e *Entry, sum uint32, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	buf := make([]byte, min(info.Size(), 4096))
-	if _, err = f.ReadAt(buf, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+	length := info.Size()
+	buf := make([]byte, min(length, 2048))
+	if err = readFull(f, buf, length-int64(len(buf))); err != nil {
+		return nil, 0, err
 	}
-	e := &Entry{name: n}
-	p := &e.place
-	if p.room, p.sum, e.Size, err = parsePrefix(buf, n); err != nil {
-		return nil, err
+	if len(buf) < trailerSize {
+		return nil, 0, errDamaged
 	}
-	end := p.base() + e.Size
-	if end > info.Size() || end < 0 {
-		return nil, errDamaged
+	t := buf[len(buf)-trailerSize:]
+	if string(t[:8]) != magic || name(t[8:32]) != n {
+		return nil, 0, errDamaged
 	}
-	if p.base() > int64(len(buf)) {
-		buf = make([]byte, p.base())
-		if _, err = f.ReadAt(buf, 0); err != nil {
-			return nil, err
+	size := int64(binary.BigEndian.Uint64(t[32:])) //nolint:gosec // checked below
+	sum = binary.BigEndian.Uint32(t[40:])
+	tail := int64(binary.BigEndian.Uint32(t[44:])) + trailerSize
+	want := tail
+	if !isHead {
+		want += size
+	}
+	if tail > maxHead+trailerSize || size < 0 || length != want {
+		return nil, 0, errDamaged
+	}
+	if int64(len(buf)) < tail {
+		buf = make([]byte, tail)
+		if err = readFull(f, buf, length-tail); err != nil {
+			return nil, 0, err
 		}
 	}
-	seq, head, ok := parseSlot(buf[prefixSize:p.base()])
-	if rest := info.Size() - end; rest > 0 && rest <= maxHead {
-		tail := make([]byte, rest)
-		if _, err = f.ReadAt(tail, end); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		if s, h, valid := parseSlot(tail); valid && (!ok || s > seq) {
-			seq, head, ok, p.inB = s, h, true, true
-		}
+	buf = buf[int64(len(buf))-tail:]
+	end := len(buf) - 4
+	if crc32.Checksum(buf[:end], castagnoli) != binary.BigEndian.Uint32(buf[end:]) {
+		return nil, 0, errDamaged
 	}
-	if !ok {
-		return nil, errDamaged
+	key, h, err := decodeHead(buf[:len(buf)-trailerSize])
+	if err != nil || primaryOf(key) != n.primary() {
+		return nil, 0, errDamaged
 	}
-	p.seq = seq
-	h, err := decodeHead(head)
-	if err != nil || nameOf(h) != n {
-		return nil, errDamaged
-	}
-	e.Head = h
-	return e, nil
+	return newEntry(key, rules.NewStored(h, config), size, nil), sum, nil
 }
 
-// checkBody reads a body from f and compares its checksum.
-func checkBody(f io.ReaderAt, base, size int64, want uint32) error {
+// readFull reads len(b) bytes at off; a file that is shorter is damaged.
+func readFull(f *os.File, b []byte, off int64) error {
+	_, err := f.ReadAt(b, off)
+	if errors.Is(err, io.EOF) {
+		return errDamaged
+	}
+	return err
+}
+
+// checkBody compares the checksum of the first size bytes of a file.
+func checkBody(f io.ReaderAt, size int64, want uint32) error {
 	buf := make([]byte, min(max(size, 1), 128<<10))
-	r := io.NewSectionReader(f, base, size)
-	sum, total := uint32(0), int64(0)
-	for {
-		n, err := r.Read(buf)
+	sum := uint32(0)
+	for off := int64(0); off < size; {
+		n, err := f.ReadAt(buf[:min(size-off, int64(len(buf)))], off)
 		sum = crc32.Update(sum, castagnoli, buf[:n])
-		total += int64(n)
-		if errors.Is(err, io.EOF) {
-			break
+		off += int64(n)
+		if errors.Is(err, io.EOF) && off < size {
+			return errDamaged
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}
-	if total != size || sum != want {
+	if sum != want {
 		return errDamaged
 	}
 	return nil
-}
-
-// checked reports whether the body was found right in a file with that stamp.
-func (p *place) checked(now stamp) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stamp.known && p.stamp == now
-}
-
-// check notes that it was; the zero stamp, that it was not.
-func (p *place) check(now stamp) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stamp = now
-}
-
-func (p *place) copyFrom(old *place) {
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	p.room, p.seq, p.inB, p.sum, p.stamp = old.room, old.seq, old.inB, old.sum, old.stamp
-	p.slot.Store(old.slot.Load())
 }

@@ -78,8 +78,8 @@ func TestDiskFull(t *testing.T) {
 	for i := range 300 {
 		key := fmt.Sprintf("http://a/%d", i)
 		body := bodyFor(key, 0, 5000+i%5*40000)
-		h := headFor(key, 1)
-		w, err := d.Create(h, int64(len(body)))
+		_, gen := d.Lookup(t.Context(), key)
+		w, err := d.Create(t.Context(), key, gen, int64(len(body)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 			}
 		}
 		if err == nil {
-			_, err = w.Commit(h)
+			_, err = w.Commit(storedFor(key, 1))
 		}
 		if err != nil {
 			failed++
@@ -102,14 +102,14 @@ func TestDiskFull(t *testing.T) {
 		w.Close()
 		for j := max(0, i-20); j <= i; j++ {
 			key := fmt.Sprintf("http://a/%d", j)
-			for _, e := range d.Lookup(key) {
+			for _, e := range lookup(t, d, key) {
 				got, err := bodyOf(t, e)
 				if err != nil {
 					continue
 				}
 				hits++
 				if !bytes.Equal(got, bodyFor(key, 0, 5000+j%5*40000)) {
-					t.Fatalf("%s: wrong body of %d octets", key, len(got))
+					t.Fatalf("%s: wrong body of %d bytes", key, len(got))
 				}
 			}
 		}
@@ -130,23 +130,23 @@ func TestDiskFull(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	d := openDisk(t, DiskOptions{Dir: dir})
-	put(t, d, headFor("http://a/old", 1), bodyFor("old", 0, 1000))
+	put(t, d, "http://a/old", storedFor("http://a/old", 1), bodyFor("old", 0, 1000))
 	d.Close()
 	readOnly(t, dir)
 	core, logs := observer.New(zap.WarnLevel)
 	d = openDisk(t, DiskOptions{Dir: dir, Log: zap.New(core)})
-	if entries := d.Lookup("http://a/old"); len(entries) != 1 {
+	if entries := lookup(t, d, "http://a/old"); len(entries) != 1 {
 		t.Error("what was stored before is not found")
 	} else if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor("old", 0, 1000)) {
 		t.Errorf("what was stored before: %v", err)
 	}
-	put(t, d, headFor("http://a/small", 1), bodyFor("small", 0, 1000))
-	if entries := d.Lookup("http://a/small"); len(entries) != 1 {
+	put(t, d, "http://a/small", storedFor("http://a/small", 1), bodyFor("small", 0, 1000))
+	if entries := lookup(t, d, "http://a/small"); len(entries) != 1 {
 		t.Error("a small response is not kept in memory")
 	} else if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor("small", 0, 1000)) {
 		t.Errorf("a small response: %v", err)
 	}
-	w, err := d.Create(headFor("http://a/large", 1), 1<<20)
+	w, err := d.Create(t.Context(), "http://a/large", 0, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

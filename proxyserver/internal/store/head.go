@@ -1,51 +1,17 @@
 package store
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/rules"
 )
-
-// name identifies a stored response: 16 octets of the hash of its key and 16 of
-// that of what tells it from others under that key. In hexadecimal it is the
-// name of its file.
-type name [32]byte
-
-// primary is the half of a name that all responses under a key share.
-type primary [16]byte
-
-func primaryOf(key string) (p primary) {
-	sum := sha256.Sum256([]byte(key))
-	copy(p[:], sum[:])
-	return p
-}
-
-func (n name) primary() (p primary) {
-	copy(p[:], n[:])
-	return p
-}
-
-// nameOf hashes the key, and the Vary values and the range.
-func nameOf(h *Head) (n name) {
-	p := primaryOf(h.Key)
-	copy(n[:], p[:])
-	var b []byte
-	for _, field := range h.Vary {
-		b = appendString(appendString(b, field.Name), field.Value)
-	}
-	if h.Partial {
-		b = binary.AppendVarint(append(b, 0xff), h.First)
-	}
-	sum := sha256.Sum256(b)
-	copy(n[16:], sum[:])
-	return n
-}
 
 var errHead = errors.New("the stored head is malformed")
 
-const maxHead = 1 << 20 // octets of an encoded head
+const maxHead = 1 << 20 // bytes of an encoded head
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -59,16 +25,19 @@ func appendFields(b []byte, f httpmsg.Fields) []byte {
 	return b
 }
 
-// encodeHead encodes h.
-func encodeHead(h *Head) []byte {
-	b := appendString(make([]byte, 0, 512), h.Key)
+func appendInt64(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // bits
+}
+
+// encodeHead encodes a key and the head that is stored under it.
+func encodeHead(key string, h *rules.Head) []byte {
+	b := appendString(make([]byte, 0, 512), key)
 	b = appendFields(b, h.Vary)
-	b = binary.AppendUvarint(b, uint64(h.Status)) //nolint:gosec // a status is small
+	b = binary.AppendUvarint(b, uint64(h.Status)) //nolint:gosec // three digits
 	b = appendString(b, h.Reason)
-	b = binary.BigEndian.AppendUint64(b, uint64(h.RequestTime))  //nolint:gosec // bits
-	b = binary.BigEndian.AppendUint64(b, uint64(h.ResponseTime)) //nolint:gosec // bits
-	b = binary.BigEndian.AppendUint64(b, uint64(h.First))        //nolint:gosec // bits
-	b = binary.BigEndian.AppendUint64(b, uint64(h.Total))        //nolint:gosec // bits
+	for _, n := range []int64{h.RequestTime.UnixNano(), h.ResponseTime.UnixNano(), h.First, h.Total} {
+		b = appendInt64(b, n)
+	}
 	partial := byte(0)
 	if h.Partial {
 		partial = 1
@@ -82,6 +51,8 @@ type decoder struct {
 	bad bool
 }
 
+func (d *decoder) fail() { d.bad, d.s = true, "" }
+
 func (d *decoder) uvarint() uint64 {
 	var n uint64
 	for i := 0; i < len(d.s) && i < 9; i++ {
@@ -91,14 +62,14 @@ func (d *decoder) uvarint() uint64 {
 			return n
 		}
 	}
-	d.bad, d.s = true, ""
+	d.fail()
 	return 0
 }
 
-func (d *decoder) str() string {
-	n := d.uvarint()
+// take returns the next n bytes.
+func (d *decoder) take(n uint64) string {
 	if n > uint64(len(d.s)) {
-		d.bad, d.s = true, ""
+		d.fail()
 		return ""
 	}
 	s := d.s[:n]
@@ -106,20 +77,20 @@ func (d *decoder) str() string {
 	return s
 }
 
+func (d *decoder) str() string { return d.take(d.uvarint()) }
+
 func (d *decoder) int64() int64 {
-	if len(d.s) < 8 {
-		d.bad, d.s = true, ""
+	b := d.take(8)
+	if b == "" {
 		return 0
 	}
-	n := int64(binary.BigEndian.Uint64([]byte(d.s[:8]))) //nolint:gosec // bits
-	d.s = d.s[8:]
-	return n
+	return int64(binary.BigEndian.Uint64([]byte(b))) //nolint:gosec // bits
 }
 
 func (d *decoder) fields() httpmsg.Fields {
 	n := d.uvarint()
-	if n > uint64(len(d.s))/2 {
-		d.bad, d.s = true, ""
+	if n > uint64(len(d.s))/2 { // a field takes two bytes at least
+		d.fail()
 		return nil
 	}
 	if n == 0 {
@@ -129,7 +100,7 @@ func (d *decoder) fields() httpmsg.Fields {
 	for i := range f {
 		f[i].Name, f[i].Value = d.str(), d.str()
 		if !httpmsg.IsToken(f[i].Name) || !httpmsg.IsValue(f[i].Value) {
-			d.bad = true
+			d.fail()
 			return nil
 		}
 	}
@@ -137,23 +108,20 @@ func (d *decoder) fields() httpmsg.Fields {
 }
 
 // decodeHead decodes b, which may come from anywhere.
-func decodeHead(b []byte) (*Head, error) {
+func decodeHead(b []byte) (key string, h rules.Head, err error) {
 	d := decoder{s: string(b)}
-	h := &Head{Key: d.str(), Vary: d.fields()}
+	key, h.Vary = d.str(), d.fields()
 	status := d.uvarint()
 	h.Reason = d.str()
-	h.RequestTime, h.ResponseTime = d.int64(), d.int64()
+	h.RequestTime, h.ResponseTime = time.Unix(0, d.int64()), time.Unix(0, d.int64())
 	h.First, h.Total = d.int64(), d.int64()
-	if d.s == "" || d.s[0] > 1 {
-		return nil, errHead
-	}
-	h.Partial = d.s[0] == 1
-	d.s = d.s[1:]
+	partial := d.take(1)
+	h.Partial = partial == "\x01"
 	h.Fields = d.fields()
-	if d.bad || d.s != "" || status < 200 || status > 999 || h.Key == "" || !httpmsg.IsValue(h.Reason) ||
+	if d.bad || d.s != "" || partial > "\x01" || status < 200 || status > 999 || key == "" || !httpmsg.IsValue(h.Reason) ||
 		h.First < 0 || h.Total < -1 {
-		return nil, errHead
+		return "", rules.Head{}, errHead
 	}
 	h.Status = int(status)
-	return h, nil
+	return key, h, nil
 }

@@ -16,8 +16,3 @@ func tryLock(f *os.File) error {
 	}
 	return err
 }
-
-// lockFile waits for the lock of an open file.
-func lockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX) } //nolint:gosec // a descriptor is small
-
-func unlockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) } //nolint:gosec // a descriptor is small

@@ -3,28 +3,23 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
-// commit stores a response without waiting for the disk.
-func commit(t *testing.T, s Store, h *Head, body []byte) {
+// commitNow stores a response without waiting for the disk.
+func commitNow(t *testing.T, s Store, key string, at int64, body []byte) {
 	t.Helper()
-	h.Since = s.Removals(h.Key)
-	w, err := s.Create(h, int64(len(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	if _, err = w.Write(body); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = w.Commit(h); err != nil {
+	if _, err := commit(t, s, key, storedFor(key, at), body); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // What is not on disk yet is there all the same: it is found, although it has
-// left memory, it is replaced, updated and removed, and what was removed does
+// left the part of memory that may be evicted, it is replaced, updated and removed, and what was removed does
 // not come back.
 func TestPending(t *testing.T) {
 	dir := t.TempDir()
@@ -32,50 +27,50 @@ func TestPending(t *testing.T) {
 	d.small = 1 << 20 // bodies wait in memory, but hot keeps none of them
 	for i := range 500 {
 		key := fmt.Sprintf("http://a/%d", i)
-		commit(t, d, headFor(key, 1), bodyFor(key, 1, 100))
-		if n := len(d.Lookup(key)); n != 1 {
+		commitNow(t, d, key, 1, bodyFor(key, 1, 100))
+		if n := len(lookup(t, d, key)); n != 1 {
 			t.Fatalf("%s: %d stored at once, want 1", key, n)
 		}
 		switch i % 5 {
 		case 1:
-			commit(t, d, headFor(key, 2), bodyFor(key, 2, 200))
+			commitNow(t, d, key, 2, bodyFor(key, 2, 200))
 		case 2:
-			if e, err := d.Update(d.Lookup(key)[0], headFor(key, 3)); e == nil || err != nil {
+			if e, err := d.Update(t.Context(), lookup(t, d, key)[0], storedFor(key, 3)); e == nil || err != nil {
 				t.Fatalf("%s: Update: %v, %v", key, e, err)
 			}
 		case 3:
-			if n := d.RemoveKey(key); n != 1 {
-				t.Fatalf("%s: RemoveKey removed %d, want 1", key, n)
+			if n := d.Invalidate(t.Context(), key); n != 1 {
+				t.Fatalf("%s: Invalidate removed %d, want 1", key, n)
 			}
 		case 4:
-			d.Remove(d.Lookup(key)[0])
+			d.Remove(t.Context(), lookup(t, d, key)[0])
 		}
 	}
 	check := func(when string) {
 		for i := range 500 {
 			key := fmt.Sprintf("http://a/%d", i)
-			entries := d.Lookup(key)
-			version := int64(1)
+			entries := lookup(t, d, key)
+			want := int64(1)
 			switch i % 5 {
 			case 1:
-				version = 2
+				want = 2
 			case 2:
-				version = 3
+				want = 3
 			case 3, 4:
 				if len(entries) != 0 {
 					t.Fatalf("%s: %s: %d stored, want none", when, key, len(entries))
 				}
 				continue
 			}
-			if len(entries) != 1 || entries[0].Head.RequestTime != version {
-				t.Fatalf("%s: %s: %d stored, want version %d alone", when, key, len(entries), version)
+			if len(entries) != 1 || version(entries[0]) != want {
+				t.Fatalf("%s: %s: %d stored, want version %d alone", when, key, len(entries), want)
 			}
-			want := bodyFor(key, 1, 100)
+			body := bodyFor(key, 1, 100)
 			if i%5 == 1 {
-				want = bodyFor(key, 2, 200)
+				body = bodyFor(key, 2, 200)
 			}
-			if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%s: %s: %d octets, %v", when, key, len(got), err)
+			if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, body) {
+				t.Fatalf("%s: %s: %d bytes, %v", when, key, len(got), err)
 			}
 		}
 	}
@@ -93,9 +88,9 @@ func TestPendingAtTheEnd(t *testing.T) {
 	d := openDisk(t, DiskOptions{Dir: dir})
 	for i := range 300 {
 		key := fmt.Sprintf("http://a/%d", i)
-		commit(t, d, headFor(key, 1), bodyFor(key, 1, 100))
+		commitNow(t, d, key, 1, bodyFor(key, 1, 100))
 		if i == 149 {
-			d.Clear()
+			d.Clear(t.Context())
 		}
 	}
 	d.Close()
@@ -105,8 +100,81 @@ func TestPendingAtTheEnd(t *testing.T) {
 		if i >= 150 {
 			want = 1
 		}
-		if n := len(d.Lookup(fmt.Sprintf("http://a/%d", i))); n != want {
+		if n := len(lookup(t, d, fmt.Sprintf("http://a/%d", i))); n != want {
 			t.Fatalf("%d: %d stored, want %d", i, n, want)
 		}
+	}
+}
+
+// An invalidation is never lost, whatever is being stored, written, read and
+// evicted beside it: what was committed before is not found after it, and what
+// is committed later comes from a later lookup (RFC 9111, section 4.4).
+func TestInvalidationIsNeverLost(t *testing.T) {
+	removals := 100_000
+	if testing.Short() {
+		removals = 5000
+	}
+	for name, s := range map[string]Store{
+		"memory": NewMemory(64<<10, 0),
+		"disk":   openDisk(t, DiskOptions{Memory: 64 << 10, Small: 1000, Size: 1 << 20}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			const keys = 8
+			var allowed [keys]atomic.Int64 // the oldest version that may be found
+			var clock atomic.Int64
+			var stop atomic.Bool
+			var tasks sync.WaitGroup
+			var found, committed atomic.Int64
+			for range 4 {
+				tasks.Go(func() {
+					for !stop.Load() {
+						i := rand.IntN(keys)
+						key := fmt.Sprintf("http://a/%d", i)
+						least := allowed[i].Load()
+						entries, gen := s.Lookup(t.Context(), key)
+						for _, e := range entries {
+							found.Add(1)
+							if v := version(e); v < least {
+								t.Errorf("%s: version %d is found, all before %d were invalidated", key, v, least)
+								stop.Store(true)
+							}
+							if rand.IntN(4) == 0 {
+								s.Update(t.Context(), e, storedFor(key, version(e))) //nolint:errcheck // it may be gone
+							}
+						}
+						at := clock.Add(1) // what the origin has now
+						size := 100
+						if rand.IntN(8) == 0 {
+							size = 2000
+						}
+						w, err := s.Create(t.Context(), key, gen, -1)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if _, err = w.Write(make([]byte, size)); err == nil {
+							if _, err = w.Commit(storedFor(key, at)); err == nil {
+								committed.Add(1)
+							}
+						}
+						w.Close()
+					}
+				})
+			}
+			for r := 0; r < removals && !stop.Load(); r++ {
+				for committed.Load() < int64(r/4) && !stop.Load() {
+					runtime.Gosched() // or there would be nothing to lose
+				}
+				i := r % keys
+				before := clock.Add(1)
+				s.Invalidate(t.Context(), fmt.Sprintf("http://a/%d", i))
+				allowed[i].Store(before)
+			}
+			stop.Store(true)
+			tasks.Wait()
+			if n := int(found.Load()); n < removals/100 {
+				t.Errorf("%d entries found: too few to mean anything", n)
+			}
+		})
 	}
 }

@@ -1,228 +1,219 @@
 package store
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-
-	"go.uber.org/zap"
+	"sync/atomic"
 )
 
-// Lookup implements Store.
-func (d *Disk) Lookup(key string) []*Entry {
-	p := primaryOf(key)
-	entries, ok := d.hot.get(p)
-	if !ok {
-		if d.scanned.Load() && !d.index.has(p) && !d.pending.has(p) {
-			return nil
-		}
-		mu := d.keyLock(p)
-		mu.Lock()
-		entries = d.load(p)
-		mu.Unlock()
-	}
-	if len(entries) == 0 || entries[0].Head.Key != key {
-		return nil
-	}
-	for _, e := range entries {
-		e.place.slot.Load().use()
-	}
-	return entries
+// diskFile is where a body lies on disk.
+type diskFile struct {
+	disk *Disk
+	name name
+	sum  uint32
+	// checked is the file's time of modification when its body was last known
+	// to be right, in nanoseconds since 1970: a file that was not touched since
+	// is not read through again.
+	checked atomic.Int64
 }
 
-// load returns the entries under p, read from their files if they are not in
-// memory. The key is locked.
-func (d *Disk) load(p primary) []*Entry {
-	if entries, ok := d.hot.get(p); ok {
-		return entries
-	}
-	if !d.scanned.Load() {
-		d.probe(p)
-	}
-	entries := d.pending.under(p)
-	complete := true
-	for _, n := range d.index.names(p) {
-		if hasName(entries, n) {
-			continue // about to be replaced
-		}
-		e, err := d.read(n)
-		if err != nil {
-			complete = d.discard(n, err) && complete
+// readHeads reads the entries in files, the newest first. gone are files that
+// are damaged, missing or out of date; all is false if others could not be read.
+func (d *Disk) readHeads(files []file) (entries []*Entry, gone []file, all bool) {
+	all = true
+	var found []*Entry
+	for _, f := range files {
+		e, err := d.readEntry(f)
+		if err == nil {
+			found = append(found, e)
 			continue
 		}
-		entries = append(entries, e)
-	}
-	sortEntries(entries)
-	if complete {
-		d.hot.put(p, entries)
-	}
-	return entries
-}
-
-// probe adds the files under p to the index, for a request that comes before
-// the scan has passed there.
-func (d *Disk) probe(p primary) {
-	dir := filepath.Dir(d.path(name(append(p[:], make([]byte, 16)...))))
-	prefix := hex.EncodeToString(p[:])
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, f := range files {
-		if strings.HasPrefix(f.Name(), prefix) {
-			d.found(f)
+		if isGone(err) {
+			gone = append(gone, f)
+		} else {
+			all = false
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.reading.report("read "+d.path(f.name, f.head), err)
 		}
 	}
+	// A process that was killed may have left a response and its successor.
+	sortEntries(found)
+	for _, e := range slices.Backward(found) {
+		var old []*Entry
+		entries, old = replaced(entries, e)
+		for _, e := range old {
+			gone = append(gone, files[slices.IndexFunc(files, func(f file) bool { return f.name == e.content.file })])
+		}
+	}
+	return entries, gone, all
 }
 
-// found adds a file that a directory lists.
-func (d *Disk) found(f fs.DirEntry) {
-	n, ok := parseName(f.Name())
-	if !ok {
-		return
-	}
-	info, err := f.Info()
-	if err == nil && info.Mode().IsRegular() {
-		d.index.add(n, info.Size())
-	}
-}
+// isGone reports whether a file is not there or not worth anything.
+func isGone(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist) }
 
-// read reads the head of a stored response.
-func (d *Disk) read(n name) (*Entry, error) {
-	f, err := os.Open(d.path(n))
+// readEntry reads the head of a file that counts.
+func (d *Disk) readEntry(f file) (*Entry, error) {
+	head, err := os.Open(d.path(f.name, f.head))
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	e, err := readEntry(f, n)
+	defer head.Close()
+	e, sum, err := readHead(head, f.name, f.head > 0, d.rules)
 	if err != nil {
 		return nil, err
 	}
-	e.disk = d
-	e.place.slot.Store(d.index.find(n))
+	e.content = &content{file: f.name, source: &diskFile{disk: d, name: f.name, sum: sum}}
 	return e, nil
 }
 
-// discard forgets a file that is gone or damaged, and removes what is left of
-// it. It returns false for any other error: the file may be read another time.
-func (d *Disk) discard(n name, err error) bool {
-	switch {
-	case errors.Is(err, errDamaged) || errors.Is(err, errHead):
-		d.log.Warn("cache: a damaged file was removed", zap.String("file", d.path(n)))
-		d.removeFile(d.path(n))
-	case !errors.Is(err, fs.ErrNotExist):
-		d.fault("read a file of the cache", err)
-		return false
+// open implements source.
+func (f *diskFile) open(e *Entry) (*Body, error) {
+	body, err := f.openBody(e)
+	if !errors.Is(err, fs.ErrNotExist) {
+		f.disk.reading.report("read "+f.disk.path(f.name, 0), err)
 	}
-	d.index.remove(n)
-	return true
-}
-
-// open opens the body of e, whose file may have changed since its head was
-// read.
-func (d *Disk) open(e *Entry) (Body, error) {
-	body, err := d.openFile(e)
-	if err == nil {
-		return body, nil
-	}
-	p := e.name.primary()
-	mu := d.keyLock(p)
-	mu.Lock()
-	defer mu.Unlock()
-	entries, _ := d.hot.get(p)
-	switch {
-	case !slices.Contains(entries, e):
-	case d.discard(e.name, err):
-		d.hot.put(p, without(entries, e.name))
-	default:
-		return Body{}, err
-	}
-	return Body{}, fmt.Errorf("%w: %w", ErrGone, err)
-}
-
-func (d *Disk) openFile(e *Entry) (Body, error) {
-	f, err := os.Open(d.path(e.name))
-	if err != nil {
-		return Body{}, err
-	}
-	body, err := d.section(e, f)
-	if err != nil || body.file == nil {
-		f.Close()
+	if err != nil && isGone(err) {
+		f.disk.remove(e)
+		err = fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return body, err
 }
 
-// section finds the body in f. What has been checked before is not checked
-// again as long as the file was not touched; a small body goes to memory.
-func (d *Disk) section(e *Entry, f *os.File) (Body, error) {
-	info, err := f.Stat()
+// openBody opens the body of e and checks it; a small one goes to memory.
+func (f *diskFile) openBody(e *Entry) (*Body, error) {
+	d := f.disk
+	file, err := os.Open(d.path(f.name, 0))
 	if err != nil {
-		return Body{}, err
-	}
-	now := stampOf(info)
-	known := e.place.checked(now)
-	base := e.place.base()
-	if !known {
-		var buf [prefixSize]byte
-		if _, err = f.ReadAt(buf[:], 0); err != nil {
-			return Body{}, errDamaged
-		}
-		room, sum, size, bad := parsePrefix(buf[:], e.name)
-		if bad != nil {
-			return Body{}, bad
-		}
-		if size != e.Size || sum != e.place.sum {
-			return Body{}, fs.ErrNotExist // replaced by another
-		}
-		base = prefixSize + int64(room)
+		return nil, err
 	}
 	if e.Size <= d.small {
+		defer file.Close()
 		data := make([]byte, e.Size)
-		if n, short := f.ReadAt(data, base); n < len(data) {
-			return Body{}, fmt.Errorf("%w: %w", errDamaged, short)
+		if err = readFull(file, data, 0); err != nil {
+			return nil, err
 		}
-		if !known && sumOf(data) != e.place.sum {
-			return Body{}, errDamaged
+		if sumOf(data) != f.sum {
+			return nil, errDamaged
 		}
-		if e.memory.CompareAndSwap(nil, &data) {
-			d.hot.grown(e.name.primary(), e, e.Size)
+		if e.content.data.CompareAndSwap(nil, &data) {
+			d.mem.mu.Lock()
+			d.mem.grown(f.name.primary())
+			d.mem.mu.Unlock()
 		}
-		return Body{data: data, size: e.Size}, nil
+		return &Body{data: data, size: e.Size}, nil
 	}
-	if !known {
-		if err = checkBody(f, base, e.Size, e.place.sum); err != nil {
-			return Body{}, err
-		}
-		// Only if it was not touched meanwhile.
-		if after, err := f.Stat(); err == nil && stampOf(after) == now {
-			e.place.check(now)
+	info, err := file.Stat()
+	if err == nil && info.Size() < e.Size {
+		err = errDamaged
+	}
+	if touched := modified(info); err == nil && f.checked.Load() != touched {
+		if err = checkBody(file, e.Size, f.sum); err == nil {
+			f.checked.Store(touched)
 		}
 	}
-	return Body{file: f, base: base, size: e.Size, m: d.mapping(e, f, now, base)}, nil
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &Body{file: file, size: e.Size}, nil
 }
 
-// mapping returns a reference to the mapping of e's file, whose stamp is now,
-// and makes one if there is none; nil if there can be none.
-func (d *Disk) mapping(e *Entry, f *os.File, now stamp, base int64) *mapping {
-	m := e.mapped.Load()
-	if m != nil && m.inode == now.inode && m.acquire() {
-		return m
+func modified(info fs.FileInfo) int64 {
+	if info == nil {
+		return 0
 	}
-	if m != nil {
-		return nil // of another file; it goes with the entry
+	return info.ModTime().UnixNano()
+}
+
+// Info describes a stored response.
+type Info struct {
+	*Entry
+	Path string // of its file, "" if it is in memory alone
+}
+
+// List calls visit for each stored response, in no order, until it returns
+// false. What is removed or stored meanwhile may be told or not.
+func (d *Disk) List(visit func(Info) bool) {
+	d.scanAll()
+	d.mem.mu.Lock()
+	all := make(map[primary]struct{}, len(d.index.first))
+	for p := range d.index.first {
+		all[p] = struct{}{}
 	}
-	m, err := mapBody(f, now.inode, base, e.Size, &d.mappings)
-	if err != nil {
-		return nil
+	for p := range d.mem.sets {
+		all[p] = struct{}{}
 	}
-	m.acquire()
-	if !d.hot.mapped(e.name.primary(), e, m) {
-		m.release() // for this time only
+	d.mem.mu.Unlock()
+	for p := range all {
+		for _, info := range d.infos(p) {
+			if !visit(info) {
+				return
+			}
+		}
 	}
-	return m
+}
+
+// Find returns what is stored under a key, the newest first.
+func (d *Disk) Find(key string) []Info {
+	p := primaryOf(key)
+	d.scanFolder(p.folder())
+	return slices.DeleteFunc(d.infos(p), func(i Info) bool { return i.Key != key })
+}
+
+// infos describes what is stored under p. It does not count as a use, and takes
+// no place in memory from what is used.
+func (d *Disk) infos(p primary) (infos []Info) {
+	d.mem.mu.Lock()
+	var entries []*Entry
+	s, held := d.mem.sets[p]
+	if held {
+		entries = s.entries
+	}
+	files := d.index.files(p)
+	d.mem.mu.Unlock()
+	if !held {
+		entries, _, _ = d.readHeads(files)
+	}
+	for _, e := range entries {
+		info := Info{Entry: e}
+		d.mem.mu.Lock()
+		if e.content.file != (name{}) {
+			info.Path = d.path(e.content.file, 0)
+		}
+		d.mem.mu.Unlock()
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+// List calls visit for each stored response, in no order, until it returns
+// false.
+func (m *Memory) List(visit func(Info) bool) {
+	m.mu.Lock()
+	var all []*Entry
+	for _, s := range m.sets {
+		all = append(all, s.entries...)
+	}
+	m.mu.Unlock()
+	for _, e := range all {
+		if !visit(Info{Entry: e}) {
+			return
+		}
+	}
+}
+
+// Find returns what is stored under a key, the newest first.
+func (m *Memory) Find(key string) (infos []Info) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.sets[primaryOf(key)]; s != nil {
+		for _, e := range under(s.entries, key) {
+			infos = append(infos, Info{Entry: e})
+		}
+	}
+	return infos
 }

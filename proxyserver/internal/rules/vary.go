@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"crypto/sha256"
@@ -72,23 +72,26 @@ func selectingValue(name string, req httpmsg.Fields) string {
 	return strings.Join(members, ", ")
 }
 
-// varyMatches reports whether the request selects the stored response: each
-// field that its Vary lists is absent from both requests or equal in both.
-func varyMatches(stored httpmsg.Fields, vary httpmsg.Fields, req httpmsg.Fields) bool {
-	if !stored.Has("Vary") {
-		return true
-	}
-	names, any := varyNames(stored)
-	if any {
+// Selects reports whether req selects the stored response: each field that its
+// Vary lists is absent from both requests or equal in both (RFC 9111, section
+// 4.1).
+func (s *Stored) Selects(req *Request) bool {
+	if s.varyAny {
 		return false
 	}
-	for _, name := range names {
-		if vary.Has(name) != req.Has(name) {
+	for _, name := range s.varyNames {
+		if s.Vary.Has(name) != req.Fields.Has(name) {
 			return false
 		}
-		if vary.Has(name) && vary.Get(name) != selectingValue(name, req) {
+		if s.Vary.Has(name) && s.Vary.Get(name) != selectingValue(name, req.Fields) {
 			return false
 		}
 	}
 	return true
+}
+
+// SameVariant reports whether two requests agree in the fields of those names,
+// so that one response may do for both.
+func SameVariant(names []string, a, b *Request) bool {
+	return slices.Equal(selecting(names, a.Fields), selecting(names, b.Fields))
 }

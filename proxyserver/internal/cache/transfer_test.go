@@ -16,6 +16,7 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
 
@@ -80,8 +81,8 @@ func content(n int) []byte {
 // eachStore runs a test with a store of each kind.
 func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 	t.Helper()
-	for name, newStore := range map[string]func(*testing.T) store.Store{"memory": inMemory, "files": fromDisk} {
-		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
+	for name, newStore := range map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk} {
+		t.Run(name, func(t *testing.T) { test(t, newStore(t, rules.Config{})) })
 	}
 }
 
@@ -138,7 +139,7 @@ func TestThousandClients(t *testing.T) {
 				}
 			})
 		}
-		waitFor(t, func() bool { return c.flights.waitingFor("http://example.org/big") == 999 })
+		waitFor(t, func() bool { return c.fetches.waitingFor("http://example.org/big") == 999 })
 		close(everybody)
 		clients.Wait()
 		if n := origin.asked.Load(); n != 1 {
@@ -147,7 +148,7 @@ func TestThousandClients(t *testing.T) {
 		if whole.Load() < 500 {
 			t.Errorf("%d clients got all of it, want 500 at least", whole.Load())
 		}
-		if len(s.Lookup("http://example.org/big")) != 1 {
+		if len(lookup(s, "http://example.org/big")) != 1 {
 			t.Error("it was not stored")
 		}
 	})
@@ -204,26 +205,34 @@ func TestOriginDies(t *testing.T) {
 				}
 			})
 		}
-		waitFor(t, func() bool { return c.flights.waitingFor("http://example.org/dies") == 99 })
+		waitFor(t, func() bool { return c.fetches.waitingFor("http://example.org/dies") == 99 })
 		close(start)
 		clients.Wait()
 		if n := origin.asked.Load(); n != 1 {
 			t.Errorf("the origin was asked %d times, want once", n)
 		}
-		if n := len(s.Lookup("http://example.org/dies")); n != 0 {
+		if n := len(lookup(s, "http://example.org/dies")); n != 0 {
 			t.Errorf("%d responses are stored, want none", n)
 		}
 	})
 }
 
-func (s *flights) waitingFor(key string) int {
+// waitingFor counts those who wait for others' fetches.
+func (s *fetches) waitingFor(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for _, fl := range s.byKey[key] {
-		n += fl.waiting
+	for _, f := range s.byKey[key] {
+		f.mu.Lock()
+		n += len(f.readers) - 1
+		f.mu.Unlock()
 	}
 	return n
+}
+
+func lookup(s store.Store, key string) []*store.Entry {
+	entries, _ := s.Lookup(context.Background(), key)
+	return entries
 }
 
 func waitFor(t *testing.T, done func() bool) {
@@ -259,7 +268,7 @@ func TestLeaderLeaves(t *testing.T) {
 			}
 			return response("max-age=100", &slowBody{ctx: ctx, left: want, piece: 1}, 10), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		for _, leave := range []time.Duration{500 * time.Millisecond, 3500 * time.Millisecond} {
 			path := "/" + leave.String()
@@ -301,7 +310,7 @@ func TestEverybodyLeaves(t *testing.T) {
 					transfer = ctx
 					return response("max-age=100", &slowBody{ctx: ctx, left: content(test.size), piece: 1}, test.framing), nil
 				}}
-				s := store.NewMemory(0)
+				s := store.NewMemory(0, 0)
 				c := &Cache{Next: origin, Store: s, Finish: test.finish}
 				defer c.Close()
 				resp, err := c.Exchange(t.Context(), get("/"))
@@ -312,7 +321,7 @@ func TestEverybodyLeaves(t *testing.T) {
 				resp.Body.Close()
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if got := len(s.Lookup("http://example.org/")) == 1; got != test.stored {
+				if got := len(lookup(s, "http://example.org/")) == 1; got != test.stored {
 					t.Errorf("stored: %v, want %v", got, test.stored)
 				}
 				if transfer.Err() == nil {
@@ -330,7 +339,7 @@ func TestUncacheableReleases(t *testing.T) {
 			time.Sleep(time.Second)
 			return response("no-store", &slowBody{ctx: ctx, left: content(5), piece: 1}, 5), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		began := time.Now()
 		var clients sync.WaitGroup
@@ -369,7 +378,7 @@ func TestCollapseByVariant(t *testing.T) {
 			return response("max-age=100", &slowBody{ctx: ctx, left: []byte(language), piece: 1}, httpmsg.Framing(len(language)),
 				httpmsg.Field{Name: "Vary", Value: "Accept-Language"}), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		var clients sync.WaitGroup
 		for i := range 40 {
@@ -394,7 +403,7 @@ func TestOriginFailsForAll(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil, &exchange.Error{Status: 502, Type: "connection_refused", Step: "connect", Err: errors.New("refused")}
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		var clients sync.WaitGroup
 		for range 10 {
@@ -423,7 +432,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 			return response("max-age=10, stale-while-revalidate=60", &slowBody{ctx: ctx, left: []byte(body), piece: 1}, 1,
 				httpmsg.Field{Name: "ETag", Value: `"` + body + `"`}), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		readAll(t.Context(), c, get("/"))
 		time.Sleep(20 * time.Second)
@@ -450,7 +459,7 @@ func TestInvalidatedMeanwhile(t *testing.T) {
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
 			return response("max-age=100", &slowBody{ctx: ctx, left: content(5), piece: 1}, 5), nil
 		}}
-		s := store.NewMemory(0)
+		s := store.NewMemory(0, 0)
 		c := &Cache{Next: origin, Store: s}
 		defer c.Close()
 		go func() {
@@ -460,7 +469,7 @@ func TestInvalidatedMeanwhile(t *testing.T) {
 		if _, got, err := readAll(t.Context(), c, get("/")); err != nil || len(got) != 5 {
 			t.Errorf("got %d octets, %v", len(got), err)
 		}
-		if len(s.Lookup("http://example.org/")) != 0 {
+		if len(lookup(s, "http://example.org/")) != 0 {
 			t.Error("it was stored in spite of the purge")
 		}
 	})
@@ -477,8 +486,8 @@ type failingWriter struct {
 	left int
 }
 
-func (s failing) Create(h *store.Head, size int64) (store.Writer, error) {
-	w, err := s.Store.Create(h, size)
+func (s failing) Create(ctx context.Context, key string, gen store.Generation, size int64) (store.Writer, error) {
+	w, err := s.Store.Create(ctx, key, gen, size)
 	return &failingWriter{w, s.after}, err
 }
 
@@ -497,7 +506,7 @@ func TestStoreFails(t *testing.T) {
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
 			return response("max-age=100", &fastBody{ctx: ctx, left: want}, httpmsg.Framing(len(want))), nil
 		}}
-		s := failing{store.NewMemory(512 << 20), after}
+		s := failing{store.NewMemory(512<<20, 0), after}
 		c := &Cache{Next: origin, Store: s}
 		var clients sync.WaitGroup
 		first, err := c.Exchange(t.Context(), get("/"))
@@ -528,7 +537,7 @@ func TestStoreFails(t *testing.T) {
 		}
 		clients.Wait()
 		c.Close()
-		if len(s.Lookup("http://example.org/")) != 0 {
+		if len(lookup(s, "http://example.org/")) != 0 {
 			t.Errorf("after %d: it is stored", after)
 		}
 	}
@@ -553,7 +562,7 @@ func TestSlowFollower(t *testing.T) {
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
 			return response("max-age=100", &slowBody{ctx: ctx, left: content(10), piece: 1}, 10), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		slow, err := c.Exchange(t.Context(), get("/"))
 		if err != nil {
@@ -586,7 +595,7 @@ func TestValidatedEachTime(t *testing.T) {
 			}
 			return resp, nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		readAll(t.Context(), c, get("/"))
 		time.Sleep(time.Minute)
@@ -618,7 +627,7 @@ func TestCollapsedValidation(t *testing.T) {
 			}
 			return resp, nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		defer c.Close()
 		readAll(t.Context(), c, get("/"))
 		time.Sleep(time.Minute)
@@ -648,7 +657,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		return response("max-age=1", b, httpmsg.Framing(len(want))), nil
 	}}
-	s := fromDisk(t)
+	s := fromDisk(t, rules.Config{})
 	c := &Cache{Next: origin, Store: s, Finish: 50 << 10}
 	before := runtime.NumGoroutine()
 	files := openFiles(t)
@@ -676,10 +685,10 @@ func TestNothingLeaks(t *testing.T) {
 	if n := openFiles(t); n > files {
 		t.Errorf("%d files are open, %d were before", n, files)
 	}
-	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	if n := len(c.flights.byKey); n != 0 {
-		t.Errorf("%d flights are left", n)
+	c.fetches.mu.Lock()
+	defer c.fetches.mu.Unlock()
+	if n := len(c.fetches.byKey); n != 0 {
+		t.Errorf("%d fetches are left", n)
 	}
 }
 
@@ -699,7 +708,7 @@ func TestEndIsNotAskedFor(t *testing.T) {
 		origin := &slowOrigin{serve: func(ctx context.Context, _ int, _ *exchange.Request) (*exchange.Response, error) {
 			return response("max-age=100", &fastBody{ctx: ctx, left: content(size)}, httpmsg.Framing(size)), nil
 		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0)}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
 		before := runtime.NumGoroutine()
 		for range 2 {
 			resp, err := c.Exchange(t.Context(), get("/"))

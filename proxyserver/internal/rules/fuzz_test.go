@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"topdown/pkg/httpmsg"
-	"topdown/proxyserver/internal/exchange"
-	"topdown/proxyserver/internal/store"
 )
 
 // FuzzCacheControl: no input makes the parser panic, give a number out of range
@@ -38,19 +36,17 @@ func FuzzCacheControl(f *testing.F) {
 	})
 }
 
-// FuzzDictionary: nothing makes the parser of structured fields panic.
-func FuzzDictionary(f *testing.F) {
+// FuzzTargeted: nothing makes the reading of a targeted field panic, or give
+// a number out of range.
+func FuzzTargeted(f *testing.F) {
 	for _, s := range []string{
 		"max-age=60", "a=1.5, b;c=?0, d=(1 \"x\";y), e=:AA==:", "a=\"b\\\"\"", "max-age=-1, no-store", "&&", "a,", "a=(", "*=tok/en",
+		"no-cache=\"a\", private=b;c", "max-age=@5", "max-age=1, max-age=2",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		dict, ok := parseDictionary(value)
-		if !ok && len(dict) > 0 {
-			t.Fatalf("%q: members of something invalid", value)
-		}
-		if d, ok := targetedDirectives(value); ok && (d.maxAge < invalid || d.maxAge > maxSeconds) {
+		if d, ok := parseTargeted([]string{value}); ok && (d.maxAge < invalid || d.maxAge > maxSeconds) {
 			t.Fatalf("%q: max-age %d", value, d.maxAge)
 		}
 	})
@@ -71,14 +67,48 @@ func FuzzRange(f *testing.F) {
 			t.Fatalf("%q: %v, %v", value, spans, ok)
 		}
 		for _, s := range spans {
-			if r, ok := s.resolve(total); ok && (r.first < 0 || r.last < r.first || r.last >= total) {
+			if r, ok := s.resolve(total); ok && (r.First < 0 || r.Last < r.First || r.Last >= total) {
 				t.Fatalf("%q of %d: %v", value, total, r)
 			}
 		}
-		if s, size, ok := parseContentRange(httpmsg.Fields{{Name: "Content-Range", Value: value}}); ok {
-			again, sizeAgain, ok := parseContentRange(httpmsg.Fields{{Name: "Content-Range", Value: s.contentRange(size)}})
-			if !ok || again != s || sizeAgain != size || s.size() < 1 {
+		if s, size, ok := ParseContentRange(httpmsg.Fields{{Name: "Content-Range", Value: value}}); ok {
+			again, sizeAgain, ok := ParseContentRange(httpmsg.Fields{{Name: "Content-Range", Value: s.ContentRange(size)}})
+			if !ok || again != s || sizeAgain != size || s.Size() < 1 {
 				t.Fatalf("%q: %v/%d becomes %v/%d", value, s, size, again, sizeAgain)
+			}
+		}
+	})
+}
+
+// FuzzExtent: what is there and the gaps make up a range, without overlap.
+func FuzzExtent(f *testing.F) {
+	f.Add([]byte{1, 3, 5, 2}, uint8(0), uint8(20))
+	f.Add([]byte{0, 20}, uint8(3), uint8(2))
+	f.Fuzz(func(t *testing.T, raw []byte, first, length uint8) {
+		want := Span{int64(first), int64(first) + int64(length)}
+		e := Extent{Total: 1 << 20, Parts: []Span{}}
+		there := map[int64]bool{}
+		at := int64(0)
+		for i := 0; i+1 < len(raw); i += 2 {
+			at += int64(raw[i])
+			part := Span{at, at + int64(raw[i+1])}
+			e.Parts = append(e.Parts, part)
+			for n := part.First; n <= part.Last; n++ {
+				there[n] = true
+			}
+		}
+		lacking := map[int64]bool{}
+		for _, gap := range e.Gaps(want) {
+			for n := gap.First; n <= gap.Last; n++ {
+				if lacking[n] || n < want.First || n > want.Last {
+					t.Fatalf("%v: %d is twice in the gaps of %v, or not in it", e.Parts, n, want)
+				}
+				lacking[n] = true
+			}
+		}
+		for n := want.First; n <= want.Last; n++ {
+			if there[n] == lacking[n] {
+				t.Fatalf("%v: %d of %v: there %v, lacking %v", e.Parts, n, want, there[n], lacking[n])
 			}
 		}
 	})
@@ -94,31 +124,33 @@ func FuzzDecision(f *testing.F) {
 	start := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, respText, reqText string, status int, wait int64) {
 		respFields, reqFields := parseLines(respText), parseLines(reqText)
-		req := &exchange.Request{Method: "GET", Scheme: "http", Host: "example.org", Path: "/", Fields: reqFields}
-		x := &exchangeState{c: &Cache{Targeted: []string{"CDN-Cache-Control"}}, req: req, key: "http://example.org/", now: start}
-		x.shape, x.rd = shapeOf(reqFields), requestDirectives(reqFields)
-		h, m := x.newHead(&exchange.Response{Status: status, Fields: respFields, Framing: 5}, start)
-		stored := storable("GET", reqFields, &x.rd, h, m)
+		c := Config{Targeted: []string{"CDN-Cache-Control"}}
+		req := NewRequest("GET", reqFields)
+		s := Received(&req, status, "", respFields, 5, start, start, c)
+		stored := Storable(&req, s)
 		now := start.Add(time.Duration(wait%1e9) * time.Second)
-		v := reuse(&x.rd, m, now)
-		onError(&x.rd, m, 503, now)
-		notModified(reqFields, status, m)
-		ifRangeHolds(reqFields, m)
-		related(x.key, respFields)
-		varyMatches(h.Fields, h.Vary, reqFields)
-		explainFresh(m, v, now)
-		update, _ := x.freshen(h, respFields, start)
-		rangePlan(&selection{entry: &store.Entry{Head: h, Size: 5}, total: 5, whole: true}, []span{{0, 1}, {-1, 3}})
+		v := Reuse(&req, s, now)
+		OnError(&req, s, 503, now)
+		Related("http://example.org/", respFields)
+		s.Selects(&req)
+		MayAskAbout(&req, s)
+		v.Explain(s, now)
+		update := Freshen(s, &req, respFields, start, start, c)
+		PlanAnswer(&req, s, &Extent{Total: 5})
+		PlanAnswer(&req, s, &Extent{Total: -1, Parts: []Span{{1, 3}}})
+		if i := Identify(respFields, s, []*Stored{s}); i < -1 || i > 1 {
+			t.Fatalf("a 304 for number %d of 2", i)
+		}
 		switch {
-		case stored.ok && m.noStore && !m.mustUnderstand:
+		case stored.OK && s.noStore && !s.mustUnderstand:
 			t.Fatal("no-store is stored")
-		case stored.ok && m.private:
+		case stored.OK && s.private:
 			t.Fatal("private is stored")
-		case v.use == useFresh && m.noCache:
+		case v.Use == Fresh && s.noCache:
 			t.Fatal("no-cache is fresh")
-		case v.use == useFresh && m.age(now) >= m.lifetime.d:
+		case v.Use == Fresh && s.Age(now) >= s.lifetime.d:
 			t.Fatal("older than its lifetime, and fresh")
-		case v.use == useStale && (m.mustRevalidate || m.proxyRevalidate):
+		case v.Use == Stale && (s.mustRevalidate || s.proxyRevalidate):
 			t.Fatal("used stale in spite of must-revalidate")
 		case update.Fields.Has("Content-Length") || update.Fields.Has("Connection"):
 			t.Fatal("framing is stored")
@@ -140,15 +172,15 @@ func parseLines(text string) httpmsg.Fields {
 
 // FuzzKey: a key is a key of itself.
 func FuzzKey(f *testing.F) {
-	for _, s := range []string{"http://a/", "HTTP://A:80/%7e?%7e", "https://a:443", "x", "http://[::1]:80/a#b", "http://a?b"} {
+	for _, s := range []string{"http://a/", "HTTP://A:80/%7e?%7e", "https://a:443", "x", "http://[::1]:80/a#b", "http://a?b", "http://a:080/%%7a", "http://[::1]:/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
-		key, ok := Key(uri)
+		key, ok := ParseKey(uri)
 		if !ok {
 			return
 		}
-		again, ok := Key(key)
+		again, ok := ParseKey(key)
 		if !ok || again != key {
 			t.Fatalf("%q: %q, again %q", uri, key, again)
 		}

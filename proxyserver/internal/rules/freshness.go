@@ -1,11 +1,10 @@
-package cache
+package rules
 
 import (
 	"fmt"
 	"time"
 
 	"topdown/pkg/httpmsg"
-	"topdown/proxyserver/internal/store"
 )
 
 const (
@@ -15,33 +14,6 @@ const (
 	heuristicFraction = 10
 	maxHeuristic      = 24 * time.Hour
 )
-
-// policy is what a response says about its caching to this cache.
-type policy struct {
-	directives
-	targeted string // the targeted field that said it; "" for Cache-Control
-}
-
-// policyOf reads the first valid targeted field, or else Cache-Control
-// (RFC 9213, section 2.2).
-func policyOf(f httpmsg.Fields, targeted []string) policy {
-	for _, name := range targeted {
-		if !f.Has(name) {
-			continue
-		}
-		value := ""
-		for line := range f.Values(name) {
-			if value != "" {
-				value += ", "
-			}
-			value += line
-		}
-		if d, ok := targetedDirectives(value); ok {
-			return policy{d, name}
-		}
-	}
-	return policy{directives: parseCacheControl(f)}
-}
 
 // lifetime is how long a response stays fresh, and why.
 type lifetime struct {
@@ -143,78 +115,6 @@ func understood(status int) bool {
 		return true
 	}
 	return heuristic(status)
-}
-
-// meta is what follows from a stored head alone, whenever it is looked at.
-type meta struct {
-	policy
-	lifetime lifetime
-	date     time.Time
-	initial  time.Duration // corrected_initial_age
-	response time.Time     // response_time
-	etag     string
-	modified time.Time // zero where there is no Last-Modified
-}
-
-// metaOf derives it. The age is that of RFC 9111, section 4.2.3.
-func metaOf(h *store.Head, targeted []string) *meta {
-	m := &meta{
-		policy:   policyOf(h.Fields, targeted),
-		response: time.Unix(0, h.ResponseTime),
-		etag:     h.Fields.Get("ETag"),
-	}
-	date, ok := httpmsg.ParseDateLoosely(h.Fields.Get("Date"), m.response)
-	if !ok {
-		date = m.response
-	}
-	m.date = date
-	m.lifetime = lifetimeOf(h.Status, h.Fields, &m.policy, date)
-	if value := h.Fields.Get("Last-Modified"); value != "" {
-		if modified, ok := httpmsg.ParseDateLoosely(value, m.response); ok {
-			m.modified = modified
-		}
-	}
-	// Date has whole seconds, so response_time is taken down to them as well.
-	apparent := max(m.response.Truncate(time.Second).Sub(date), 0)
-	apparent = min(apparent, maxSeconds*time.Second)
-	delay := max(time.Duration(h.ResponseTime-h.RequestTime), 0)
-	corrected := parseAge(h.Fields) + delay
-	m.initial = max(apparent, corrected)
-	return m
-}
-
-// parseAge reads Age: of several members the first counts, one that is no
-// number of seconds is ignored (RFC 9111, section 5.1).
-func parseAge(f httpmsg.Fields) time.Duration {
-	for member := range f.List("Age") {
-		if n, ok := parseDelta(member); ok {
-			return time.Duration(n) * time.Second
-		}
-		break
-	}
-	return 0
-}
-
-// age is current_age.
-func (m *meta) age(now time.Time) time.Duration {
-	return m.initial + max(now.Sub(m.response), 0)
-}
-
-// hasValidator reports whether the response can be validated.
-func (m *meta) hasValidator() bool { return m.etag != "" || !m.modified.IsZero() }
-
-// strongETag returns the entity tag if it is a strong one.
-func (m *meta) strongETag() string {
-	if len(m.etag) >= 2 && m.etag[0] == '"' && m.etag[len(m.etag)-1] == '"' {
-		return m.etag
-	}
-	return ""
-}
-
-// strongModified reports whether Last-Modified can be relied on as a strong
-// validator: the origin's clock has moved on since (RFC 9110, section 8.8.2.2).
-func (m *meta) strongModified() bool {
-	return !m.modified.IsZero() && m.date.Sub(m.modified) >= time.Minute
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

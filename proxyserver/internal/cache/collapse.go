@@ -1,0 +1,198 @@
+package cache
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
+)
+
+// Collapsing: clients that want the same at the same time share one fetch.
+//
+// Until the head of its response is there, nobody knows whether that will do
+// for the others. So what they share is the wait, and then each decides for
+// itself: it reads along if the response is one that it could have been given
+// from the store; it looks into the store again if there is something new now;
+// it goes on its own if the response cannot be shared. What could go wrong:
+//
+//   - A response for one client reaches another. Only a response that may be
+//     stored and is fresh without the origin's word is read along, and only by
+//     a request that its Vary selects: what a hit a moment later would give.
+//   - Clients wait for one another in vain. A URI whose response could not be
+//     shared is marked for a while, and those who want it go on their own; one
+//     request waits for maxTries others at most.
+//   - A fetch falls between two stools: ended after the look into the store, and
+//     gone from the table before the look into the table. The counter ended
+//     tells, and Exchange looks once more.
+//   - An invalidated response lives on in a fetch under way. invalidate marks
+//     the fetches of its key before it asks the store to forget: nobody joins
+//     them from then on, and the store refuses to commit them by the generation
+//     of their key, which was taken before the origin was asked.
+//   - The client that a fetch was begun for leaves, and the others with it. No
+//     client owns a fetch: it has a context and a goroutine of its own, and
+//     ends early only when the last client has left.
+
+// fetches are those under way that may be joined. The zero value is ready.
+type fetches struct {
+	mu    sync.Mutex
+	byKey map[string][]*fetch
+	ended atomic.Uint64 // how many have left the table
+	alone [1024]struct {
+		hash  uint64
+		until int64
+	}
+}
+
+// aloneFor is for how long requests for a URI do not wait for one another,
+// after its response could not be shared.
+const aloneFor = 10 * time.Second
+
+var aloneSeed = maphash.MakeSeed()
+
+// join makes q take part in a fetch: in one under way, or in a new one, which
+// it leads: q must then start it. Only plain GETs take part in that of others:
+// for a range, or a precondition that is the origin's to evaluate, nobody knows
+// what will come.
+func (q *query) join() (r *reader, leads bool) {
+	s := &q.c.fetches
+	if q.alone || q.tries >= maxTries || q.req.Method != "GET" || q.rules.HasRange() || q.rules.ForOrigin() ||
+		q.found.forward == "request" || s.isAlone(q.key, q.now) {
+		return q.newFetch().joinLeader(q.ctx), true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.byKey[q.key] {
+		if r := f.joinFor(q); r != nil {
+			return r, false
+		}
+	}
+	f := q.newFetch()
+	s.add(f)
+	return f.joinLeader(q.ctx), true
+}
+
+// follow takes part in a fetch that another client leads. The error is
+// errLookAgain if q must look into the store again.
+func (q *query) follow(r *reader) (*exchange.Response, error) {
+	if q.explained() {
+		q.say("RFC 9111, 4", "the same is being fetched for another client: taking part in that")
+	}
+	out, err := r.outcome()
+	if err != nil {
+		return nil, err
+	}
+	if out.kind == readAlong {
+		if resp := q.readOther(r, out.stored); resp != nil {
+			return resp, nil
+		}
+	}
+	r.Close()
+	q.now = q.c.Now()
+	switch out.kind {
+	case failed:
+		return q.failed(out.err)
+	case goAlone:
+		q.alone = true
+		return q.lead(q.newFetch().joinLeader(q.ctx))
+	}
+	return nil, errLookAgain
+}
+
+// readOther makes the response of another client's fetch; nil if it is not one
+// for q.
+func (q *query) readOther(r *reader, stored *rules.Stored) *exchange.Response {
+	q.now = q.c.Now()
+	verdict := rules.Reuse(&q.rules, stored, q.now)
+	if verdict.Use == rules.Validate || !stored.Selects(&q.rules) {
+		return nil
+	}
+	q.found.verdict, q.found.stored = verdict, stored
+	q.found.plan = rules.PlanAnswer(&q.rules, stored, &rules.Extent{})
+	resp := q.head(exchange.Collapsed, "; fwd="+q.found.forward+"; collapsed")
+	if q.found.plan.Kind == rules.ClientHasIt {
+		r.Close()
+		return resp
+	}
+	resp.Body, resp.Framing, resp.Trailers = r, r.fetch.framing, r.fetch.trailers
+	return resp
+}
+
+// add lists f as one that may be joined; s.mu is locked.
+func (s *fetches) add(f *fetch) {
+	if s.byKey == nil {
+		s.byKey = map[string][]*fetch{}
+	}
+	s.byKey[f.key] = append(s.byKey[f.key], f)
+	f.listed = true
+}
+
+// remove takes f out of the list, once it is over or turned out to be its
+// leader's alone.
+func (s *fetches) remove(f *fetch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.listed {
+		return
+	}
+	f.listed = false
+	key := f.key
+	list := s.byKey[key]
+	i := slices.Index(list, f)
+	if list = slices.Delete(list, i, i+1); len(list) == 0 {
+		delete(s.byKey, key)
+	} else {
+		s.byKey[key] = list
+	}
+	s.ended.Add(1)
+}
+
+// addFirst lists f unless there is any fetch of its key.
+func (s *fetches) addFirst(f *fetch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.byKey[f.key]) > 0 {
+		return false
+	}
+	s.add(f)
+	return true
+}
+
+// isAlone reports whether there is no use in waiting for others' fetches of
+// key.
+func (s *fetches) isAlone(key string, now time.Time) bool {
+	hash := maphash.String(aloneSeed, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := &s.alone[hash%uint64(len(s.alone))]
+	return slot.hash == hash && now.UnixNano() < slot.until
+}
+
+// setAlone notes whether the last response under key could be shared.
+func (s *fetches) setAlone(key string, now time.Time, alone bool) {
+	hash := maphash.String(aloneSeed, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := &s.alone[hash%uint64(len(s.alone))]
+	switch {
+	case alone:
+		slot.hash, slot.until = hash, now.Add(aloneFor).UnixNano()
+	case slot.hash == hash:
+		slot.until = 0
+	}
+}
+
+// invalidate removes what is stored under key and sees to it that nothing under
+// way is stored there or joined; it returns how many responses were stored.
+func (c *Cache) invalidate(ctx context.Context, key string) int {
+	c.fetches.mu.Lock()
+	for _, f := range c.fetches.byKey[key] {
+		f.invalidated = true
+	}
+	c.fetches.mu.Unlock()
+	return c.Store.Invalidate(ctx, key)
+}

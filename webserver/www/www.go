@@ -2,13 +2,14 @@
 // page that the server makes by itself.
 //
 // The pages are ordinary HTML files, meant to be read: open them beside the
-// browser. They need no script and nothing from another host.
+// browser. They need nothing from another host, and only trace.html, which draws
+// the traces that the labs write, needs a script.
 package www
 
 import "embed"
 
-// Files holds the sample site: index.html, HelloWorld.html, image.html with
-// its picture, MyForm.html, 403.html, 404.html, style.css and favicon.svg, all
+// Files holds the sample site: index.html, HelloWorld.html, image.html with its
+// picture, MyForm.html, trace.html, 403.html, 404.html, style.css and favicon.svg, all
 // at the top level. 403.html and 404.html stand alone, so they also serve a
 // root that has none of its own.
 //

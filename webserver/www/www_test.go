@@ -44,7 +44,7 @@ func attr(n *html.Node, key string) string {
 func TestFiles(t *testing.T) {
 	for _, name := range []string{
 		"index.html", "HelloWorld.html", "image.html", "image.png", "MyForm.html",
-		"403.html", "404.html", "style.css", "favicon.svg",
+		"403.html", "404.html", "style.css", "favicon.svg", "trace.html",
 	} {
 		text, err := fs.ReadFile(Files, name)
 		if err != nil || len(text) == 0 {
@@ -55,7 +55,7 @@ func TestFiles(t *testing.T) {
 
 // TestPages checks what makes a page good for everyone: language, title, a
 // layout for phones, labels, alternatives, links that lead somewhere; and that
-// none needs a script or another host.
+// none needs another host, nor a script but trace.html, which is one.
 func TestPages(t *testing.T) {
 	for name, doc := range pages(t) {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,9 @@ func TestPages(t *testing.T) {
 				case "meta":
 					count["meta "+attr(n, "charset")+attr(n, "name")]++
 				case "script", "iframe", "object", "embed":
-					t.Errorf("<%s>", n.Data)
+					if name != "trace.html" || n.Data != "script" || attr(n, "src") != "" {
+						t.Errorf("<%s>", n.Data)
+					}
 				case "label":
 					labelled[attr(n, "for")] = true
 				case "input", "textarea", "select":
@@ -168,6 +170,26 @@ func TestPagesNest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTracePage: the page is small, and its own rules forbid it to ask another host.
+func TestTracePage(t *testing.T) {
+	text, err := fs.ReadFile(Files, "trace.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > 80_000 {
+		t.Errorf("%d bytes, want at most 80,000", len(text))
+	}
+	for n := range pages(t)["trace.html"].Descendants() {
+		if attr(n, "http-equiv") == "Content-Security-Policy" {
+			if policy := attr(n, "content"); !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "connect-src 'self';") || strings.Contains(policy, "http") {
+				t.Errorf("policy %q", policy)
+			}
+			return
+		}
+	}
+	t.Error("no content security policy")
 }
 
 // An error page is sent for any address, so nothing in it may be relative.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -66,4 +67,22 @@ func (q *query) storePost(resp *exchange.Response, requestTime time.Time) *reade
 	r := f.joinLeader(q.ctx)
 	f.start(func() { f.carry(w, size, &outcome{kind: goAlone, stored: stored, resp: resp, now: q.now}) })
 	return r
+}
+
+// Purge removes what is stored for a URI and returns how many responses that
+// were. What is being fetched for it now will not be stored.
+func (c *Cache) Purge(uri string) int {
+	c.init()
+	key, ok := rules.ParseKey(uri)
+	if !ok {
+		return 0
+	}
+	return c.invalidate(context.Background(), key)
+}
+
+// invalidate removes what is stored under key and sees to it that nothing under
+// way is stored there or joined; it returns how many responses were stored.
+func (c *Cache) invalidate(ctx context.Context, key string) int {
+	c.fetches.invalidate(key)
+	return c.Store.Invalidate(ctx, key)
 }

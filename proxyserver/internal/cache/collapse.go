@@ -1,13 +1,6 @@
 package cache
 
 import (
-	"context"
-	"hash/maphash"
-	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
-
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/rules"
 )
@@ -28,7 +21,8 @@ import (
 //     request waits for maxTries others at most.
 //   - A fetch falls between two stools: ended after the look into the store, and
 //     gone from the table before the look into the table. The counter ended
-//     tells, and Exchange looks once more.
+//     tells, and the fetch that is begun then looks once more before it asks the
+//     origin.
 //   - An invalidated response lives on in a fetch under way. invalidate marks
 //     the fetches of its key before it asks the store to forget: nobody joins
 //     them from then on, and the store refuses to commit them by the generation
@@ -37,22 +31,16 @@ import (
 //     client owns a fetch: it has a context and a goroutine of its own, and
 //     ends early only when the last client has left.
 
-// fetches are those under way that may be joined. The zero value is ready.
-type fetches struct {
-	mu    sync.Mutex
-	byKey map[string][]*fetch
-	ended atomic.Uint64 // how many have left the table
-	alone [1024]struct {
-		hash  uint64
-		until int64
+// fetch answers q with what comes from the origin: in a fetch of its own, or in
+// that of another client. The error is errLookAgain if q must look into the
+// store again.
+func (q *query) fetch() (*exchange.Response, error) {
+	r, leads := q.join()
+	if leads {
+		return q.lead(r)
 	}
+	return q.follow(r)
 }
-
-// aloneFor is for how long requests for a URI do not wait for one another,
-// after its response could not be shared.
-const aloneFor = 10 * time.Second
-
-var aloneSeed = maphash.MakeSeed()
 
 // join makes q take part in a fetch: in one under way, or in a new one, which
 // it leads: q must then start it. Only plain GETs take part in that of others:
@@ -76,8 +64,7 @@ func (q *query) join() (r *reader, leads bool) {
 	return f.joinLeader(q.ctx), true
 }
 
-// follow takes part in a fetch that another client leads. The error is
-// errLookAgain if q must look into the store again.
+// follow takes part in a fetch that another client leads.
 func (q *query) follow(r *reader) (*exchange.Response, error) {
 	if q.explained() {
 		q.say("RFC 9111, 4", "the same is being fetched for another client: taking part in that")
@@ -120,79 +107,4 @@ func (q *query) readOther(r *reader, stored *rules.Stored) *exchange.Response {
 	}
 	resp.Body, resp.Framing, resp.Trailers = r, r.fetch.framing, r.fetch.trailers
 	return resp
-}
-
-// add lists f as one that may be joined; s.mu is locked.
-func (s *fetches) add(f *fetch) {
-	if s.byKey == nil {
-		s.byKey = map[string][]*fetch{}
-	}
-	s.byKey[f.key] = append(s.byKey[f.key], f)
-	f.listed = true
-}
-
-// remove takes f out of the list, once it is over or turned out to be its
-// leader's alone.
-func (s *fetches) remove(f *fetch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !f.listed {
-		return
-	}
-	f.listed = false
-	key := f.key
-	list := s.byKey[key]
-	i := slices.Index(list, f)
-	if list = slices.Delete(list, i, i+1); len(list) == 0 {
-		delete(s.byKey, key)
-	} else {
-		s.byKey[key] = list
-	}
-	s.ended.Add(1)
-}
-
-// addFirst lists f unless there is any fetch of its key.
-func (s *fetches) addFirst(f *fetch) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.byKey[f.key]) > 0 {
-		return false
-	}
-	s.add(f)
-	return true
-}
-
-// isAlone reports whether there is no use in waiting for others' fetches of
-// key.
-func (s *fetches) isAlone(key string, now time.Time) bool {
-	hash := maphash.String(aloneSeed, key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot := &s.alone[hash%uint64(len(s.alone))]
-	return slot.hash == hash && now.UnixNano() < slot.until
-}
-
-// setAlone notes whether the last response under key could be shared.
-func (s *fetches) setAlone(key string, now time.Time, alone bool) {
-	hash := maphash.String(aloneSeed, key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot := &s.alone[hash%uint64(len(s.alone))]
-	switch {
-	case alone:
-		slot.hash, slot.until = hash, now.Add(aloneFor).UnixNano()
-	case slot.hash == hash:
-		slot.until = 0
-	}
-}
-
-// invalidate removes what is stored under key and sees to it that nothing under
-// way is stored there or joined; it returns how many responses were stored.
-func (c *Cache) invalidate(ctx context.Context, key string) int {
-	c.fetches.mu.Lock()
-	for _, f := range c.fetches.byKey[key] {
-		f.invalidated = true
-	}
-	c.fetches.mu.Unlock()
-	return c.Store.Invalidate(ctx, key)
 }

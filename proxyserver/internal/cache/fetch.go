@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/rules"
-
-	"go.uber.org/zap"
+	"topdown/proxyserver/internal/store"
 )
+
+// finishTime is how long a transfer may take that its clients have left.
+const finishTime = 5 * time.Minute
+
+var errAbandoned = errors.New("the transfer was given up: no client wants it any more")
 
 // fetch is one request to the origin and what comes of it: a goroutine that
 // sends it, reads the answer and writes it to the store. Clients are readers,
@@ -34,7 +37,32 @@ type fetch struct {
 	telling sync.Mutex
 	silent  bool
 
-	transfer
+	// What its goroutine and its readers share is guarded by mu, but for what
+	// is said to be set once.
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change; nil if nobody waits
+	readers []*reader
+	out     *outcome // nil until the head is there; set once
+
+	// Set once, before out.
+	w        store.Writer
+	framing  httpmsg.Framing
+	want     int64 // bytes of content that there must be, -1 if unknown
+	trailers func() httpmsg.Fields
+	entry    *store.Entry // what was committed; set before err
+
+	size    int64  // bytes of content that readers may have
+	kept    int64  // of these, how many w has
+	storing bool   // w takes more
+	tail    []byte // bytes from tailAt to size, once w takes no more
+	tailAt  int64
+	err     error // io.EOF when the content is whole, or why there is no more
+	ended   bool  // the goroutine does nothing more
+
+	background bool        // it was begun for nobody: to have no reader is no reason to end
+	unattended bool        // it goes on without readers, up to limit and until timer
+	limit      int64       // bytes
+	timer      *time.Timer // ends it
 }
 
 // outcome is what is known of a fetch once the head of its response is there.
@@ -61,9 +89,6 @@ const (
 	failed                       // the origin failed, for all of them
 )
 
-// errLookAgain tells Exchange of lookAgain.
-var errLookAgain = errors.New("look into the store again")
-
 // newFetch makes a fetch for q, which has yet to be started.
 func (q *query) newFetch() *fetch {
 	f := &fetch{c: q.c, key: q.key, rules: q.rules}
@@ -82,13 +107,6 @@ func (f *fetch) start(task func()) {
 		f.fail(&exchange.Error{Status: 503, Type: "proxy_internal_error", Step: "asking the origin", Err: errors.New("the cache is closed")})
 		f.over()
 	}
-}
-
-// forFetch copies a query for the goroutine of f, which may outlive it.
-func (q *query) forFetch(f *fetch) *query {
-	own := *q
-	own.ctx, own.rules, own.req = f.ctx, f.rules, f.request(q.req)
-	return &own
 }
 
 // request copies the leader's request for the fetch, which may outlive it.
@@ -123,235 +141,132 @@ func (f *fetch) hush() {
 	f.telling.Unlock()
 }
 
-// lead starts the fetch that r reads and answers with what comes of it.
-func (q *query) lead(r *reader) (*exchange.Response, error) {
-	f := r.fetch
-	own := q.forFetch(f)
-	f.start(func() { own.run(f) })
-	out, err := r.outcome()
-	f.hush()
-	if err != nil {
-		return nil, err
+// wait waits for the next change; f.mu is locked before and after.
+func (f *fetch) wait(ctx context.Context) error {
+	if f.changed == nil {
+		f.changed = make(chan struct{})
 	}
-	q.now = out.now
-	switch {
-	case out.err != nil:
-		r.Close()
-		return q.failed(out.err)
-	case out.stored != nil:
-		return q.readFirst(r, out), nil
-	case out.resp != nil:
-		return q.own(r, out), nil
+	changed := f.changed
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	// A 304 has made what is stored usable.
-	r.Close()
-	q.found = out.found
-	if resp := q.answer(exchange.Revalidated, out.status); resp != nil {
-		return resp, nil
-	}
-	return nil, errLookAgain
 }
 
-// readFirst answers the leader from the transfer to the store.
-func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
-	resp := *out.resp
-	resp.Result, resp.Body = exchange.Miss, r
-	// A client that has the new response already need not have it again, if
-	// the rest of it is worth fetching all the same.
-	if ruling := rules.NotModified(&q.rules, out.stored); ruling.OK && q.req.Method == "GET" &&
-		resp.Framing >= 0 && int64(resp.Framing) <= q.c.Finish {
-		q.say(ruling.Section, ruling.Why)
-		r.Close()
-		fields := slices.Clone(out.stored.Fields)
-		fields.DeleteFunc(func(f httpmsg.Field) bool { return !rules.KeptIn304(f.Name) })
-		return notModified(q.c.withStatus(fields, out.status, q.now), exchange.Miss)
+// wake tells all who wait that something changed. f.mu is locked.
+func (f *fetch) wake() {
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
 	}
-	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
-	resp.Content = r.content()
-	return &resp
 }
 
-// own hands the leader a response that is nobody else's: it reads the content
-// from the origin itself.
-func (q *query) own(r *reader, out *outcome) *exchange.Response {
-	resp := *out.resp
-	resp.Result = exchange.Miss
-	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
-	resp.Body = &ownBody{resp.Body, r, context.AfterFunc(q.ctx, r.fetch.cancel)}
-	return &resp
+// settle makes the outcome known, to all at once.
+func (f *fetch) settle(out *outcome) {
+	if out.kind != readAlong {
+		f.c.fetches.remove(f)
+	}
+	f.mu.Lock()
+	f.setOutcome(out)
+	f.mu.Unlock()
 }
 
-// failed answers in the place of an origin that could not be reached or whose
-// response was an error: with what is stored, though stale, if that is allowed.
-func (q *query) failed(err error) (*exchange.Response, error) {
-	origin, answered := errors.AsType[*originError](err)
-	status := 0
-	if answered {
-		status = origin.status
-	}
-	told, isTold := errors.AsType[*exchange.Error](err)
-	if q.found.usable() && q.ctx.Err() == nil && !(isTold && told.Status < 500) {
-		ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
-		if !answered {
-			q.say(ruling.Section, ruling.Why)
-		}
-		if ruling.OK {
-			text := "; hit; ttl=" + seconds(q.found.stored.TTL(q.now)) + "; detail=stale-if-error"
-			if answered {
-				text += "-" + strconv.Itoa(status)
-			}
-			if resp := q.answer(exchange.Stale, text); resp != nil {
-				return resp, nil
-			}
-			q.found.entry = nil // its body is gone
-		}
-	}
-	if answered {
-		// Nothing may stand in for the error: it is for each client by itself.
-		q.alone = true
-		return q.lead(q.newFetch().joinLeader(q.ctx))
-	}
-	return nil, err
-}
-
-// revalidate asks the origin in the background, once at a time for each URI
-// (RFC 5861, section 3).
-func (q *query) revalidate() {
-	c := q.c
-	if !c.tasks.validated.take() {
+// setOutcome makes it known, once. What it has for a leader that is gone is
+// released. f.mu is locked.
+func (f *fetch) setOutcome(out *outcome) {
+	if f.out != nil {
 		return
 	}
-	req := *q.req
-	req.Method, req.Fields = "GET", rules.RefreshFields(q.req.Fields)
-	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain, req.Trace = nil, 0, nil, nil, nil, nil
-	own := &query{c: c, ctx: c.tasks.ctx, req: &req, rules: rules.NewRequest(req.Method, req.Fields), key: q.key}
-	f := own.newFetch()
-	f.background = true
-	if !c.fetches.addFirst(f) {
-		c.tasks.validated.free()
-		return // one is under way
+	f.out = out
+	f.background = false
+	f.wake()
+	if slices.ContainsFunc(f.readers, func(r *reader) bool { return r.leads }) {
+		return
 	}
-	own.lookup()
-	f.start(func() {
-		defer c.tasks.validated.free()
-		own.run(f)
-		if f.out.kind == failed {
-			c.Log.Info("cache: revalidation in the background failed", zap.Error(f.out.err))
-		}
-	})
-}
-
-// originError is the origin's 5xx where a stale response was to be used
-// instead.
-type originError struct{ status int }
-
-func (e *originError) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
-
-// run asks the origin for f: with the validators of what is stored, or for the
-// part that is missing, where that helps.
-func (q *query) run(f *fetch) {
-	up, purpose := q.upstream()
-	for {
-		requestTime := q.c.Now()
-		resp, err := q.c.Next.Exchange(f.ctx, up)
-		q.now = q.c.Now()
-		switch {
-		case err != nil:
-			f.fail(err)
-			return
-		case rules.Failure(resp.Status) && q.mayReplace(resp.Status):
-			resp.Body.Close()
-			f.fail(&originError{resp.Status})
-			return
-		case resp.Status == 304 && purpose != plain:
-			resp.Body.Close()
-			if out := q.freshen(resp, requestTime); out != nil {
-				f.settle(out)
-				return
-			}
-			q.say("RFC 9111, 4.3.4", "the 304 is for none of the stored responses: asking without conditions")
-		case resp.Status == 206 && purpose == completing:
-			if whole := q.complete(resp); whole != nil {
-				q.receive(f, whole, requestTime)
-				return
-			}
-			resp.Body.Close()
-		case resp.Status == 416 && purpose == completing:
-			resp.Body.Close()
-		default:
-			q.receive(f, resp, requestTime)
-			return
-		}
-		up, purpose = q.req, plain
+	if out.resp != nil && out.stored == nil {
+		out.resp.Body.Close()
+	}
+	if out.found.opened != nil {
+		out.found.opened.Close()
 	}
 }
 
-// mayReplace reports whether a stale response may stand in for an error of the
-// origin.
-func (q *query) mayReplace(status int) bool {
-	if !q.found.usable() {
-		return false
+// fail makes a failure known: as the outcome, or else as the end of the
+// content.
+func (f *fetch) fail(err error) {
+	out := &outcome{kind: failed, err: err, now: f.c.Now()}
+	if f.ctx.Err() != nil {
+		out.kind = lookAgain // our own doing, and not the origin's
 	}
-	ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
-	q.say(ruling.Section, ruling.Why)
-	return ruling.OK
+	f.mu.Lock()
+	f.setOutcome(out)
+	f.finish(err)
+	f.mu.Unlock()
 }
 
-// receive handles a response that is not about what is stored: it is stored if
-// that is allowed, or else the leader's alone.
-func (q *query) receive(f *fetch, resp *exchange.Response, requestTime time.Time) {
-	c := q.c
-	if q.req.Method == "HEAD" {
-		q.compareHead(resp, requestTime)
+// finish notes that no more content comes, and why. f.mu is locked.
+func (f *fetch) finish(err error) {
+	if f.err == nil {
+		f.err = err
 	}
-	stored := rules.Received(&q.rules, resp.Status, resp.Reason, resp.Fields, length(resp), requestTime, q.now, c.Rules)
-	ruling := rules.Storable(&q.rules, stored)
-	q.say(ruling.Section, ruling.Why)
-	out := &outcome{
-		kind: goAlone, resp: resp, now: q.now,
-		status: "; fwd=" + q.found.forward + "; fwd-status=" + strconv.Itoa(resp.Status),
-	}
-	if ruling.OK {
-		w, err := c.Store.Create(f.ctx, q.key, q.found.gen, length(resp))
-		if err == nil {
-			if rules.Shareable(stored, q.now) {
-				out.kind = readAlong
-			} else {
-				c.fetches.remove(f)
-			}
-			c.fetches.setAlone(q.key, q.now, out.kind == goAlone)
-			out.stored, out.status = stored, out.status+"; stored"
-			want := length(resp)
-			if stored.Partial {
-				part, _, _ := rules.ParseContentRange(resp.Fields)
-				want = part.Size()
-			}
-			f.carry(w, want, out)
-			return
-		}
-		q.say("RFC 9111, 3", "not stored: "+err.Error())
-		ruling.Detail = "too-large"
-	}
-	if ruling.Detail != "" {
-		out.status += "; detail=" + ruling.Detail
-	}
-	if q.outdated(resp.Status) {
-		q.c.Store.Remove(f.ctx, q.found.entry)
-		for _, part := range q.found.parts {
-			q.c.Store.Remove(f.ctx, part)
-		}
-	}
-	if q.req.Method == "GET" && !q.rules.HasRange() {
-		c.fetches.setAlone(q.key, q.now, true)
-	}
-	f.settle(out)
+	f.wake()
 }
 
-// outdated reports whether a response with that status shows that the origin
-// has something newer than what was found.
-func (q *query) outdated(status int) bool {
-	return q.found.entry != nil && q.found.verdict.Use == rules.Validate && q.req.Method == "GET" &&
-		status < 500 && status != 304 && status != 206 && status != 416
+// deserted decides what becomes of a fetch that has no reader any more: a short
+// rest is fetched for the store, a long one is not. f.mu is locked.
+func (f *fetch) deserted() {
+	c := f.c
+	switch {
+	case f.err != nil || f.background:
+		return
+	case f.out == nil || !f.storing || int64(f.framing)-f.size > c.Finish || !c.tasks.finished.take():
+		f.giveUp()
+		return
+	}
+	f.unattended = true
+	f.limit = f.size + c.Finish
+	f.timer = time.AfterFunc(finishTime, f.cancel)
+}
+
+// attended ends that: there is a reader again, or nothing more to read. f.mu is
+// locked.
+func (f *fetch) attended() {
+	if f.unattended {
+		f.unattended = false
+		f.timer.Stop()
+		f.c.tasks.finished.free()
+	}
+}
+
+// giveUp ends the fetch before its end. f.mu is locked.
+func (f *fetch) giveUp() {
+	f.finish(errAbandoned)
+	f.cancel()
+}
+
+// over is called at the end of the goroutine.
+func (f *fetch) over() {
+	f.c.fetches.remove(f)
+	f.mu.Lock()
+	f.attended()
+	f.ended = true
+	release := len(f.readers) == 0
+	f.mu.Unlock()
+	if release {
+		f.release()
+	}
+}
+
+// release gives up what the last one needed: the goroutine or a reader.
+func (f *fetch) release() {
+	f.cancel()
+	if f.w != nil {
+		f.w.Close()
+	}
 }
 
 // length returns the length of a response's content in bytes, -1 if unknown.

@@ -2,12 +2,42 @@ package cache
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
+
+// errLookAgain tells Exchange of lookAgain.
+var errLookAgain = errors.New("look into the store again")
+
+// maxTries bounds how often one request looks into the store again, because
+// what it found there was gone or what it waited for was not for it. After that
+// it goes on its own.
+const maxTries = 8
+
+// query is one request on its way through the cache.
+type query struct {
+	c     *Cache
+	ctx   context.Context //nolint:containedctx // of this request alone
+	req   *exchange.Request
+	rules rules.Request
+	key   string
+	now   time.Time
+	found found
+	ended uint64 // fetches that had ended when the store was asked
+	tries int
+	alone bool // it does not wait for others' fetches any more
+}
+
+func (q *query) say(section, decision string) { q.req.Say(section, decision) }
+
+func (q *query) explained() bool { return q.req.Explain != nil }
 
 // found is what the store has for a request, and what may be done with it.
 type found struct {
@@ -36,6 +66,7 @@ const maxOthers = 16
 // lookup asks the store, once, and decides what may be done with what is there.
 func (q *query) lookup() {
 	q.now = q.c.Now()
+	q.ended = q.c.fetches.ended.Load()
 	entries, gen := q.c.Store.Lookup(q.ctx, q.key)
 	q.found = found{gen: gen, forward: "uri-miss"}
 	f := &q.found

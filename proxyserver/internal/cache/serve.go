@@ -125,17 +125,21 @@ func (q *query) boundary() string {
 
 // body gives resp a range of the content; nil if that is gone.
 func (q *query) body(resp *exchange.Response, want rules.Span) *exchange.Response {
-	pieces, ok := q.pieces(want)
-	if !ok {
-		return nil
-	}
 	resp.Framing = httpmsg.Framing(want.Size())
-	if len(pieces) != 1 {
+	if q.found.parts != nil {
+		pieces, ok := q.pieces(want)
+		if !ok {
+			return nil
+		}
 		resp.Body = join(pieces)
 		return resp
 	}
-	resp.Body = pieces[0]
-	if m, ok := pieces[0].(*memoryBody); ok {
+	body, ok := q.open(q.found.entry, want.First, want.Size())
+	if !ok {
+		return nil
+	}
+	resp.Body = body
+	if m, ok := body.(*memoryBody); ok {
 		resp.Content = m.content
 	}
 	return resp

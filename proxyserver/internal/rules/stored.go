@@ -146,9 +146,8 @@ func Received(req *Request, status int, reason string, f httpmsg.Fields, size in
 			h.Partial, h.First, h.Total = true, s.First, total
 		}
 	}
-	names, _ := varyNames(f)
-	h.Vary = selecting(names, req.Fields)
 	s := NewStored(h, c)
+	s.Vary = selecting(s.varyNames, req.Fields)
 	s.Fields = storedFields(h.Fields, &s.policy, h.Partial)
 	return s
 }

@@ -1,5 +1,7 @@
 package rules
 
+import "topdown/pkg/httpmsg"
+
 // Storable decides whether a response to req, whose stored form s would be, may
 // be stored (RFC 9111, section 3).
 func Storable(req *Request, s *Stored) Ruling {
@@ -35,6 +37,16 @@ func Storable(req *Request, s *Stored) Ruling {
 		return no("RFC 9110, 9.3.3", "method", "a response to POST needs status 200 and explicit freshness to be stored")
 	}
 	return Ruling{OK: true, Section: s3, Why: "it may be stored: " + s.lifetime.why()}
+}
+
+// Allowed decides whether a response with those fields may be stored at all, as
+// far as its own directives say it.
+func Allowed(f httpmsg.Fields, c Config) Ruling {
+	p := policyOf(f, c)
+	if r := forbidden(&p); r.Why != "" {
+		return r
+	}
+	return Ruling{OK: true}
 }
 
 // forbidden tells whether a policy alone keeps a response out.

@@ -12,6 +12,9 @@ import (
 // varyNames returns the field names that Vary lists, in lower case and in
 // order, each once. any is true when it has a "*" anywhere.
 func varyNames(f httpmsg.Fields) (names []string, any bool) {
+	if !f.Has("Vary") {
+		return nil, false
+	}
 	for name := range f.List("Vary") {
 		if name == "*" {
 			return nil, true

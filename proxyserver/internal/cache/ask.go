@@ -1,0 +1,268 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
+
+	"go.uber.org/zap"
+)
+
+// forFetch copies a query for the goroutine of f, which may outlive it.
+func (q *query) forFetch(f *fetch) *query {
+	own := *q
+	own.ctx, own.rules, own.req = f.ctx, f.rules, f.request(q.req)
+	return &own
+}
+
+// lead starts the fetch that r reads and answers with what comes of it.
+func (q *query) lead(r *reader) (*exchange.Response, error) {
+	f := r.fetch
+	own := q.forFetch(f)
+	f.start(func() { own.run(f) })
+	out, err := r.outcome()
+	f.hush()
+	if err != nil {
+		return nil, err
+	}
+	q.now = out.now
+	switch {
+	case out.err != nil:
+		r.Close()
+		return q.failed(out.err)
+	case out.stored != nil:
+		return q.readFirst(r, out), nil
+	case out.resp != nil:
+		return q.own(r, out), nil
+	}
+	// The store has something new; after a 304 it is known what.
+	r.Close()
+	q.found = out.found
+	if q.found.entry == nil {
+		return nil, errLookAgain
+	}
+	if resp := q.answer(exchange.Revalidated, out.status); resp != nil {
+		return resp, nil
+	}
+	return nil, errLookAgain
+}
+
+// readFirst answers the leader from the transfer to the store.
+func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
+	resp := *out.resp
+	resp.Result, resp.Body = exchange.Miss, r
+	// A client that has the new response already need not have it again, if
+	// the rest of it is worth fetching all the same.
+	if ruling := rules.NotModified(&q.rules, out.stored); ruling.OK && q.req.Method == "GET" &&
+		resp.Framing >= 0 && int64(resp.Framing) <= q.c.Finish {
+		q.say(ruling.Section, ruling.Why)
+		r.Close()
+		fields := slices.Clone(out.stored.Fields)
+		fields.DeleteFunc(func(f httpmsg.Field) bool { return !rules.KeptIn304(f.Name) })
+		return notModified(q.c.withStatus(fields, out.status, q.now), exchange.Miss)
+	}
+	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
+	resp.Content = r.content()
+	return &resp
+}
+
+// own hands the leader a response that is nobody else's: it reads the content
+// from the origin itself.
+func (q *query) own(r *reader, out *outcome) *exchange.Response {
+	resp := *out.resp
+	resp.Result = exchange.Miss
+	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
+	resp.Body = &ownBody{resp.Body, r, context.AfterFunc(q.ctx, r.fetch.cancel)}
+	return &resp
+}
+
+// failed answers in the place of an origin that could not be reached or whose
+// response was an error: with what is stored, though stale, if that is allowed.
+func (q *query) failed(err error) (*exchange.Response, error) {
+	origin, answered := errors.AsType[*originError](err)
+	status := 0
+	if answered {
+		status = origin.status
+	}
+	told, isTold := errors.AsType[*exchange.Error](err)
+	if q.found.usable() && q.ctx.Err() == nil && !(isTold && told.Status < 500) {
+		ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
+		if !answered {
+			q.say(ruling.Section, ruling.Why)
+		}
+		if ruling.OK {
+			text := "; hit; ttl=" + seconds(q.found.stored.TTL(q.now)) + "; detail=stale-if-error"
+			if answered {
+				text += "-" + strconv.Itoa(status)
+			}
+			if resp := q.answer(exchange.Stale, text); resp != nil {
+				return resp, nil
+			}
+			q.found.entry = nil // its body is gone
+		}
+	}
+	if answered {
+		// Nothing may stand in for the error: it is for each client by itself.
+		q.alone = true
+		return q.lead(q.newFetch().joinLeader(q.ctx))
+	}
+	return nil, err
+}
+
+// revalidate asks the origin in the background, once at a time for each URI
+// (RFC 5861, section 3).
+func (q *query) revalidate() {
+	c := q.c
+	if !c.tasks.validated.take() {
+		return
+	}
+	req := *q.req
+	req.Method, req.Fields = "GET", rules.RefreshFields(q.req.Fields)
+	req.Body, req.Framing, req.Trailers, req.Interim, req.Explain, req.Trace = nil, 0, nil, nil, nil, nil
+	own := &query{c: c, ctx: c.tasks.ctx, req: &req, rules: rules.NewRequest(req.Method, req.Fields), key: q.key}
+	f := own.newFetch()
+	f.background = true
+	if !c.fetches.addFirst(f) {
+		c.tasks.validated.free()
+		return // one is under way
+	}
+	own.lookup()
+	f.start(func() {
+		defer c.tasks.validated.free()
+		own.run(f)
+		if f.out.kind == failed {
+			c.Log.Info("cache: revalidation in the background failed", zap.Error(f.out.err))
+		}
+	})
+}
+
+// originError is the origin's 5xx where a stale response was to be used
+// instead.
+type originError struct{ status int }
+
+func (e *originError) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
+
+// run asks the origin for f: with the validators of what is stored, or for the
+// part that is missing, where that helps.
+func (q *query) run(f *fetch) {
+	if q.c.fetches.ended.Load() != q.ended {
+		// A fetch that ended since the look into the store may have left there
+		// what is wanted now. None can end unseen from here on: the key is ours.
+		if q.lookup(); q.answerable() {
+			f.settle(&outcome{kind: lookAgain, now: q.now})
+			return
+		}
+	}
+	up, purpose := q.upstream()
+	for {
+		requestTime := q.c.Now()
+		resp, err := q.c.Next.Exchange(f.ctx, up)
+		q.now = q.c.Now()
+		switch {
+		case err != nil:
+			f.fail(err)
+			return
+		case rules.Failure(resp.Status) && q.mayReplace(resp.Status):
+			resp.Body.Close()
+			f.fail(&originError{resp.Status})
+			return
+		case resp.Status == 304 && purpose != plain:
+			resp.Body.Close()
+			if out := q.freshen(resp, requestTime); out != nil {
+				f.settle(out)
+				return
+			}
+			q.say("RFC 9111, 4.3.4", "the 304 is for none of the stored responses: asking without conditions")
+		case resp.Status == 206 && purpose == completing:
+			if whole := q.complete(resp); whole != nil {
+				q.receive(f, whole, requestTime)
+				return
+			}
+			resp.Body.Close()
+		case resp.Status == 416 && purpose == completing:
+			resp.Body.Close()
+		default:
+			q.receive(f, resp, requestTime)
+			return
+		}
+		up, purpose = q.req, plain
+	}
+}
+
+// mayReplace reports whether a stale response may stand in for an error of the
+// origin.
+func (q *query) mayReplace(status int) bool {
+	if !q.found.usable() {
+		return false
+	}
+	ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
+	q.say(ruling.Section, ruling.Why)
+	return ruling.OK
+}
+
+// receive handles a response that is not about what is stored: it is stored if
+// that is allowed, or else the leader's alone.
+func (q *query) receive(f *fetch, resp *exchange.Response, requestTime time.Time) {
+	c := q.c
+	if q.req.Method == "HEAD" {
+		q.compareHead(resp, requestTime)
+	}
+	var stored *rules.Stored
+	ruling := rules.Allowed(resp.Fields, c.Rules)
+	if ruling.OK {
+		stored = rules.Received(&q.rules, resp.Status, resp.Reason, resp.Fields, length(resp), requestTime, q.now, c.Rules)
+		ruling = rules.Storable(&q.rules, stored)
+	}
+	q.say(ruling.Section, ruling.Why)
+	out := &outcome{
+		kind: goAlone, resp: resp, now: q.now,
+		status: "; fwd=" + q.found.forward + "; fwd-status=" + strconv.Itoa(resp.Status),
+	}
+	if ruling.OK {
+		w, err := c.Store.Create(f.ctx, q.key, q.found.gen, length(resp))
+		if err == nil {
+			if rules.Shareable(stored, q.now) {
+				out.kind = readAlong
+			} else {
+				c.fetches.remove(f)
+			}
+			c.fetches.setAlone(q.key, q.now, out.kind == goAlone)
+			out.stored, out.status = stored, out.status+"; stored"
+			want := length(resp)
+			if stored.Partial {
+				part, _, _ := rules.ParseContentRange(resp.Fields)
+				want = part.Size()
+			}
+			f.carry(w, want, out)
+			return
+		}
+		q.say("RFC 9111, 3", "not stored: "+err.Error())
+		ruling.Detail = "too-large"
+	}
+	if ruling.Detail != "" {
+		out.status += "; detail=" + ruling.Detail
+	}
+	if q.outdated(resp.Status) {
+		q.c.Store.Remove(f.ctx, q.found.entry)
+		for _, part := range q.found.parts {
+			q.c.Store.Remove(f.ctx, part)
+		}
+	}
+	if q.req.Method == "GET" && !q.rules.HasRange() {
+		c.fetches.setAlone(q.key, q.now, true)
+	}
+	f.settle(out)
+}
+
+// outdated reports whether a response with that status shows that the origin
+// has something newer than what was found.
+func (q *query) outdated(status int) bool {
+	return q.found.entry != nil && q.found.verdict.Use == rules.Validate && q.req.Method == "GET" &&
+		status < 500 && status != 304 && status != 206 && status != 416
+}

@@ -442,3 +442,156 @@ func TestSizeChangesWhileSending(t *testing.T) {
 		})
 	}, "--root", root)
 }
+
+// TestChangedInPlace writes over a large file while it is being downloaded, at
+// many places and moments, as no deployment should and many do. Whoever gets the
+// announced length has got one version, although the greater part was lent to the
+// kernel and this client shares the pages even in its receive buffer.
+func TestChangedInPlace(t *testing.T) {
+	t.Parallel()
+	sizes := []int{1<<20 + 1, 3 << 20, 20 << 20}
+	if os.Getenv("TOPDOWN_LARGE") != "" {
+		sizes = append(sizes, 200<<20, 1<<30)
+	}
+	root := writeTree(t, nil)
+	plainAndTLS(t, func(t *testing.T, s *server) {
+		t.Helper()
+		for _, size := range sizes {
+			name := fmt.Sprintf("%s-%d.bin", s.scheme(), size)
+			path := filepath.Join(root, name)
+			complete, broken := 0, 0
+			for round := range 10 {
+				old := noise(size)
+				if err := os.WriteFile(path, old, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if round%2 == 0 { // with and without a tag, for those that get it late
+					eventually(t, "the entity tag", func() bool {
+						return s.exchange(t, request("HEAD", "/"+name)).field("ETag") != ""
+					})
+				}
+				c := s.dial(t)
+				c.send(request("GET", "/"+name))
+				head, err := c.peekHead()
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = c.r.Discard(len(head))
+				read := size * round / 10
+				body := make([]byte, size)
+				if _, err := io.ReadFull(c.r, body[:read]); err != nil {
+					t.Fatalf("size %d, the first %d: %v", size, read, err)
+				}
+				at := size * ((round*7 + 3) % 10) / 10
+				f, err := os.OpenFile(path, os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				patch := []byte(strings.Repeat("changed ", 8192))
+				if _, err = f.WriteAt(patch[:min(len(patch), size-at)], int64(at)); err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+				now, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := io.ReadFull(c.r, body[read:])
+				if err != nil {
+					broken++
+					continue
+				}
+				complete++
+				if got := string(body); got != string(old) && got != string(now) {
+					t.Errorf("size %d, round %d: changed at %d when %d had been read, and %d more came: a complete mixture", size, round, at, read, n)
+				}
+			}
+			t.Logf("%s, %d bytes: %d complete, %d broken off", s.scheme(), size, complete, broken)
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, "--root", root)
+}
+
+// TestReplacedWhileAsked renames new large files over the one that is asked for.
+// Each answer is one version, and none is an error of the server's.
+func TestReplacedWhileAsked(t *testing.T) {
+	t.Parallel()
+	const size = 2 << 20
+	versions := []string{strings.Repeat("a", size), strings.Repeat("b", size)}
+	root := writeTree(t, map[string]string{"f.bin": versions[0]})
+	path := filepath.Join(root, "f.bin")
+	s := start(t, "--root", root)
+	for i := range 50 {
+		want := versions[i%2]
+		if err := errors.Join(os.WriteFile(path+".new", []byte(want), 0o644), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.get(t, "/f.bin"); r.StatusCode != 200 || string(r.body) != want {
+			t.Fatalf("after replacement %d: %s, %d bytes that begin with %.5q", i, r.Status, len(r.body), r.body)
+		}
+	}
+}
+
+// TestFreshAtOnce: a request that is sent after a change has ended sees it, on a
+// new connection, on a kept one and by curl; again and again, so that changes fall
+// into the same tick of the file system's clock.
+func TestFreshAtOnce(t *testing.T) {
+	t.Parallel()
+	loops := 300
+	if os.Getenv("TOPDOWN_LARGE") != "" {
+		loops = 10_000
+	}
+	root := writeTree(t, nil)
+	s := start(t, "--root", root)
+	var wg sync.WaitGroup
+	for writer := range 2 {
+		wg.Go(func() {
+			name := fmt.Sprintf("w%d.txt", writer)
+			path := filepath.Join(root, name)
+			conn, err := s.connect()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			kept := newClient(conn)
+			defer kept.Close()
+			get := func() string {
+				_ = kept.SetDeadline(time.Now().Add(patience))
+				if _, err := io.WriteString(kept, request("GET", "/"+name)); err != nil {
+					return err.Error()
+				}
+				r, err := kept.read("GET")
+				if err != nil {
+					return err.Error()
+				}
+				return fmt.Sprintf("%d %s", r.StatusCode, r.body)
+			}
+			for i := range loops {
+				one, two := fmt.Sprintf("%d one", i), fmt.Sprintf("%d two", i)
+				for _, step := range []struct {
+					change func() error
+					want   string
+				}{
+					{func() error { return os.WriteFile(path, []byte(one), 0o644) }, "200 " + one},
+					{func() error {
+						return errors.Join(os.WriteFile(path+".tmp", []byte(two), 0o644), os.Rename(path+".tmp", path))
+					}, "200 " + two},
+					{func() error { return os.Chmod(path, 0o600) }, "403 "},
+					{func() error { return os.Remove(path) }, "404 "},
+				} {
+					if err := step.change(); err != nil {
+						t.Error(err)
+						return
+					}
+					if got := get(); !strings.HasPrefix(got, step.want) {
+						t.Errorf("loop %d: %.40q, want %q", i, got, step.want)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -18,7 +17,7 @@ import (
 )
 
 // conn is one connection: steps 5 to 9 of the textbook, for as many requests as
-// the client sends on it.
+// the client sends on it. What it does with its socket is in link.go.
 type conn struct {
 	s      *Server
 	socket net.Conn   // what was accepted
@@ -30,10 +29,12 @@ type conn struct {
 	work   *work   // nil while idle
 
 	// What the watch over deadlines looks at.
-	phase  atomic.Int32
-	since  atomic.Int64 // when the phase began, ns since 1970
-	moved  atomic.Int64 // bytes received so far
-	sample sample       // the watch's own
+	phase     atomic.Int32
+	since     atomic.Int64 // when the phase began, ns since 1970
+	received  atomic.Int64 // bytes so far
+	delivered atomic.Int64 // bytes of a lent file that the client has taken so far
+	expired   atomic.Bool  // its time is up
+	sample    sample       // the watch's own
 
 	closing bool // this exchange is the last
 	more    bool // the client may still be sending
@@ -63,31 +64,6 @@ func newConn(s *Server, nc net.Conn, addr netip.Addr) *conn {
 	return c
 }
 
-// acquire gives the connection its buffers.
-func (c *conn) acquire() {
-	if c.work == nil {
-		c.work = works.Get().(*work)
-		c.in.buf = c.work.buf[:]
-	}
-}
-
-// release gives the buffers back. Nothing may be left in them.
-func (c *conn) release() {
-	if w := c.work; w != nil {
-		c.work, c.in = nil, reader{c: c}
-		if cap(w.out) > maxOut {
-			w.out = nil
-		}
-		works.Put(w)
-	}
-}
-
-// enter begins a phase: its deadline counts from now.
-func (c *conn) enter(p phase) {
-	c.since.Store(c.s.date.coarse.Load())
-	c.phase.Store(int32(p))
-}
-
 // serve is the life of a connection.
 func (c *conn) serve() {
 	defer c.close()
@@ -103,14 +79,14 @@ func (c *conn) serve() {
 		return
 	}
 	c.wait = newWaiter(c)
-	for !c.closing && c.await() {
+	for !c.closing && c.waitRequest() {
 		c.exchange()
 	}
 }
 
-// await waits for the first byte of the next request. It returns false when
+// waitRequest waits for the first byte of the next request. It returns false when
 // there is none to come.
-func (c *conn) await() bool {
+func (c *conn) waitRequest() bool {
 	if c.in.Buffered() > 0 {
 		return true // the client did not wait for the last response
 	}
@@ -123,13 +99,13 @@ func (c *conn) await() bool {
 		c.release()
 		err = c.wait.wait()
 	} else {
-		err = c.awaitOne()
+		err = c.waitByte()
 	}
 	return err == nil
 }
 
-// awaitOne waits with one byte instead of a buffer.
-func (c *conn) awaitOne() error {
+// waitByte waits with one byte instead of a buffer.
+func (c *conn) waitByte() error {
 	c.release()
 	one := make([]byte, 1)
 	n, err := c.nc.Read(one)
@@ -154,6 +130,8 @@ func (c *conn) exchange() {
 	// Step 5: receive. Step 6: parse.
 	err := c.readHead()
 	x.start = time.Now()
+	// From here on it is this side's turn, except while it waits for the client.
+	c.enter(responding)
 	if err != nil {
 		c.closing, c.more = true, true
 		x.refused = true
@@ -203,12 +181,6 @@ func (c *conn) refuseHead(x *exchange, err error) {
 	c.more = false
 }
 
-// revive gives a connection whose time was up a second to take its answer.
-func (c *conn) revive() {
-	_ = c.socket.SetReadDeadline(time.Time{})
-	_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
-}
-
 // finishBody passes over what is left of a request's body, so that the next
 // request can be found, or gives the connection up if that is too much.
 func (c *conn) finishBody(x *exchange) {
@@ -217,11 +189,12 @@ func (c *conn) finishBody(x *exchange) {
 		return
 	}
 	if c.closing || x.expect && !x.continued {
-		// Whoever waits for 100 may send the body now or never.
+		// A client that waits for 100 may send the body now or never.
 		c.closing, c.more = true, true
 		return
 	}
 	c.enter(body)
+	defer c.enter(responding)
 	if _, err := io.Copy(io.Discard, io.LimitReader(&w.body, drainMax)); err != nil || !w.body.Done() {
 		c.closing, c.more = true, true
 	}
@@ -253,63 +226,4 @@ func (c *conn) close() {
 	c.release()
 	c.s.conns.remove(c)
 	c.s.Metrics.ConnClosed()
-}
-
-// receive reads from the client into p. Before it waits, the client gets all
-// that is there for it.
-func (c *conn) receive(p []byte) (int, error) {
-	if err := c.flush(); err != nil {
-		return 0, err
-	}
-	n, err := c.nc.Read(p)
-	c.moved.Add(int64(n))
-	return n, err
-}
-
-// maxOut is how much is collected before it is written.
-const maxOut = 64 << 10
-
-// flush writes what has been collected.
-func (c *conn) flush() error {
-	w := c.work
-	if w == nil || len(w.out) == 0 {
-		return nil
-	}
-	err := c.write(w.out)
-	w.out = w.out[:0]
-	return err
-}
-
-// write writes p at once, watched for a client that does not read.
-func (c *conn) write(p []byte) error {
-	before, since := c.phase.Load(), c.since.Load()
-	c.enter(writing)
-	_, err := c.nc.Write(p)
-	c.resume(before, since, err)
-	return err
-}
-
-// resume returns to the phase that writing interrupted. After a failed write
-// nothing more can be said to the client.
-func (c *conn) resume(before int32, since int64, err error) {
-	c.since.Store(since)
-	c.phase.Store(before)
-	if err != nil {
-		c.closing, c.more, c.failed = true, false, true
-		c.work.out = c.work.out[:0]
-	}
-}
-
-// say tells the trace, if there is one, what was decided and why.
-func (c *conn) say(section, decision string) {
-	if c.trace != nil {
-		c.trace.say(section, decision)
-	}
-}
-
-// sayf is say with a format.
-func (c *conn) sayf(section, format string, args ...any) {
-	if c.trace != nil {
-		c.trace.say(section, fmt.Sprintf(format, args...))
-	}
 }

@@ -79,11 +79,13 @@ func (cs *connections) remove(c *conn) {
 type phase int32
 
 const (
-	idle    phase = iota // the first byte of a request
-	head                 // the rest of a head
-	body                 // a request's body
-	writing              // the client to read
-	linger               // the client to notice that the connection ends
+	idle       phase = iota // the first byte of a request
+	head                    // the rest of a head
+	body                    // a request's body
+	responding              // this side: the client cannot be late
+	writing                 // the client to read
+	delivering              // the client to have read all that was lent to the kernel
+	linger                  // the client to notice that the connection ends
 )
 
 // tick is how precise deadlines are. A timer for each request would cost more
@@ -141,16 +143,17 @@ func (c *conn) isLate(now, stop time.Time) bool {
 	case head:
 		return waited >= s.HeadTimeout
 	case body:
-		return c.sample.tooSlow(s, p, since, now, c.moved.Load)
+		return c.sample.tooSlow(s, p, since, now, c.received.Load)
+	case responding:
+		return false
 	case writing:
 		return waited >= time.Second && c.sample.tooSlow(s, p, since, now, c.taken)
+	case delivering:
+		return c.sample.tooSlow(s, p, since, now, c.delivered.Load)
 	default: // linger
 		return waited >= lingerTime
 	}
 }
-
-// unknown stands for a progress that cannot be measured: it is always enough.
-func unknown() int64 { return time.Now().UnixNano() }
 
 // sample is how far a transfer had come at one moment.
 type sample struct {
@@ -183,9 +186,10 @@ func (last *sample) tooSlow(s *Server, p phase, since, now time.Time, progress f
 // that arrives at this very moment is still answered: only a client that does
 // not read loses its answer.
 func (c *conn) expire() {
+	c.expired.Store(true)
 	long := time.Unix(1, 0)
 	switch phase(c.phase.Load()) {
-	case writing, linger:
+	case responding, writing, delivering, linger:
 		_ = c.socket.SetDeadline(long) // a closed connection needs no waking
 	default:
 		_ = c.socket.SetReadDeadline(long)

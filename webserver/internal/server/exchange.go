@@ -1,7 +1,6 @@
 package server
 
 import (
-	"sync/atomic"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -143,26 +142,4 @@ func (c *conn) account(x *exchange) {
 		e.Method, e.Target, e.Minor = req.Method, req.Target, req.Minor
 	}
 	c.s.Access.Append(&e)
-}
-
-// dateLine is the Date field, rendered once a second (RFC 9110, section 6.6.1).
-type dateLine struct {
-	coarse atomic.Int64 // the watch's clock, ns since 1970
-	line   atomic.Pointer[renderedDate]
-}
-
-type renderedDate struct {
-	second int64
-	text   []byte
-}
-
-func (d *dateLine) append(dst []byte, now time.Time) []byte {
-	second := now.Unix()
-	line := d.line.Load()
-	if line == nil || line.second != second {
-		text := append(httpmsg.AppendDate([]byte("Date: "), now), "\r\n"...)
-		line = &renderedDate{second, text}
-		d.line.Store(line)
-	}
-	return append(dst, line.text...)
 }

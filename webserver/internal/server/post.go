@@ -12,11 +12,6 @@ import (
 	"topdown/webserver/internal/site"
 )
 
-var (
-	errChanged = errors.New("the file has changed")
-	errShrunk  = errors.New("the file has become shorter")
-)
-
 // post answers a POST to an existing page: it reads the form and shows what was
 // received (RFC 9110, section 9.3.3).
 func (c *conn) post(x *exchange, r *site.Resource) {
@@ -48,6 +43,7 @@ func (c *conn) post(x *exchange, r *site.Resource) {
 		}
 	}
 	c.enter(body)
+	defer c.enter(responding)
 	result, err := form.Read(&w.body, req.Fields.Get("Content-Type"), options)
 	if err != nil {
 		c.refuseBody(x, err)
@@ -80,6 +76,9 @@ func (c *conn) refuseBody(x *exchange, err error) {
 		status, reason, section = 408, "The body took too long to arrive.", "9110, 15.5.9"
 	} else if c.failed {
 		return
+	} else if diskFull(err) {
+		status, reason, section = 507, "The disk is full.", "4918, 11.5"
+		c.s.Log.Error("cannot store an upload", zap.Error(err))
 	} else {
 		c.s.Log.Error("cannot store an upload", zap.Error(err))
 	}

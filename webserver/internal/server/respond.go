@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -39,6 +41,9 @@ func (c *conn) respond(x *exchange) {
 	if err == nil && target.Form == httpmsg.AbsoluteForm && target.Scheme != "http" && target.Scheme != "https" {
 		err = &httpmsg.Error{Status: 400, Section: "9110, 4.2", Reason: "only http and https are served here"}
 	}
+	if err == nil && target.Host == "" && req.Fields.Has("Host") && req.Fields.Get("Host") == "" {
+		err = &httpmsg.Error{Status: 400, Section: "9110, 4.2.1", Reason: "an http address has a host"}
+	}
 	if err == nil && target.Form != httpmsg.AsteriskForm {
 		if target.Path == "" {
 			target.Path = "/"
@@ -46,7 +51,11 @@ func (c *conn) respond(x *exchange) {
 		x.path, err = site.CleanPath(target.Path)
 	}
 	if err != nil {
-		c.say("9112, 3.2", "the request target cannot be understood: 400")
+		section := "9112, 3.2"
+		if refusal, ok := errors.AsType[*httpmsg.Error](err); ok {
+			section = refusal.Section
+		}
+		c.say(section, "the request target cannot be understood: 400")
 		c.sendError(x, 400, "The address in the request cannot be understood.")
 		return
 	}
@@ -66,11 +75,25 @@ func (c *conn) respond(x *exchange) {
 	c.serveFile(x)
 }
 
+// maxFinds is how often a file is found anew that is replaced between being found
+// and being opened.
+const maxFinds = 10
+
 // serveFile is step 7: it finds the file that the request names.
 func (c *conn) serveFile(x *exchange) {
-	req := &c.work.req
 	// Step 7: open. Small files are usually in memory already.
-	found := c.s.Site.Find(x.path, x.start)
+	for range maxFinds {
+		if c.serveFound(x, c.s.Site.Find(x.path, time.Now())) {
+			return
+		}
+	}
+	c.sendError(x, 503, "The file is being replaced faster than it can be opened.", httpmsg.Field{Name: "Retry-After", Value: "1"})
+}
+
+// serveFound answers with what was found. It returns false, with nothing sent, if
+// that is no longer there.
+func (c *conn) serveFound(x *exchange, found site.Result) (sent bool) {
+	req := &c.work.req
 	c.traceFound(x, found)
 	switch found.Kind {
 	case site.Moved:
@@ -90,12 +113,11 @@ func (c *conn) serveFile(x *exchange) {
 	case site.Directory:
 		if c.s.Listing && req.Method != "POST" {
 			c.list(x)
-			return
+			return true
 		}
 		c.sendErrorPage(x, 403, "This directory has no page and its contents are not listed.")
 	case site.Failed:
-		c.s.Log.Error("cannot open a file", zap.String("path", x.path), zap.Error(found.Err))
-		c.sendError(x, 503, "The file cannot be opened at the moment.", httpmsg.Field{Name: "Retry-After", Value: "5"})
+		return c.cannotOpen(x, found.Err)
 	case site.File:
 		switch req.Method {
 		case "OPTIONS":
@@ -103,20 +125,21 @@ func (c *conn) serveFile(x *exchange) {
 		case "POST":
 			c.post(x, found.Resource)
 		default:
-			c.sendResource(x, found.Resource)
+			return c.sendResource(x, found.Resource)
 		}
 	}
+	return true
 }
 
 // sendResource is step 8 for GET and HEAD: it chooses an encoding, decides the
 // preconditions and ranges, and sends what is asked for.
-func (c *conn) sendResource(x *exchange, r *site.Resource) {
+func (c *conn) sendResource(x *exchange, r *site.Resource) (sent bool) {
 	rep := r.Select(x.acceptEncoding, x.hasEncoding)
 	if rep == nil {
 		c.say("9110, 12.5.3", "Accept-Encoding refuses every encoding, identity too: 406")
 		c.sendError(x, 406, "Every encoding that this file could be sent in is refused by Accept-Encoding.",
 			httpmsg.Field{Name: "Vary", Value: "Accept-Encoding"})
-		return
+		return true
 	}
 	if c.trace != nil {
 		c.traceChoice(x, r, rep)
@@ -130,15 +153,15 @@ func (c *conn) sendResource(x *exchange, r *site.Resource) {
 	case 304:
 		c.begin(x, 304, rep.NotModified)
 		c.end(x)
-		return
+		return true
 	case 412:
 		c.sendError(x, 412, "The file is not in the state that the request asks for.")
-		return
+		return true
 	}
-	if x.rangeField != "" && c.work.req.Method == "GET" && c.sendRanges(x, rep, v) {
-		return
+	if x.rangeField != "" && c.work.req.Method == "GET" {
+		return c.sendRanges(x, rep, v)
 	}
-	c.sendWhole(x, rep)
+	return c.sendWhole(x, rep)
 }
 
 // authenticated reports whether the request names a user with a right password
@@ -213,7 +236,7 @@ func (c *conn) list(x *exchange) {
 }
 
 // wantsJSON reports whether Accept prefers JSON to HTML (RFC 9110, section
-// 12.5.1). Of equals, the one that is named first is meant; whoever takes
+// 12.5.1). Of equals, the one that is named first is meant; a client that takes
 // anything gets HTML.
 func (c *conn) wantsJSON() bool {
 	json, html, jsonFirst := -1, -1, false

@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	_ "embed"
-	"errors"
 	"net"
-	"os"
-	"runtime"
 	"strconv"
-	"sync"
 
 	"go.uber.org/zap"
 
@@ -21,10 +17,10 @@ import (
 // Heads are collected in c.work.out and leave with the content that follows
 // them, in one write.
 
-// begin starts a head with prepared lines, the status line first.
+// begin starts a head with a status line and prepared field lines.
 func (c *conn) begin(x *exchange, status int, lines []byte) {
 	x.status = status
-	c.work.out = append(c.work.out, lines...)
+	c.work.out = append(httpmsg.AppendStatusLine(c.work.out, status), lines...)
 }
 
 // line adds a field. Its value comes from this program or has passed
@@ -77,11 +73,9 @@ func (c *conn) sayClosing(x *exchange) {
 	}
 }
 
-// status starts a head from nothing but a status code.
+// status starts a head with fields that are not prepared.
 func (c *conn) status(x *exchange, status int, fields []httpmsg.Field) {
-	x.status = status
-	w := c.work
-	w.out = httpmsg.AppendStatusLine(w.out, status)
+	c.begin(x, status, nil)
 	for _, field := range fields {
 		c.line(field.Name, field.Value)
 	}
@@ -151,50 +145,50 @@ func (c *conn) sendErrorPage(x *exchange, status int, text string) {
 	c.sendContent(x, status, page.Type, page.Plain().Body)
 }
 
-// sendWhole sends a representation as it is.
-func (c *conn) sendWhole(x *exchange, rep *site.Representation) {
+// sendWhole sends a representation as it is. It returns false, with nothing sent,
+// if the file has been replaced since it was found.
+func (c *conn) sendWhole(x *exchange, rep *site.Representation) (sent bool) {
 	if rep.Body != nil {
 		c.s.Metrics.HotHit()
 		c.begin(x, 200, rep.OK)
 		c.end(x)
 		c.content(x, rep.Body)
-		return
+		return true
 	}
 	c.s.Metrics.HotMiss()
-	f := c.open(x, rep)
+	f, err := c.s.Site.Open(rep)
 	if f == nil {
-		return
+		return c.cannotOpen(x, err)
 	}
 	defer f.Close()
 	c.begin(x, 200, rep.OK)
 	c.end(x)
-	c.file(x, rep, f, httpmsg.ByteRange{First: 0, Last: rep.Size - 1}, true)
+	c.sendFile(x, f, httpmsg.ByteRange{First: 0, Last: rep.Size - 1}, true)
+	return true
 }
 
-// open opens the file of a large representation; if it cannot, the request has
-// been answered.
-func (c *conn) open(x *exchange, rep *site.Representation) *os.File {
-	f, err := c.s.Site.Open(rep)
-	if f == nil {
-		// It changed this very moment: whoever asks again gets the new one.
-		c.s.Site.Forget(x.path)
-		c.s.Log.Warn("a file changed while it was being opened", zap.String("path", x.path), zap.Error(err))
-		c.sendError(x, 503, "The file is being changed at the moment.", httpmsg.Field{Name: "Retry-After", Value: "1"})
+// cannotOpen answers where a file cannot be opened at all, and returns false where
+// it only has to be found anew.
+func (c *conn) cannotOpen(x *exchange, err error) (answered bool) {
+	if err == nil {
+		return false
 	}
-	return f
+	c.s.Log.Error("cannot open a file", zap.String("path", x.path), zap.Error(err))
+	c.sendError(x, 503, "The file cannot be opened at the moment.", httpmsg.Field{Name: "Retry-After", Value: "5"})
+	return true
 }
 
 // sendRanges answers a request for parts of a representation (RFC 9110, section
-// 14). It returns false if the whole is to be sent instead.
-func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) bool {
+// 14), or with the whole where that is not to be. It returns what sendWhole does.
+func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) (sent bool) {
 	if !x.conditions.rangeHolds(v, x.start) {
 		c.say("9110, 13.1.5", "If-Range is of another representation: the whole is sent")
-		return false
+		return c.sendWhole(x, rep)
 	}
 	spans, ok := ranges(x.rangeField, rep.Size)
 	if !ok {
 		c.say("9110, 14.2", "the Range cannot be understood or is too much: it is ignored")
-		return false
+		return c.sendWhole(x, rep)
 	}
 	if len(spans) == 0 {
 		c.sayf("9110, 15.5.17", "no range lies within the %d bytes there are: 416", rep.Size)
@@ -202,10 +196,11 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 			httpmsg.Field{Name: "Content-Range", Value: string(httpmsg.AppendContentRange(nil, nil, rep.Size))})
 		return true
 	}
-	var f *os.File
+	var f *site.LargeFile
 	if rep.Body == nil {
-		if f = c.open(x, rep); f == nil {
-			return true
+		var err error
+		if f, err = c.s.Site.Open(rep); f == nil {
+			return c.cannotOpen(x, err)
 		}
 		defer f.Close()
 	}
@@ -217,7 +212,7 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 		c.line("Content-Range", contentRange(spans[0], rep.Size))
 		c.line("Content-Length", strconv.FormatInt(spans[0].Size(), 10))
 		c.end(x)
-		c.part(x, rep, f, spans[0], true)
+		c.sendPart(x, rep, f, spans[0], true)
 		return true
 	}
 	boundary := rand.Text()
@@ -235,7 +230,7 @@ func (c *conn) sendRanges(x *exchange, rep *site.Representation, v validators) b
 	c.end(x)
 	for i, s := range spans {
 		c.content(x, heads[i])
-		c.part(x, rep, f, s, i == len(spans)-1)
+		c.sendPart(x, rep, f, s, i == len(spans)-1)
 		if c.closing && c.failed {
 			return true
 		}
@@ -248,94 +243,13 @@ func contentRange(r httpmsg.ByteRange, size int64) string {
 	return string(httpmsg.AppendContentRange(nil, &r, size))
 }
 
-// part sends a part of a representation.
-func (c *conn) part(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) {
+// sendPart sends a part of a representation.
+func (c *conn) sendPart(x *exchange, rep *site.Representation, f *site.LargeFile, r httpmsg.ByteRange, last bool) {
 	if f == nil {
-		c.content(x, rep.Body[s.First:s.Last+1])
+		c.content(x, rep.Body[r.First:r.Last+1])
 		return
 	}
-	c.file(x, rep, f, s, last)
-}
-
-// fairShare is how much of a file is sent before another connection has its
-// turn.
-const fairShare = 512 << 10
-
-// Memory for a part of a file: a large one that nobody holds while waiting for a
-// client, and a small one for where that cannot be helped.
-var (
-	pieces = sync.Pool{New: func() any { return new([128 << 10]byte) }}
-	held   = sync.Pool{New: func() any { return new([16 << 10]byte) }}
-)
-
-// file sends a part of a file. Before the last bytes leave, the file must
-// still be what the head said; otherwise the connection is closed, so that the
-// client sees a broken transfer and not a mixture of two versions.
-//
-// The bytes are copied, and not lent to the kernel as sendfile would: a page
-// that is changed or cut off while it waits in the socket's buffer would reach
-// the client changed, or as zeros.
-func (c *conn) file(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) {
-	if c.work.req.Method == "HEAD" {
-		return
-	}
-	c.trace.content(s.Size())
-	if c.flush() != nil {
-		return
-	}
-	err := c.copyFile(x, rep, f, s, last)
-	if err != nil {
-		c.abort()
-		c.s.Log.Debug("a transfer was broken off", zap.String("path", x.path), zap.Error(err))
-	}
-}
-
-func (c *conn) copyFile(x *exchange, rep *site.Representation, f *os.File, s httpmsg.ByteRange, last bool) error {
-	next := func(p []byte) ([]byte, error) {
-		p = p[:min(s.Size(), int64(len(p)))]
-		if n, err := f.ReadAt(p, s.First); n < len(p) {
-			return nil, errors.Join(errShrunk, err)
-		}
-		if last && int64(len(p)) == s.Size() && !rep.Unchanged(f) {
-			return nil, errChanged
-		}
-		return p, nil
-	}
-	for turn := int64(0); s.Size() > 0; {
-		if turn >= fairShare {
-			turn = 0
-			runtime.Gosched() // a fast client must not keep others waiting
-		}
-		before, since := c.phase.Load(), c.since.Load()
-		c.enter(writing)
-		n, err := c.writePiece(next)
-		c.resume(before, since, err)
-		s.First += int64(n)
-		turn += int64(n)
-		x.sent += int64(n)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeHeld is writePiece where waiting takes the memory: for TLS, and for
-// systems without a way around it.
-func (c *conn) writeHeld(next func([]byte) ([]byte, error)) (int, error) {
-	p := held.Get().(*[16 << 10]byte)
-	defer held.Put(p)
-	text, err := next(p[:])
-	if err != nil {
-		return 0, err
-	}
-	return c.nc.Write(text)
-}
-
-// abort gives the connection up in the middle of a response.
-func (c *conn) abort() {
-	c.closing, c.more, c.failed = true, false, true
-	c.work.out = c.work.out[:0]
+	c.sendFile(x, f, r, last)
 }
 
 // bodyLimit is how large the body of a request may be.

@@ -1,7 +1,13 @@
 // Package server is the web server of the textbook: it accepts TCP connections,
 // receives requests, finds the files they name and responds (HTTP/1.1, RFC 9110
-// and RFC 9112). The steps are in server.go (accept) and conn.go (receive,
-// parse, open, respond, close), in the textbook's order.
+// and RFC 9112).
+//
+// Reading order: server.go (accept), connections.go (how many, and how slow),
+// conn.go (receive, parse, open, respond, close), secure.go, exchange.go,
+// respond.go (what to answer), post.go, send.go (heads and pages), file.go and
+// lend_linux.go (large files), precondition.go, ranges.go, and what all of these
+// stand on: reader.go, wait_unix.go (the poller), link.go (the socket), date.go,
+// trace.go.
 //
 // What it refuses: more connections than it was told to hold, peers that send
 // or read too slowly, and every message that two servers could read
@@ -154,12 +160,12 @@ func (s *Server) accept(ctx context.Context, ln net.Listener) error {
 		default:
 			return err
 		}
-		s.welcome(nc)
+		s.handleConn(nc)
 	}
 }
 
-// welcome starts the conversation with a client, or refuses it.
-func (s *Server) welcome(nc net.Conn) {
+// handleConn gives a client a goroutine of its own, or refuses it.
+func (s *Server) handleConn(nc net.Conn) {
 	addr := peer(nc)
 	if status := s.conns.admit(addr, s); status != 0 {
 		s.refuse(nc, status)

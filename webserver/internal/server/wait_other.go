@@ -9,4 +9,4 @@ func newWaiter(*conn) *waiter { return nil }
 
 func (*waiter) wait() error { return nil }
 
-func (c *conn) writePiece(next func([]byte) ([]byte, error)) (int, error) { return c.writeHeld(next) }
+func (c *conn) writePiece(t *transfer) (int, error) { return c.writeHeld(t) }

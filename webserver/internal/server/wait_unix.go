@@ -19,8 +19,8 @@ type waiter struct {
 	err  error
 	into *conn
 
-	next func([]byte) ([]byte, error) // of writePiece
-	put  func(fd uintptr) bool
+	piece *transfer // of writePiece
+	put   func(fd uintptr) bool
 }
 
 func newWaiter(c *conn) *waiter {
@@ -78,17 +78,18 @@ func (w *waiter) read(fd uintptr) bool {
 	}
 }
 
-// writePiece writes what next reads into memory that it is lent, as far as the
-// socket takes it at once, and returns how much that was. It waits for the
-// client without that memory: a thousand clients that do not read hold none.
-func (c *conn) writePiece(next func([]byte) ([]byte, error)) (int, error) {
+// writePiece writes the next piece of a file, as far as the socket takes it at
+// once, and returns how much that was. The piece is read into memory that is lent
+// to it only while the socket can take something: a thousand clients that do not
+// read hold none. So it may be read again after each wait.
+func (c *conn) writePiece(t *transfer) (int, error) {
 	w := c.wait
 	if w == nil {
-		return c.writeHeld(next)
+		return c.writeHeld(t)
 	}
-	w.next, w.n, w.err = next, 0, nil
+	w.piece, w.n, w.err = t, 0, nil
 	err := w.raw.Write(w.put)
-	w.next = nil
+	w.piece = nil
 	if w.err != nil {
 		err = w.err
 	}
@@ -99,7 +100,7 @@ func (c *conn) writePiece(next func([]byte) ([]byte, error)) (int, error) {
 func (w *waiter) write(fd uintptr) bool {
 	p := pieces.Get().(*[128 << 10]byte)
 	defer pieces.Put(p)
-	text, err := w.next(p[:])
+	text, err := w.piece.next(p[:])
 	if err != nil {
 		w.err = err
 		return true
@@ -115,6 +116,7 @@ func (w *waiter) write(fd uintptr) bool {
 			w.err = os.NewSyscallError("write", err)
 		default:
 			w.n = n
+			w.piece.sent(text[:n])
 		}
 		return true
 	}

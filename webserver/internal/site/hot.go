@@ -3,7 +3,6 @@ package site
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // hot keeps resources by clean path, the contents of all of them together
@@ -17,15 +16,15 @@ type hot struct {
 }
 
 // entry is the place of one path. mu is held while the files behind it are
-// looked at, so that no request is answered from a copy that another request
-// is just finding out to be old.
+// read, so that a change is read once and not by each request that meets it.
 type entry struct {
 	resource atomic.Pointer[Resource]
-	checked  atomic.Int64 // when the files were last looked at, ns since 1970
-	used     atomic.Bool  // asked for since the last eviction looked
+	// dir is the folder of the file, as it was before sidecars and index files were
+	// looked for in it; zero if that was too soon after a change to be relied on.
+	dir  atomic.Pointer[identity]
+	used atomic.Bool // asked for since the last eviction looked
 
-	mu      sync.Mutex
-	changed time.Time // when the files were first seen changed but unsettled
+	mu sync.Mutex
 
 	size int64 // guarded by hot.mu
 }
@@ -45,15 +44,33 @@ func (h *hot) get(p string) *entry {
 	return e
 }
 
-// fresh returns the entry's resource if its files have been looked at lately.
-func (e *entry) fresh(now time.Time) *Resource {
-	if since := now.UnixNano() - e.checked.Load(); since < 0 || since >= int64(checkEvery) {
+// fresh returns the entry's resource if a look at its files shows that it is
+// still what they hold. That is one system call for the file, one for its folder,
+// in which a sidecar or an index file may have come up, and one for each sidecar
+// in use: together about 1 µs of the 7 that a small request takes.
+func (e *entry) fresh(t tree) *Resource {
+	r, dir := e.resource.Load(), e.dir.Load()
+	if r == nil || dir == nil || !r.settled {
 		return nil
+	}
+	if id, ok := t.identity(r.Name); !ok || id != r.stamp.file {
+		return nil
+	}
+	if id, ok := t.identity(r.dir); !ok || id != *dir {
+		return nil
+	}
+	for i, sidecar := range r.stamp.sidecars {
+		if sidecar == (identity{}) {
+			continue
+		}
+		if id, ok := t.identity(r.beside[i]); !ok || id != sidecar {
+			return nil
+		}
 	}
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	return e.resource.Load()
+	return r
 }
 
 func (h *hot) getOrAdd(p string) *entry {
@@ -85,6 +102,13 @@ func (h *hot) resize(p string, e *entry, size int64) {
 	h.size += entryCost + size - e.size
 	e.size = entryCost + size
 	h.evict(e)
+}
+
+func (h *hot) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.entries)
+	h.size = 0
 }
 
 func (h *hot) remove(p string) {

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
+	"path"
 	"strconv"
 	"sync"
 	"time"
@@ -23,8 +23,11 @@ type Resource struct {
 	Type    string    // media type
 	ModTime time.Time // of the file
 
-	stamp stamp
-	reps  [1 + len(sidecars)]*Representation // identity first; nil where there is none
+	stamp   stamp
+	dir     string                             // where the file is, below the root
+	beside  [len(sidecars)]string              // names of the sidecars, below the root
+	settled bool                               // the stamp tells this state from every later one
+	reps    [1 + len(sidecars)]*Representation // identity first; nil where there is none
 	// compress says that gzip may be made of the identity; zipped is that, or
 	// nil if it is not worth it.
 	compress bool
@@ -50,12 +53,13 @@ type Representation struct {
 	// Content-Length and, so that a part can have its own, Content-Type.
 	Fields []byte
 	Type   string
-	// OK is the head of a 200 but for Date and what follows; NotModified that
+	// OK are the fields of a 200 but for Date and what follows; NotModified those
 	// of a 304 (RFC 9110, section 15.4.5).
 	OK, NotModified []byte
 
-	name string
-	id   identity
+	name    string
+	id      identity
+	settled bool // id tells this state of the file from every later one
 }
 
 // sidecars are files beside a file that hold it compressed, best first.
@@ -81,29 +85,31 @@ func (r *Resource) memory() int64 {
 	return n
 }
 
-// load makes the resource of a stamp. It waits, for a short while, for a file
-// that is just being written.
-func (s *Site) load(seen stamp) (*Resource, error) {
+// load makes the resource of a stamp.
+func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 	media := typeOf(seen.name)
-	r := &Resource{Name: seen.name, Type: media.name, stamp: seen, ModTime: time.Unix(0, seen.file.mtime)}
+	r := &Resource{Name: seen.name, Type: media.name, stamp: seen, ModTime: time.Unix(0, seen.file.mtime), dir: path.Dir(seen.name)}
 	if r.control = s.options.CacheControl; r.control == "" {
 		r.control = cacheControl(seen.name)
 	}
-	plain, err := s.represent(seen.name, "")
+	plain, err := s.represent(t, seen.name, "")
 	if err != nil {
 		return nil, err
 	}
 	r.reps[0] = plain
-	r.stamp.file = plain.id
-	r.hashing = plain.ETag == "" && plain.Size > hashNow
+	r.stamp.file, r.settled = plain.id, plain.settled
+	r.hashing = plain.settled && plain.ETag == "" && plain.Size > hashNow
 	for i, sidecar := range sidecars {
 		if seen.sidecars[i] == (identity{}) {
 			continue
 		}
 		// A sidecar that went away or is being written is left out.
-		rep, err := s.represent(seen.name+sidecar.suffix, sidecar.coding)
+		r.beside[i] = seen.name + sidecar.suffix
+		rep, err := s.represent(t, r.beside[i], sidecar.coding)
 		if err == nil && rep.id == seen.sidecars[i] {
-			r.reps[1+i] = rep
+			r.reps[1+i], r.settled = rep, r.settled && rep.settled
+		} else {
+			r.settled = false
 		}
 	}
 	r.compress = media.compress && plain.Body != nil && plain.Size >= gzipMin && r.reps[3] == nil
@@ -118,28 +124,39 @@ func (s *Site) load(seen stamp) (*Resource, error) {
 
 // represent reads one file: its content if it is small, and its hash. The
 // content is of one moment: the file is looked at before and after.
-func (s *Site) represent(name, coding string) (*Representation, error) {
-	f, err := s.tree.open(name)
+//
+// A small file is taken as it is, even in the middle of a change: its tag is that
+// of the very bytes. Only an empty one is waited for, briefly, since editors and
+// shells truncate first and write then. A large one must rest before it is sent,
+// or nothing would tell a change during the transfer.
+func (s *Site) represent(t tree, name, coding string) (*Representation, error) {
+	f, err := t.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	var rep *Representation
-	for try := 0; ; try++ {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		var whole bool
-		rep, whole, err = s.read(f, name)
+		rep, whole, err = s.read(t, f, name)
 		if err != nil {
 			return nil, err
 		}
 		if whole {
 			break
 		}
-		if try == int(settleMax/settle) {
-			// It never comes to rest (a log, say): no entity tag, no copy.
-			rep.Body, rep.ETag, rep.id.mtime = nil, "", 0
+		limit := settle
+		if rep.Size > hotMax {
+			limit = settleMax
+		}
+		if time.Since(start) >= limit {
+			// It never comes to rest (a log, say).
+			rep.settled = false
+			if rep.Body == nil {
+				rep.ETag = ""
+			}
 			break
 		}
-		time.Sleep(settle)
 	}
 	rep.Encoding, rep.name = coding, name
 	if mtime := time.Unix(0, rep.id.mtime); rep.id.mtime > int64(time.Second) {
@@ -148,9 +165,9 @@ func (s *Site) represent(name, coding string) (*Representation, error) {
 	return rep, nil
 }
 
-// read reads an open file. whole is false when it was changed just before or in
-// the meantime.
-func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, err error) {
+// read reads an open file. whole is false when it is worth while to read it again
+// in a moment.
+func (s *Site) read(t tree, f fs.File, name string) (rep *Representation, whole bool, err error) {
 	before, err := f.Stat()
 	if err != nil {
 		return nil, false, err
@@ -159,29 +176,31 @@ func (s *Site) read(f fs.File, name string) (rep *Representation, whole bool, er
 		return nil, false, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 	}
 	id := identify(before)
-	rep = &Representation{Size: id.size, id: id}
-	if id.unsettled(time.Now()) {
-		return rep, false, nil
-	}
+	rep = &Representation{Size: id.size, id: id, settled: !id.unsettled(time.Now())}
 	switch {
 	case id.size <= hotMax:
 		rep.Body = make([]byte, id.size)
-		if _, err = io.ReadFull(fromStart(f, id.size), rep.Body); err != nil {
-			return rep, false, ignoreShort(err)
+		n, err := io.ReadFull(fromStart(f, id.size), rep.Body)
+		if err = ignoreShort(err); err != nil {
+			return nil, false, err
 		}
+		rep.Body, rep.Size = rep.Body[:n], int64(n)
 		rep.ETag = etag(sha256.Sum256(rep.Body))
+	case !rep.settled:
+		return rep, false, nil
 	case id.size <= hashNow:
 		if rep.ETag, err = hash(fromStart(f, id.size), id.size); err != nil {
 			return rep, false, ignoreShort(err)
 		}
 	default:
-		rep.ETag = s.hashes.get(id, func() (fs.File, error) { return s.tree.open(name) })
+		rep.ETag = s.hashes.get(id, func() (fs.File, error) { return t.open(name) })
 	}
 	after, err := f.Stat()
 	if err != nil {
 		return nil, false, err
 	}
-	return rep, identify(after) == id, nil
+	whole = identify(after) == id && (rep.Size > 0 || rep.settled)
+	return rep, whole, nil
 }
 
 // fromStart reads the first size bytes of a file, wherever it was read to.
@@ -250,10 +269,9 @@ func (rep *Representation) render(r *Resource) {
 	fields = line(fields, "Accept-Ranges", "bytes")
 	fields = line(fields, "X-Content-Type-Options", "nosniff")
 	rep.Fields = fields
-	rep.OK = append([]byte("HTTP/1.1 200 OK\r\n"), fields...)
-	rep.OK = line(rep.OK, "Content-Type", r.Type)
+	rep.OK = line(bytes.Clone(fields), "Content-Type", r.Type)
 	rep.OK = line(rep.OK, "Content-Length", strconv.FormatInt(rep.Size, 10))
-	rep.NotModified = append([]byte("HTTP/1.1 304 Not Modified\r\n"), shared...)
+	rep.NotModified = shared
 }
 
 // gzip returns r compressed by us, nil if that does not make it smaller. The
@@ -280,48 +298,6 @@ func (r *Resource) gzip() *Representation {
 		r.zipped.render(r)
 	})
 	return r.zipped
-}
-
-// Open opens the file of a representation without Body. It returns nil without
-// an error when the file is no longer the one that rep describes.
-func (s *Site) Open(rep *Representation) (*os.File, error) {
-	f, err := s.tree.open(rep.name)
-	if err != nil {
-		return nil, err
-	}
-	file, ok := f.(*os.File)
-	if ok {
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil && rep.describes(info) {
-			return file, nil
-		}
-	}
-	f.Close()
-	return nil, err
-}
-
-// describes reports whether rep may be sent from a file in that state. Without
-// an entity tag nothing is promised but the length.
-func (rep *Representation) describes(info fs.FileInfo) bool {
-	return identify(info) == rep.id || rep.ETag == "" && info.Size() >= rep.Size
-}
-
-// Forget makes the next Find of a path look at its files again.
-func (s *Site) Forget(p string) { s.hot.remove(p) }
-
-// Unchanged reports whether f, of which rep.Size bytes are being sent, still
-// holds what rep promises. A file that was added to, or touched, and still
-// begins with the same bytes does.
-func (rep *Representation) Unchanged(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil || info.Size() < rep.Size {
-		return false
-	}
-	if rep.describes(info) {
-		return true
-	}
-	now, err := hash(io.NewSectionReader(f, 0, rep.Size), rep.Size)
-	return err == nil && now == rep.ETag
 }
 
 // Plain returns the representation without a content coding.

@@ -3,16 +3,22 @@
 //
 // What it refuses: paths that leave the root in any spelling, symbolic links
 // that do, hidden files, files that others may not read, and everything that is
-// no regular file or directory. What it promises: a file that has changed is
-// served in its new form within a second, and one entity tag never stands for
-// two contents (RFC 9110, section 8.8).
+// no regular file or directory. What it promises: whoever asks after a change has
+// ended gets the new form, and one entity tag never stands for two contents
+// (RFC 9110, section 8.8).
+//
+// It knows nothing of requests and responses but header fields. Reading order:
+// site.go (find), path.go, tree.go, hot.go, resource.go (read), file.go (large
+// files), hashes.go, negotiate.go, types.go.
 package site
 
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"topdown/webserver/internal/listing"
@@ -33,14 +39,11 @@ const (
 	// hashNow is the size up to which the first request waits for the content
 	// hash; a larger file has no entity tag until it is computed.
 	hashNow = 16 << 20
-	// checkEvery is how long a hot copy is used without a look at the file.
-	checkEvery = 200 * time.Millisecond
-	// settle is how long a file must have been left alone before it is read:
-	// longer than a tick of the file system's clock, so that whatever is
-	// written later has another time, and long enough for an editor that
-	// truncates first to write the rest.
+	// settle is how long a file must have been left alone for its identity to
+	// tell it from every later state: longer than a tick of the file system's
+	// clock, so that whatever is written later has another time.
 	settle = 20 * time.Millisecond
-	// settleMax is how long a file that never comes to rest is waited for.
+	// settleMax is how long a large file that never comes to rest is waited for.
 	settleMax = 250 * time.Millisecond
 	// MaxEntries is the most entries that a listing shows.
 	MaxEntries = 10_000
@@ -70,7 +73,7 @@ type Result struct {
 // Site serves one tree. Make it with New; it may be used by many goroutines.
 type Site struct {
 	options Options
-	tree    tree
+	tree    atomic.Pointer[servedTree]
 	builtin tree
 	hot     hot
 	hashes  hashes
@@ -83,13 +86,11 @@ func New(options Options) (*Site, error) {
 		options.HotTotal = 64 << 20
 	}
 	s := &Site{options: options, builtin: fsTree{options.Builtin}}
-	s.tree = s.builtin
+	s.tree.Store(&servedTree{tree: s.builtin})
 	if options.Root != "" {
-		t, err := openRoot(options.Root)
-		if err != nil {
+		if _, err := s.Reopen(); err != nil {
 			return nil, err
 		}
-		s.tree = t
 	}
 	s.hot.init(options.HotTotal)
 	s.hashes.init()
@@ -99,20 +100,55 @@ func New(options Options) (*Site, error) {
 // Close gives up the root and ends background work.
 func (s *Site) Close() error {
 	s.hashes.close()
-	return s.tree.close()
+	return s.root().close()
+}
+
+// servedTree is the tree that is served, and which directory that is.
+type servedTree struct {
+	tree
+	dir fs.FileInfo // nil for the built-in site
+}
+
+func (s *Site) root() tree { return s.tree.Load().tree }
+
+// Reopen finds out whether the root is another directory by now, because a link
+// has been pointed elsewhere or a folder made anew, and goes on with that one. On
+// an error the old one stays. It does nothing for the built-in site.
+func (s *Site) Reopen() (changed bool, err error) {
+	if s.options.Root == "" {
+		return false, nil
+	}
+	info, err := os.Stat(s.options.Root)
+	if err != nil {
+		return false, err
+	}
+	old := s.tree.Load()
+	if old.dir != nil && os.SameFile(old.dir, info) {
+		return false, nil
+	}
+	t, err := openRoot(s.options.Root)
+	if err != nil {
+		return false, err
+	}
+	s.tree.Store(&servedTree{t, info})
+	s.hot.clear()
+	// Requests under way may still look into the old directory. Whoever holds it
+	// as a file closes it when it is no longer reachable.
+	return old.dir != nil, nil
 }
 
 // index are the names looked for in a directory, in this order.
 var index = [...]string{"index.html", "index.htm"}
 
-// Find finds what a clean path (see CleanPath) names.
+// Find finds what a clean path (see CleanPath) names now.
 func (s *Site) Find(p string, now time.Time) Result {
+	t := s.root()
 	if entry := s.hot.get(p); entry != nil {
-		if r := entry.fresh(now); r != nil {
+		if r := entry.fresh(t); r != nil && !(r.hashing && s.hashes.has(r.stamp.file)) {
 			return Result{Kind: File, Resource: r}
 		}
 	}
-	result := s.find(p, now)
+	result := s.find(t, p, now)
 	if result.Kind == NotFound && s.options.SPA && looksLikePage(p) {
 		return s.Find("/"+index[0], now)
 	}
@@ -123,11 +159,11 @@ func (s *Site) Find(p string, now time.Time) Result {
 // missing: its last segment has no extension.
 func looksLikePage(p string) bool { return path.Ext(p) == "" }
 
-func (s *Site) find(p string, now time.Time) Result {
+func (s *Site) find(t tree, p string, now time.Time) Result {
 	if hidden(p) {
 		return Result{Kind: NotFound}
 	}
-	seen, result := s.look(p)
+	seen, dir, result := look(t, p, now)
 	if result.Kind != File {
 		s.hot.remove(p)
 		return result
@@ -136,26 +172,16 @@ func (s *Site) find(p string, now time.Time) Result {
 	entry.mu.Lock()
 	defer entry.mu.Unlock()
 	old := entry.resource.Load()
-	if old != nil && old.stamp == seen && (!old.hashing || !s.hashes.has(seen.file)) {
-		entry.checked.Store(now.UnixNano())
+	if old != nil && old.settled && old.stamp == seen && (!old.hashing || !s.hashes.has(seen.file)) {
+		entry.dir.Store(&dir)
 		return Result{Kind: File, Resource: old}
 	}
-	// A file that is still being written keeps its old form for a moment.
-	if old != nil && seen.file.unsettled(now) {
-		if entry.changed.IsZero() {
-			entry.changed = now
-		}
-		if now.Sub(entry.changed) < settleMax {
-			return Result{Kind: File, Resource: old}
-		}
-	}
-	r, err := s.load(seen)
+	r, err := s.load(t, seen)
 	if err != nil {
 		s.hot.remove(p)
 		return failure(err)
 	}
-	entry.changed = time.Time{}
-	entry.checked.Store(now.UnixNano())
+	entry.dir.Store(&dir)
 	s.hot.put(p, entry, r)
 	return Result{Kind: File, Resource: r}
 }
@@ -167,36 +193,51 @@ type stamp struct {
 	sidecars [len(sidecars)]identity // zero where there is none to use
 }
 
-// look finds which files a path stands for, without reading them.
-func (s *Site) look(p string) (stamp, Result) {
+// look finds which files a path stands for, without reading them. dir is the
+// folder of the file, before it was looked into; zero if it has just been changed.
+func look(t tree, p string, now time.Time) (seen stamp, dir identity, result Result) {
 	name := strings.Trim(p, "/")
 	if name == "" {
 		name = "."
 	}
-	info, err := s.tree.stat(name)
+	info, err := t.stat(name)
 	if err != nil {
-		return stamp{}, failure(err)
+		return stamp{}, dir, failure(err)
 	}
 	slash := strings.HasSuffix(p, "/")
 	if info.IsDir() {
 		if !slash {
-			return stamp{}, Result{Kind: Moved, Path: p + "/"}
+			return stamp{}, dir, Result{Kind: Moved, Path: p + "/"}
 		}
+		dir = rested(identify(info), now)
 		for _, file := range index {
-			in, err := s.tree.stat(path.Join(name, file))
+			in, err := t.stat(path.Join(name, file))
 			if err == nil && in.Mode().IsRegular() {
-				return s.lookFile(path.Join(name, file), in)
+				seen, result = lookFile(t, path.Join(name, file), in)
+				return seen, dir, result
 			}
 		}
-		return stamp{}, Result{Kind: Directory, Path: p}
+		return stamp{}, dir, Result{Kind: Directory, Path: p}
 	}
 	if slash {
-		return stamp{}, Result{Kind: NotFound}
+		return stamp{}, dir, Result{Kind: NotFound}
 	}
-	return s.lookFile(name, info)
+	if id, ok := t.identity(path.Dir(name)); ok {
+		dir = rested(id, now)
+	}
+	seen, result = lookFile(t, name, info)
+	return seen, dir, result
 }
 
-func (s *Site) lookFile(name string, info fs.FileInfo) (stamp, Result) {
+// rested returns the identity if it can be relied on.
+func rested(id identity, now time.Time) identity {
+	if id.unsettled(now) {
+		return identity{}
+	}
+	return id
+}
+
+func lookFile(t tree, name string, info fs.FileInfo) (stamp, Result) {
 	if !info.Mode().IsRegular() {
 		return stamp{}, Result{Kind: NotFound}
 	}
@@ -205,7 +246,10 @@ func (s *Site) lookFile(name string, info fs.FileInfo) (stamp, Result) {
 	}
 	seen := stamp{name: name, file: identify(info)}
 	for i, sidecar := range sidecars {
-		in, err := s.tree.stat(name + sidecar.suffix)
+		if _, ok := t.identity(name + sidecar.suffix); !ok {
+			continue // the usual case, found out at the least cost
+		}
+		in, err := t.stat(name + sidecar.suffix)
 		// A sidecar older than its source is of an earlier version.
 		if err == nil && in.Mode().IsRegular() && othersMayRead(in) && !in.ModTime().Before(info.ModTime()) {
 			seen.sidecars[i] = identify(in)
@@ -234,12 +278,11 @@ func (s *Site) ErrorPage(name string, now time.Time) *Resource {
 	if s.options.Root == "" {
 		return nil
 	}
-	builtin := Site{options: s.options, tree: s.builtin, builtin: s.builtin}
-	seen, result := builtin.look("/" + name)
+	seen, _, result := look(s.builtin, "/"+name, now)
 	if result.Kind != File {
 		return nil
 	}
-	r, err := builtin.load(seen)
+	r, err := s.load(s.builtin, seen)
 	if err != nil {
 		return nil
 	}
@@ -254,7 +297,8 @@ func (s *Site) Entries(p string) ([]listing.Entry, error) {
 	if name == "" {
 		name = "."
 	}
-	names, err := s.tree.names(name, MaxEntries)
+	t := s.root()
+	names, err := t.names(name, MaxEntries)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +307,7 @@ func (s *Site) Entries(p string) ([]listing.Entry, error) {
 		if hidden("/" + strings.TrimPrefix(name+"/", "./") + base) {
 			continue
 		}
-		info, err := s.tree.stat(path.Join(name, base))
+		info, err := t.stat(path.Join(name, base))
 		if err != nil || !info.IsDir() && (!info.Mode().IsRegular() || !othersMayRead(info)) {
 			continue
 		}

@@ -3,6 +3,7 @@ package site
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,7 +72,7 @@ func TestFind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.tree = other
+		s.tree.Store(&servedTree{tree: other})
 		for p, want := range map[string]string{
 			"/": "file home", "/index.html": "file home", "/a.txt": "file a", "/dir/": "file dir",
 			"/dir": "moved /dir/", "/empty/": "directory", "/a.txt/": "not found", "/none": "not found",
@@ -203,45 +204,80 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// TestFresh changes a file in ways that a cache may miss and expects the new
-// content within a second.
+// TestFresh changes a file in ways that a cache may miss: the next look sees the
+// new content, every time.
 func TestFresh(t *testing.T) {
 	root := writeTree(t, map[string]string{"f.txt": "one"})
 	p := filepath.Join(root, "f.txt")
 	s := newSite(t, Options{Root: root})
-	get := func() string { return string(s.Find("/f.txt", time.Now()).Resource.Plain().Body) }
-	if got := get(); got != "one" {
-		t.Fatalf("at first %q", got)
+	get := func() string {
+		if r := s.Find("/f.txt", time.Now()).Resource; r != nil {
+			return string(r.Plain().Body)
+		}
+		return "nothing"
 	}
 	info, err := os.Stat(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, change := range []func(text string) error{
+	changes := []func(text string) error{
 		func(text string) error { return os.WriteFile(p, []byte(text), 0o644) },
 		func(text string) error { // same size, same modification time
-			if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
-				return err
-			}
-			return os.Chtimes(p, info.ModTime(), info.ModTime())
+			return errors.Join(os.WriteFile(p, []byte(text), 0o644), os.Chtimes(p, info.ModTime(), info.ModTime()))
 		},
 		func(text string) error { // by rename
-			if err := os.WriteFile(p+".new", []byte(text), 0o644); err != nil {
-				return err
-			}
-			return os.Rename(p+".new", p)
+			return errors.Join(os.WriteFile(p+".new", []byte(text), 0o644), os.Rename(p+".new", p))
 		},
-	} {
-		want := []string{"two", "six", "ten"}[i]
-		if err := change(want); err != nil {
+	}
+	for i := range 600 {
+		if i%50 == 0 {
+			time.Sleep(2 * settle) // what comes next meets a copy that is relied on
+			get()
+		}
+		want := fmt.Sprintf("%03d", i)
+		if err := changes[i%len(changes)](want); err != nil {
 			t.Fatal(err)
 		}
-		start := time.Now()
-		for get() != want {
-			if time.Since(start) > time.Second {
-				t.Fatalf("after a second still %q, want %q", get(), want)
+		if got := get(); got != want {
+			t.Fatalf("change %d: %q, want %q", i, got, want)
+		}
+	}
+	if err := os.Remove(p); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(); got != "nothing" {
+		t.Errorf("removed: %q", got)
+	}
+}
+
+// TestSidecarsAreSeenAtOnce: one that comes, changes or goes makes a difference
+// to the next request.
+func TestSidecarsAreSeenAtOnce(t *testing.T) {
+	root := writeTree(t, map[string]string{"d/f.css": strings.Repeat("plain ", 10)})
+	s := newSite(t, Options{Root: root})
+	p := filepath.Join(root, "d", "f.css.br")
+	coding := func() string {
+		rep := s.Find("/d/f.css", time.Now()).Resource.Select("br", true)
+		return rep.Encoding + " " + string(rep.Body)
+	}
+	for _, rest := range []time.Duration{0, 2 * settle} {
+		for _, step := range []struct {
+			change func() error
+			want   string
+		}{
+			{func() error { return nil }, " " + strings.Repeat("plain ", 10)},
+			{func() error { return os.WriteFile(p, []byte("one"), 0o644) }, "br one"},
+			{func() error { return os.WriteFile(p, []byte("two"), 0o644) }, "br two"},
+			{func() error { return os.Remove(p) }, " " + strings.Repeat("plain ", 10)},
+		} {
+			coding()
+			time.Sleep(rest)
+			if err := step.change(); err != nil {
+				t.Fatal(err)
 			}
-			time.Sleep(5 * time.Millisecond) // asked again and again, as by readers
+			if got := coding(); got != step.want {
+				t.Errorf("after %v: %q, want %q", rest, got, step.want)
+			}
 		}
 	}
 }
@@ -324,47 +360,126 @@ func TestHotStaysWithinItsBudget(t *testing.T) {
 	}
 }
 
-func TestUnchanged(t *testing.T) {
-	root := writeTree(t, map[string]string{"f": strings.Repeat("x", hotMax+1)})
-	p := filepath.Join(root, "f")
+// TestCheck changes a large file during a transfer in every way: what may still
+// be one version goes on, everything else is broken off. With a tag the content
+// decides, without one what has been sent.
+func TestCheck(t *testing.T) {
+	text := strings.Repeat("x", hotMax+1)
+	const half = hotMax / 2
+	write := func(t *testing.T, p, text string, at int64, flags int) {
+		t.Helper()
+		f, err := os.OpenFile(p, os.O_WRONLY|flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if flags&os.O_APPEND == 0 {
+			_, err = f.WriteAt([]byte(text), at)
+		} else {
+			_, err = f.WriteString(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name           string
+		change         func(t *testing.T, p string)
+		now, end       error // of Check, for this piece and for the last one
+		untaggedAndNow error
+	}{
+		{"untouched", func(*testing.T, string) {}, nil, nil, nil},
+		{"touched", func(t *testing.T, p string) {
+			t.Helper()
+			if err := os.Chtimes(p, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, nil, nil},
+		{"added to", func(t *testing.T, p string) { t.Helper(); write(t, p, "more", 0, os.O_APPEND) }, nil, nil, nil},
+		{"written over where it was sent", func(t *testing.T, p string) { t.Helper(); write(t, p, "y", half-1, 0) }, ErrChanged, ErrChanged, ErrChanged},
+		// Without a tag, what is still to come may be of the new version: all of
+		// that is then of the new one.
+		{"written over where it is still to be sent", func(t *testing.T, p string) { t.Helper(); write(t, p, "y", half+1, 0) }, ErrChanged, ErrChanged, nil},
+		{"written over and added to", func(t *testing.T, p string) {
+			t.Helper()
+			write(t, p, "y", half-1, 0)
+			write(t, p, "more", 0, os.O_APPEND)
+		}, nil, ErrChanged, nil},
+		{"cut off", func(t *testing.T, p string) {
+			t.Helper()
+			if err := os.Truncate(p, 10); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrShrunk, ErrShrunk, ErrShrunk},
+	} {
+		for _, tagged := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, tag %v", tt.name, tagged), func(t *testing.T) {
+				root := writeTree(t, map[string]string{"f": text})
+				p := filepath.Join(root, "f")
+				s := newSite(t, Options{Root: root})
+				rep := *s.Find("/f", time.Now()).Resource.Plain()
+				if !tagged {
+					rep.ETag = ""
+				}
+				f, err := s.Open(&rep)
+				if f == nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				f.Start(0)
+				f.Sent([]byte(text[:half]))
+				tt.change(t, p)
+				now := tt.now
+				if !tagged {
+					now = tt.untaggedAndNow
+				}
+				if err := f.Check(false); !errors.Is(err, now) {
+					t.Errorf("in the middle: %v, want %v", err, now)
+				} else if err == nil {
+					end := tt.end
+					if !tagged && now == nil && tt.now != nil {
+						end = nil // it has been looked at, and goes on with the new version
+					}
+					if err := f.Check(true); !errors.Is(err, end) {
+						t.Errorf("at the end: %v, want %v", err, end)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestReopen points the root elsewhere, as deployments do.
+func TestReopen(t *testing.T) {
+	dir := t.TempDir()
+	for _, version := range []string{"v1", "v2"} {
+		if err := os.Mkdir(filepath.Join(dir, version), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, version, "f"), []byte(version), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := filepath.Join(dir, "current")
+	if err := os.Symlink("v1", root); err != nil {
+		t.Skip(err)
+	}
 	s := newSite(t, Options{Root: root})
-	rep := s.Find("/f", time.Now()).Resource.Plain()
-	f, err := s.Open(rep)
-	if f == nil {
+	get := func() string { return string(s.Find("/f", time.Now()).Resource.Plain().Body) }
+	if changed, err := s.Reopen(); changed || err != nil || get() != "v1" {
+		t.Errorf("at first: %v, %v, %q", changed, err, get())
+	}
+	if err := errors.Join(os.Remove(root), os.Symlink("v2", root)); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if !rep.Unchanged(f) {
-		t.Error("an untouched file counts as changed")
+	if changed, err := s.Reopen(); !changed || err != nil || get() != "v2" {
+		t.Errorf("pointed elsewhere: %v, %v, %q", changed, err, get())
 	}
-	if err := os.Chtimes(p, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+	if err := os.Remove(root); err != nil {
 		t.Fatal(err)
 	}
-	if !rep.Unchanged(f) {
-		t.Error("a file of another time and the same content counts as changed")
-	}
-	w, err := os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	if _, err := w.WriteString("more"); err != nil {
-		t.Fatal(err)
-	}
-	if !rep.Unchanged(f) {
-		t.Error("a file that was added to counts as changed in what it had")
-	}
-	if err := os.WriteFile(p, []byte(strings.Repeat("y", hotMax+1)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if rep.Unchanged(f) {
-		t.Error("a file that was written over counts as unchanged")
-	}
-	if err := os.Truncate(p, 10); err != nil {
-		t.Fatal(err)
-	}
-	if rep.Unchanged(f) {
-		t.Error("a file that was cut off counts as unchanged")
+	if changed, err := s.Reopen(); changed || err == nil || get() != "v2" {
+		t.Errorf("removed: %v, %v, %q", changed, err, get())
 	}
 }
 

@@ -13,6 +13,10 @@ import (
 type tree interface {
 	stat(name string) (fs.FileInfo, error)
 	open(name string) (fs.File, error)
+	// identity is a quick look at the file that a name stands for now, to compare
+	// it with one that stat has found before. It may lead out of the root, so
+	// nothing but an identity that is known already tells anything.
+	identity(name string) (id identity, ok bool)
 	// names returns the names in a directory, at most limit of them.
 	names(name string, limit int) ([]string, error)
 	close() error
@@ -24,6 +28,15 @@ type fsTree struct{ fs fs.FS }
 func (t fsTree) stat(name string) (fs.FileInfo, error) { return fs.Stat(t.fs, name) }
 
 func (t fsTree) open(name string) (fs.File, error) { return t.fs.Open(name) }
+
+func (t fsTree) identity(name string) (identity, bool) { return identityOf(t.stat(name)) }
+
+func identityOf(info fs.FileInfo, err error) (identity, bool) {
+	if err != nil {
+		return identity{}, false
+	}
+	return identify(info), true
+}
 
 func (t fsTree) names(name string, limit int) ([]string, error) {
 	entries, err := fs.ReadDir(t.fs, name)

@@ -13,7 +13,10 @@ import (
 // dirTree is a directory of the file system. openat2 with RESOLVE_BENEATH makes
 // the kernel itself refuse every path and every link out of the root, in one
 // system call however deep the path is.
-type dirTree struct{ root *os.File }
+type dirTree struct {
+	root *os.File
+	fd   int // of root
+}
 
 // openRoot opens a directory to serve.
 func openRoot(dir string) (tree, error) {
@@ -21,7 +24,7 @@ func openRoot(dir string) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &dirTree{root}
+	t := &dirTree{root, int(root.Fd())}
 	if _, err = t.stat("."); errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		// A kernel before 5.6, or a container that forbids openat2.
 		root.Close()
@@ -36,7 +39,7 @@ func (t *dirTree) openat(name string, flags uint64) (*os.File, error) {
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	for range 100 {
-		fd, err := unix.Openat2(int(t.root.Fd()), name, &how)
+		fd, err := unix.Openat2(t.fd, name, &how)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 			continue // a rename on the way made the kernel unsure: ask again
 		}
@@ -64,6 +67,22 @@ func (t *dirTree) open(name string) (fs.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+func (t *dirTree) identity(name string) (identity, bool) {
+	var st unix.Stat_t
+	for {
+		err := unix.Fstatat(t.fd, name, &st, 0)
+		if err == nil {
+			return identity{
+				dev: st.Dev, ino: st.Ino, size: st.Size,
+				mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+			}, true
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return identity{}, false
+		}
+	}
 }
 
 func (t *dirTree) names(name string, limit int) ([]string, error) {

@@ -34,6 +34,8 @@ func (t rootTree) open(name string) (fs.File, error) {
 	return f, nil
 }
 
+func (t rootTree) identity(name string) (identity, bool) { return identityOf(t.root.Stat(name)) }
+
 func (t rootTree) names(name string, limit int) ([]string, error) {
 	f, err := t.root.Open(name)
 	if err != nil {

@@ -121,7 +121,7 @@ func TestPrivilegedPort(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	errs := strings.ToLower(p.stderr.String())
-	if !strings.Contains(errs, "80") || !strings.Contains(errs, "permission") && !strings.Contains(errs, "privilege") && !strings.Contains(errs, "not allowed") {
+	if !strings.Contains(errs, "cannot listen on :80: ports below 1024 are for root; choose another, as in 'webserver 8080', or run: sudo setcap") {
 		t.Errorf("stderr does not explain: %s", errs)
 	}
 }
@@ -288,7 +288,7 @@ func TestSignals(t *testing.T) {
 		half.send("GET /alive.txt HTTP/1.1\r\n")
 		return s
 	}
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			s := busy(t)
@@ -349,6 +349,126 @@ func TestSignals(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+}
+
+// TestStandardOutputThatNobodyReads: with stdout on a pipe whose reader sleeps,
+// every request is answered, and SIGTERM ends the server within 5 s; the lines that
+// found no room are told on stderr.
+func TestStandardOutputThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	stderr := newOutput()
+	cmd := exec.Command(binary, "--addr", "127.0.0.1:"+port, "--root", writeTree(t, nil))
+	cmd.Stdout, cmd.Stderr = writer, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer cmd.Process.Kill()
+	ready := make([]byte, len("Ready to serve..."))
+	if _, err := io.ReadFull(reader, ready); err != nil || string(ready) != "Ready to serve..." {
+		t.Fatalf("%q, %v", ready, err)
+	}
+	// From here on nobody reads.
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c := newClient(conn)
+			defer c.Close()
+			for range 2500 {
+				_ = c.SetDeadline(time.Now().Add(patience))
+				if _, err := io.WriteString(c, request("GET", "/alive.txt", "User-Agent: "+strings.Repeat("a long name ", 60))); err != nil {
+					t.Error(err)
+					return
+				}
+				if r, err := c.read("GET"); err != nil || r.StatusCode != 200 {
+					t.Errorf("after %d answers: %v", answered.Load(), err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := answered.Load(); n != 10_000 {
+		t.Fatalf("%d requests were answered, want 10,000", n)
+	}
+	began := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("ended after %v, want 5 s at most", took)
+		}
+	case <-time.After(patience):
+		t.Fatal("still running")
+	}
+	if !strings.Contains(stderr.String(), "lines lost") {
+		t.Errorf("nothing about the lost lines on stderr: %s", stderr)
+	}
+}
+
+// TestNothingButReadyLines: a normal start prints where the server is, and nothing
+// on stderr.
+func TestNothingButReadyLines(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--root", writeTree(t, nil))
+	s.alive(t)
+	if got, want := s.stdout.String(), "Ready to serve...\n  http://localhost:"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 2 {
+		t.Errorf("stdout: %q", got)
+	}
+	if got := s.stderr.String(); got != "" {
+		t.Errorf("stderr: %q", got)
+	}
+}
+
+// TestSwitchedRoot: at SIGHUP a root that is a link to elsewhere by now is
+// followed; where the sandbox forbids that, the log says so and the old one stays.
+func TestSwitchedRoot(t *testing.T) {
+	t.Parallel()
+	for _, sandboxed := range []bool{false, true} {
+		dir := t.TempDir()
+		for _, version := range []string{"v1", "v2"} {
+			writeFile(t, filepath.Join(dir, version, "f.txt"), version)
+		}
+		root := filepath.Join(dir, "current")
+		if err := os.Symlink("v1", root); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--root", root, "--no-sandbox"}
+		if sandboxed {
+			args = args[:2]
+		}
+		s := start(t, args...)
+		if r := s.get(t, "/f.txt"); string(r.body) != "v1" {
+			t.Errorf("at first: %q", r.body)
+		}
+		if err := errors.Join(os.Symlink("v2", root+".new"), os.Rename(root+".new", root)); err != nil {
+			t.Fatal(err)
+		}
+		s.signal(t, syscall.SIGHUP)
+		eventually(t, "the new root, or why not", func() bool {
+			return string(s.get(t, "/f.txt").body) == "v2" || sandboxed && strings.Contains(s.stderr.String(), "the sandbox keeps this process to the folders")
+		})
+	}
 }
 
 // TestShutdownLosesNothing: SIGTERM under load, the last time through TLS. A client that keeps its
@@ -578,7 +698,7 @@ func TestSandbox(t *testing.T) {
 	t.Parallel()
 	root := writeTree(t, nil)
 	for _, args := range [][]string{{"--root", root}, {"--root", root, "--no-sandbox"}} {
-		s := start(t, args...)
+		s := start(t, append([]string{"--log-level", "debug"}, args...)...)
 		s.alive(t)
 		// The privileges of a process only ever shrink: the kernel tells.
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
@@ -586,7 +706,7 @@ func TestSandbox(t *testing.T) {
 			t.Skip("no /proc here")
 		}
 		if got := strings.Contains(string(b), "NoNewPrivs:\t1"); got != (len(args) == 2) {
-			t.Errorf("%v: no new privileges: %v", args[2:], got)
+			t.Errorf("%v: no new privileges: %v", args, got)
 		}
 		if len(args) == 2 && !strings.Contains(strings.ToLower(s.stderr.String()), "sandbox") {
 			t.Errorf("nothing about the sandbox on stderr: %s", s.stderr)

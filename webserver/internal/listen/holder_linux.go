@@ -12,7 +12,7 @@ import (
 )
 
 // holderOf names the process that listens on a TCP port, as "nginx (pid 123)",
-// or returns "" if that cannot be found out: other users' processes do not
+// or returns nobody if that cannot be found out: other users' processes do not
 // show their sockets.
 func holderOf(ctx context.Context, port int) string {
 	inodes := map[string]bool{}
@@ -25,16 +25,16 @@ func holderOf(ctx context.Context, port int) string {
 		file.Close()
 	}
 	if len(inodes) == 0 {
-		return ""
+		return nobody
 	}
 	fds, err := filepath.Glob("/proc/[0-9]*/fd")
 	if err != nil {
-		return ""
+		return nobody
 	}
 	for _, dir := range fds {
 		entries, err := os.ReadDir(dir)
 		if ctx.Err() != nil {
-			return ""
+			return nobody
 		}
 		if err != nil {
 			continue
@@ -46,7 +46,7 @@ func holderOf(ctx context.Context, port int) string {
 			}
 		}
 	}
-	return ""
+	return nobody
 }
 
 func processName(pid string) string {
@@ -77,15 +77,4 @@ func listeners(table io.Reader, port int, inodes map[string]bool) {
 }
 
 // privilegeHint tells how a program may use a port below 1024.
-func privilegeHint(port int) string {
-	if port >= 1024 {
-		return ""
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		exe = "webserver"
-	}
-	return fmt.Sprintf("; or allow it port %d: sudo setcap cap_net_bind_service=+ep %s"+
-		", or sudo sysctl net.ipv4.ip_unprivileged_port_start=%d"+
-		", or in a systemd unit AmbientCapabilities=CAP_NET_BIND_SERVICE", port, exe, port)
-}
+const privilegeHint = ", or run: sudo setcap cap_net_bind_service=+ep webserver"

@@ -23,7 +23,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := "listen on " + e.Addr + ": " + e.Reason
+	s := "cannot listen on " + e.Addr + ": " + e.Reason
 	if e.Hint != "" {
 		s += "; " + e.Hint
 	}
@@ -93,19 +93,14 @@ func explain(ctx context.Context, addr string, err error) error {
 	port, _ := strconv.Atoi(portText)
 	e := &Error{Addr: addr, Err: err}
 	var dns *net.DNSError
+	other := fmt.Sprintf("choose another, as in 'webserver %d'", otherPort(port))
 	switch {
 	case errors.Is(err, errInUse):
-		e.Reason = fmt.Sprintf("port %d is in use", port)
-		if holder := holderOf(ctx, port); holder != "" {
-			e.Reason += " by " + holder
-		}
-		e.Hint = fmt.Sprintf("stop that program, or choose another port: webserver %d, or --addr", otherPort(port))
+		e.Reason, e.Hint = "the port is in use by "+holderOf(ctx, port), other
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, errDenied):
-		e.Reason = fmt.Sprintf("no permission for port %d", port)
-		e.Hint = fmt.Sprintf("choose another port: webserver %d, or --addr%s", otherPort(port), privilegeHint(port))
+		e.Reason, e.Hint = "ports below 1024 are for root", other+privilegeHint
 	case errors.Is(err, errNotHere):
-		e.Reason = host + " is not an address of this machine"
-		e.Hint = fmt.Sprintf("use :%d for every address of the machine, or one of them", port)
+		e.Reason = "this machine has no such address"
 	case errors.As(err, &dns):
 		e.Reason = fmt.Sprintf("the name %q has no address here", host)
 		e.Hint = fmt.Sprintf("use localhost, an address of this machine, or :%d for all of them", port)
@@ -114,6 +109,9 @@ func explain(ctx context.Context, addr string, err error) error {
 	}
 	return e
 }
+
+// nobody stands for a process that cannot be found.
+const nobody = "another program"
 
 // otherPort returns a port to try instead of one that cannot be had.
 func otherPort(port int) int {

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"topdown/pkg/httpmsg"
+	"topdown/pkg/logging"
+)
+
+// name is the program's, in its messages and in the names of its variables.
+const name = "webserver"
+
+// config is what the command line and the environment ask for.
+type config struct {
+	addr, root   string
+	listing, spa bool
+	cacheControl string
+
+	uploads, tokenFile string
+	token              string // from the environment: a secret is no flag
+	uploadMax          int64
+	uploadQuota        int64
+	maxBody            int64
+
+	tlsCert, tlsKey, redirectHTTP string
+	htpasswd                      string
+
+	maxConns     int
+	maxPerAddr   int
+	limits       *setting // --max-conns: whether it was given matters
+	perAddr      *setting // the same
+	headTimeout  time.Duration
+	idleTimeout  time.Duration
+	minRate      int64
+	accessLog    string
+	accessFormat string
+	metricsAddr  string
+	logLevel     string
+	logFormat    string
+	noSandbox    bool
+	trace        bool
+	version      bool
+}
+
+// groups returns the flags bound to the fields of c, as --help shows them.
+func (c *config) groups() []group {
+	c.limits = newSetting("max-conns", "N", "20000", "hold at most N connections at a time", number(&c.maxConns, 1, 1<<30))
+	c.perAddr = newSetting("max-conns-per-addr", "N", "256", "hold at most N connections of one client, an IPv4 address or an IPv6 /64 (not of this machine itself, unless given); 0: no limit", number(&c.maxPerAddr, 0, 1<<30))
+	return []group{
+		{"Most used", []*setting{
+			newSetting("root", "DIR", "", "serve the files in this directory and nothing outside it (default: a sample site)", text(&c.root)),
+			newSetting("addr", "ADDRESS", ":8080", "listen on host:port, :port, or unix:/path", text(&c.addr)),
+			newSwitch("listing", "list directories that have no index.html", &c.listing),
+			newSetting("uploads", "DIR", "", "keep the files of posted forms in this directory", text(&c.uploads)),
+			newSetting("htpasswd", "FILE", "", "ask for a user of this file (made by htpasswd -B)", text(&c.htpasswd)),
+			newSetting("tls-cert", "FILE", "", "certificate chain (PEM): speak https; read again when it changes", text(&c.tlsCert)),
+			newSetting("tls-key", "FILE", "", "its private key (PEM)", text(&c.tlsKey)),
+			newSetting("access-log", "FILE", "-", "a line for each request; - is standard output, off is none; SIGHUP opens it anew", text(&c.accessLog)),
+			newSwitch("trace", "show each message and each decision, with the RFC's section, on standard error", &c.trace),
+		}},
+		{"Files", []*setting{
+			newSwitch("spa", "answer with index.html where a page is missing (single-page application)", &c.spa),
+			newSetting("cache-control", "VALUE", "", "Cache-Control for every file (default: no-cache; for names with a fingerprint, a year)", text(&c.cacheControl)),
+		}},
+		{"Forms and uploads", []*setting{
+			newSetting("upload-max", "SIZE", "100MiB", "largest request that may send files", size(&c.uploadMax)),
+			newSetting("upload-quota", "SIZE", "1GiB", "most that the upload directory may hold", size(&c.uploadQuota)),
+			newSetting("upload-token-file", "FILE", "", "file with the token that sending files takes (or set WEBSERVER_UPLOAD_TOKEN)", text(&c.tokenFile)),
+			newSetting("max-body", "SIZE", "10MiB", "largest other request body", size(&c.maxBody)),
+		}},
+		{"https", []*setting{
+			newSetting("redirect-http", "ADDRESS", "", "listen there, too, and redirect to https", text(&c.redirectHTTP)),
+		}},
+		{"Limits", []*setting{
+			c.limits,
+			c.perAddr,
+			newSetting("head-timeout", "TIME", "10s", "time that the head of a request may take", duration(&c.headTimeout)),
+			newSetting("idle-timeout", "TIME", "60s", "time that a connection may be silent between requests", duration(&c.idleTimeout)),
+			newSetting("min-rate", "N", "240", "slowest sending and reading that is put up with, bytes a second", number(&c.minRate, 1, math.MaxInt32)),
+			newSwitch("no-sandbox", "do not have the kernel keep this process to its files (Linux: Landlock)", &c.noSandbox),
+		}},
+		{"What it tells", []*setting{
+			newSetting("access-format", "FORMAT", "combined", "form of the access log: "+logging.AccessFormats, oneOf(&c.accessFormat, logging.AccessFormats)),
+			newSetting("metrics-addr", "ADDRESS", "", "serve counters for Prometheus at http://ADDRESS/metrics, for example 127.0.0.1:9100", text(&c.metricsAddr)),
+			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&c.logLevel, logging.Levels)),
+			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&c.logFormat, logging.Formats)),
+			newSwitch("version", "print the version", &c.version),
+		}},
+	}
+}
+
+const usageText = `webserver serves files over HTTP/1.1.
+
+Usage:
+  webserver [flags] [DIR] [PORT]
+  webserver get [flags] URL | HOST PORT FILE
+
+It serves DIR, or a built-in sample site, at port 8080 until it is interrupted.
+`
+
+const moreText = `
+A SIZE is written 500, 64KiB or 10MiB; a TIME 0.5 (seconds), 30s or 5m.
+Each flag can be given by the environment as well: --root as WEBSERVER_ROOT.
+
+Commands:
+  get                   a client: send a GET from a socket, show the response
+
+Examples:
+  webserver                             the sample site, at http://localhost:8080/
+  webserver ./public 8081 --listing     a directory, at port 8081
+  webserver --trace                     show each message and each decision
+  webserver get http://localhost:8080/  send a GET, show the response
+
+Exit codes: 0 ended by a signal, 1 a failure (a port in use, no such directory),
+2 the command line cannot be understood.
+`
+
+// runCommand reads the command line and does what it asks for.
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 2 && args[1] == "help" && args[2] == "get" {
+		args = []string{args[0], "get", "--help"}
+	}
+	if len(args) > 1 && args[1] == "get" {
+		return runGet(ctx, args[1:], stdout, stderr)
+	}
+	c := &config{token: os.Getenv("WEBSERVER_UPLOAD_TOKEN")}
+	groups := c.groups()
+	fromEnvironment(all(groups))
+	return runApp(ctx, args, "", usageText+help(groups)+moreText, all(groups), stdout, stderr, func(ctx context.Context, args []string) error {
+		if c.version {
+			return printVersion(stdout)
+		}
+		if err := c.validate(args); err != nil {
+			return usageError{error: err}
+		}
+		return serve(ctx, c, stdout, stderr)
+	})
+}
+
+// runApp reads flags and arguments and has action do what they ask for.
+func runApp(ctx context.Context, args []string, command, helpText string, settings []*setting, stdout, stderr io.Writer, action func(ctx context.Context, args []string) error) error {
+	app := &cli.App{
+		Name:                  name,
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		HideHelpCommand:       true,
+		CustomAppHelpTemplate: helpText,
+		OnUsageError:          func(_ *cli.Context, err error, _ bool) error { return badFlag(err, command, settings) },
+		ExitErrHandler:        func(*cli.Context, error) {}, // run does that
+		Action: func(ctx *cli.Context) error {
+			if err := check(settings, command); err != nil {
+				return err
+			}
+			return action(ctx.Context, ctx.Args().Slice())
+		},
+	}
+	for _, s := range settings {
+		app.Flags = append(app.Flags, &cli.GenericFlag{Name: s.name, Value: s})
+	}
+	return app.RunContext(ctx, arrange(args, settings))
+}
+
+// validate reads the arguments, and checks what no flag can by itself.
+func (c *config) validate(args []string) error {
+	if err := c.positional(args); err != nil {
+		return err
+	}
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case c.redirectHTTP != "" && c.tlsCert == "":
+		return errors.New("--redirect-http needs --tls-cert and --tls-key: there is no https to redirect to")
+	case !httpmsg.IsValue(c.cacheControl):
+		return fmt.Errorf("--cache-control %q: a field cannot hold one of its characters", c.cacheControl)
+	case c.spa && c.root == "":
+		return errors.New("--spa needs --root: the sample site is no application")
+	}
+	return nil
+}
+
+// positional reads [DIR] [PORT].
+func (c *config) positional(args []string) error {
+	if len(args) > 0 && !isNumber(args[0]) {
+		info, err := os.Stat(args[0])
+		if err != nil || !info.IsDir() {
+			return fmt.Errorf("argument %q: a directory is expected, or a port from 1 to 65535", args[0])
+		}
+		if c.root != "" {
+			return fmt.Errorf("argument %q: --root says what to serve already", args[0])
+		}
+		c.root, args = args[0], args[1:]
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	if len(args) > 1 {
+		return fmt.Errorf("unexpected argument %q: the port comes last", args[1])
+	}
+	if _, err := strconv.ParseUint(args[0], 10, 16); err != nil {
+		return fmt.Errorf("argument %q: a port from 1 to 65535 is expected, or 0 for any", args[0])
+	}
+	c.addr = ":" + args[0]
+	return nil
+}
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"topdown/pkg/logging"
+	"topdown/webserver/internal/auth"
+	"topdown/webserver/internal/certs"
+	"topdown/webserver/internal/form"
+	"topdown/webserver/internal/listen"
+	"topdown/webserver/internal/metrics"
+	"topdown/webserver/internal/sandbox"
+	"topdown/webserver/internal/server"
+	"topdown/webserver/internal/site"
+	"topdown/webserver/www"
+)
+
+// parts are what serve puts together.
+type parts struct {
+	config    *config
+	log       *zap.Logger
+	server    *server.Server
+	files     *site.Site
+	lines     *logging.AccessLog
+	rules     sandbox.Rules // what the process still needs once it serves
+	listeners listeners
+}
+
+// serve puts the server together and runs it until ctx ends.
+func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
+	log, err := logging.New(stderr, c.logLevel, c.logFormat)
+	if err != nil {
+		return err
+	}
+	files, err := site.New(site.Options{Root: c.root, Builtin: www.Files, SPA: c.spa, CacheControl: c.cacheControl})
+	if err != nil {
+		return fileError("--root", c.root, err)
+	}
+	defer files.Close() //nolint:errcheck // it was only read from
+	p := &parts{config: c, log: log, files: files}
+	if p.listeners, err = open(ctx, c); err != nil {
+		return err
+	}
+	defer p.listeners.close()
+	p.server = &server.Server{
+		Site: files, Log: log, Listing: c.listing, Metrics: metrics.New(),
+		MaxBody: c.maxBody, MaxUpload: c.uploadMax,
+		MaxConns: p.connections(), MaxConnsPerAddr: c.maxPerAddr, CountLoopback: c.perAddr.given != "",
+		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, MinRate: c.minRate,
+	}
+	if c.trace {
+		p.server.Trace = server.NewTracer(stderr, time.Now)
+	}
+	if c.root != "" {
+		p.rules.ReadDirs = append(p.rules.ReadDirs, c.root)
+	}
+	if path, ok := strings.CutPrefix(c.addr, "unix:"); ok {
+		p.rules.WriteDirs = append(p.rules.WriteDirs, filepath.Dir(path)) // to remove the socket
+	}
+	for _, part := range []func() error{p.access, p.uploads, p.tls, func() error { return p.accessLog(stdout) }} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	defer p.lines.Close() //nolint:errcheck // it reports what it loses
+	if !c.noSandbox {
+		status, err := sandbox.Restrict(p.rules)
+		if err != nil {
+			return fmt.Errorf("sandbox: %w (--no-sandbox goes without)", err)
+		}
+		log.Debug("sandbox: " + status)
+	}
+	defer p.onHangup()()
+	p.listeners.serveOthers(ctx, p.server)
+	scheme := "http"
+	if p.server.TLS != nil {
+		scheme = "https"
+	}
+	fmt.Fprintln(stdout, "Ready to serve...")
+	for _, ln := range p.listeners.main {
+		for _, url := range listen.URLs(ln.Addr(), scheme) {
+			fmt.Fprintln(stdout, "  "+url)
+		}
+	}
+	return p.server.Serve(ctx, p.listeners.main...)
+}
+
+// connections returns how many connections there can be. A file to serve, a log, a
+// listener: they need descriptors too.
+func (p *parts) connections() int {
+	n := p.config.maxConns
+	most := max(descriptors()*9/10-50, 10)
+	if n > most && p.config.limits.given != "" {
+		p.log.Warn("fewer connections than --max-conns: the limit of open files (ulimit -n) is in the way", zap.Int("connections", most))
+	}
+	return min(n, most)
+}
+
+// report returns what tells the log of faults in a part.
+func (p *parts) report(what string) func(error) {
+	return func(err error) { p.log.Warn(what, zap.Error(err)) }
+}
+
+// access sets up who may come in.
+func (p *parts) access() (err error) {
+	if file := p.config.htpasswd; file != "" {
+		p.server.Users, err = auth.Open(file, p.report("htpasswd"))
+		p.rules.ReadFiles = append(p.rules.ReadFiles, file)
+	}
+	return err
+}
+
+// uploads sets up where posted files go, and who may send them.
+func (p *parts) uploads() error {
+	c := p.config
+	if c.uploads == "" {
+		return nil
+	}
+	secret := c.token
+	if c.tokenFile != "" {
+		text, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return fileError("--upload-token-file", c.tokenFile, err)
+		}
+		secret = string(text)
+	}
+	if secret != "" || c.tokenFile != "" {
+		token, err := auth.NewToken(secret)
+		if err != nil {
+			return fmt.Errorf("upload token: %w", err)
+		}
+		p.server.UploadToken = token
+	} else if c.htpasswd == "" && !p.listeners.private() {
+		return errors.New("--uploads on an address that others can reach would let anybody fill this disk: " +
+			"set --upload-token-file or --htpasswd, or listen on this machine only (--addr 127.0.0.1:8080)")
+	}
+	store, err := form.OpenUploads(c.uploads, form.Quota{PerRequest: c.uploadMax, Total: c.uploadQuota})
+	if err != nil {
+		return fileError("--uploads", c.uploads, err)
+	}
+	p.server.Uploads = store
+	p.rules.WriteDirs = append(p.rules.WriteDirs, c.uploads)
+	return nil
+}
+
+// tls sets up https.
+func (p *parts) tls() error {
+	if p.config.tlsCert == "" {
+		return nil
+	}
+	source, err := certs.New(p.config.tlsCert, p.config.tlsKey, p.report("certificate"))
+	if err != nil {
+		return err
+	}
+	p.server.TLS = source.Config()
+	p.rules.ReadFiles = append(p.rules.ReadFiles, p.config.tlsCert, p.config.tlsKey)
+	return nil
+}
+
+// accessLog sets up a line for each request.
+func (p *parts) accessLog(stdout io.Writer) error {
+	path := p.config.accessLog
+	format, err := logging.ParseAccessFormat(p.config.accessFormat)
+	if err != nil {
+		return err
+	}
+	p.lines, err = logging.OpenAccess(path, logging.AccessOptions{Format: format, Stdout: stdout, Report: p.report("access log")})
+	if err != nil {
+		return fileError("--access-log", path, err)
+	}
+	p.server.Access = p.lines
+	if path != "-" && path != "off" {
+		p.rules.WriteFiles = append(p.rules.WriteFiles, path)
+	}
+	return nil
+}
+
+// onHangup opens the access log and the root anew on SIGHUP, as log rotation and
+// deployments ask for. The returned function ends that.
+func (p *parts) onHangup() (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	failed := func(what string, err error) {
+		if errors.Is(err, os.ErrPermission) && !p.config.noSandbox {
+			p.log.Error(what+": the sandbox keeps this process to the folders that were there at the start; restart it, or use --no-sandbox", zap.Error(err))
+			return
+		}
+		p.log.Error(what, zap.Error(err))
+	}
+	go func() {
+		for range signals {
+			if err := p.lines.Reopen(); err != nil {
+				failed("the access log stays where it was", err)
+			}
+			if changed, err := p.files.Reopen(); err != nil {
+				failed("the old root is still served", err)
+			} else if changed {
+				p.log.Info("another directory is served now", zap.String("root", p.config.root))
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}
+
+// fileError names the flag and the file that is wrong, once.
+func fileError(flag, file string, err error) error {
+	if failed, ok := errors.AsType[*os.PathError](err); ok {
+		err = failed.Err
+	}
+	if errors.Is(err, os.ErrNotExist) && (flag == "--root" || flag == "--uploads") {
+		err = errors.New("no such directory")
+	}
+	return fmt.Errorf("%s %s: %w", flag, file, err)
+}

@@ -3,164 +3,244 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"math"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"topdown/udppinger/internal/ping"
-	"topdown/udppinger/internal/report"
-	"topdown/udppinger/internal/socket"
-	"topdown/udppinger/internal/wire"
-
-	"github.com/urfave/cli/v2"
 )
 
-type addrPort = netip.AddrPort
+// setting is one flag, with its twin in the environment, bound to a field of
+// config. It implements flag.Value.
+type setting struct {
+	name  string             // without dashes
+	short string             // a letter that means the same; "" if there is none
+	twin  string             // the variable's name, if the rule does not give it
+	arg   string             // what stands for its value in the help; "" for a switch
+	text  string             // what it does
+	store func(string) error // puts a value into the field; its error says what is expected
 
-// seconds is a time on the command line: "1.5" or "1500ms".
-type seconds time.Duration
+	def   string // the default, as a user would write it; "" if text tells
+	raw   string // the value as given last
+	given string // what gave it, --name or the variable; "" if nobody did
+	err   error  // what is wrong with it
+}
 
-func newSeconds(d time.Duration) *seconds { return (*seconds)(&d) }
+// newSetting binds a flag to a field, whose default it sets.
+func newSetting(name, arg, def, text string, store func(string) error) *setting {
+	s := &setting{name: name, arg: arg, def: def, text: text, store: store}
+	if def != "" {
+		s.err = store(def)
+	}
+	return s
+}
 
-// Set implements cli.Generic.
-func (s *seconds) Set(text string) error {
-	if n, err := strconv.ParseFloat(text, 64); err == nil {
-		if !(n >= 0 && n <= 1e9) {
-			return errors.New("a time from 0 to 1e9 seconds is wanted")
+// newSwitch is newSetting for a flag that is on or off, by default off.
+func newSwitch(name, text string, to *bool) *setting {
+	return newSetting(name, "", "", text, onOff(to))
+}
+
+// alias gives a setting its letter.
+func (s *setting) alias(letter string) *setting {
+	s.short = letter
+	return s
+}
+
+// as gives a setting another variable than the rule does.
+func (s *setting) as(variable string) *setting {
+	s.twin = variable
+	return s
+}
+
+// flags returns how the flag is written, in all ways.
+func (s *setting) flags() string {
+	if s.short == "" {
+		return dashed(s.name)
+	}
+	return "-" + s.short + ", --" + s.name
+}
+
+// Set implements flag.Value. A value that is wrong is told by check, which
+// words it alike for flags and variables; a later right one makes up for it.
+func (s *setting) Set(value string) error {
+	s.set(dashed(s.name), value)
+	return nil
+}
+
+func (s *setting) set(given, value string) { s.given, s.raw, s.err = given, value, s.store(value) }
+
+// String implements flag.Value.
+func (s *setting) String() string { return s.raw }
+
+// IsBoolFlag lets a switch stand without a value, as the flag package asks.
+func (s *setting) IsBoolFlag() bool { return s.arg == "" }
+
+// variable returns the name of the twin in the environment.
+func (s *setting) variable() string {
+	if s.twin != "" {
+		return s.twin
+	}
+	return strings.ToUpper(strings.NewReplacer("-", "_").Replace(name + "_" + s.name))
+}
+
+// fromEnvironment sets what the environment has; flags come later and win.
+func fromEnvironment(settings []*setting) {
+	for _, s := range settings {
+		if value := os.Getenv(s.variable()); value != "" {
+			s.set(s.variable(), value)
 		}
-		*s = seconds(n * float64(time.Second))
+	}
+}
+
+// check returns what is wrong with the first value that is.
+func check(settings []*setting) error {
+	for _, s := range settings {
+		if s.err != nil {
+			return s.wrong(s.err.Error())
+		}
+	}
+	return nil
+}
+
+// wrong says what is expected instead of the value given.
+func (s *setting) wrong(expected string) error {
+	given := s.given
+	if given == "" {
+		given = dashed(s.name)
+	}
+	return fmt.Errorf("%s %q: %s", given, s.raw, expected)
+}
+
+// What a value is, by the field that it goes to.
+
+func text(to *string) func(string) error {
+	return func(value string) error { *to = value; return nil }
+}
+
+func onOff(to *bool) func(string) error {
+	return func(value string) (err error) {
+		if *to, err = strconv.ParseBool(value); err != nil {
+			return errors.New("true or false is expected")
+		}
 		return nil
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return errors.New("a time is wanted, as in 0.5 or 500ms")
-	}
-	*s = seconds(d)
-	return nil
 }
 
-// String implements cli.Generic.
-func (s *seconds) String() string { return time.Duration(*s).String() }
-
-func timeOf(c *cli.Context, name string) time.Duration {
-	return time.Duration(*c.Generic(name).(*seconds))
+func oneOf(to *string, choices string) func(string) error {
+	return func(value string) error {
+		if *to = value; !slices.Contains(strings.Split(choices, ", "), value) {
+			return errors.New("one of " + choices + " is expected")
+		}
+		return nil
+	}
 }
 
-// plan is what the flags ask for.
-type plan struct {
-	schedule ping.Schedule
-	size     int
-	options  socket.Options
-	tcp      bool
-
-	format                string
-	quiet, explain, graph bool
-	plot                  string
+// number takes a whole number within limits, both included.
+func number[N int | int64 | uint64](to *N, low, high N) func(string) error {
+	return func(value string) error {
+		var n N
+		if _, err := fmt.Sscanf(value, "%d", &n); err != nil || fmt.Sprint(n) != value {
+			return errors.New("a whole number is expected")
+		}
+		if *to = n; n < low || n > high {
+			return fmt.Errorf("a number from %d to %d is expected", low, high)
+		}
+		return nil
+	}
 }
 
-func readPlan(c *cli.Context) (*plan, error) {
-	p := &plan{
-		schedule: ping.Schedule{
-			Count: c.Uint64("count"), Timeout: timeOf(c, "timeout"), Interval: timeOf(c, "interval"),
-			Flood: c.Bool("flood"), Duration: timeOf(c, "duration"),
-		},
-		size: c.Int("size"), tcp: c.Bool("tcp"),
-		format: c.String("format"), explain: c.Bool("explain"), graph: c.Bool("graph"), plot: c.String("plot"),
-		quiet: c.Bool("quiet") || c.Bool("flood"),
+// duration takes seconds, or a time with units.
+func duration(to *time.Duration) func(string) error {
+	return func(value string) (err error) {
+		if n, failed := strconv.ParseFloat(value, 64); failed == nil && math.Abs(n) < 1e9 {
+			*to = time.Duration(n * float64(time.Second))
+		} else if *to, err = time.ParseDuration(value); err != nil {
+			return errors.New("a time is expected, as in 0.5, 30s or 5m")
+		}
+		if *to < 0 {
+			return errors.New("a time of 0 or more is expected, as in 0.5, 30s or 5m")
+		}
+		return nil
 	}
-	if !c.IsSet("count") && (p.schedule.Duration > 0 || p.schedule.Flood) {
-		p.schedule.Count = 0
-	}
-	var err error
-	if p.options, err = socketOptions(c); err != nil {
-		return nil, err
-	}
-	return p, p.validate()
 }
 
-func (p *plan) validate() error {
-	switch s := p.schedule; {
-	case s.Timeout < time.Millisecond:
-		return errors.New("timeout: choose 1 ms or more")
-	case s.Interval > 0 && s.Interval < 10*time.Microsecond:
-		return errors.New("interval: choose 10 µs or more, or 0 to wait for replies")
-	case s.Interval > 0 && s.Flood:
-		return errors.New("flood and interval exclude each other")
-	case p.size != 0 && (p.size < wire.MinSize || p.size > wire.MaxSize):
-		return fmt.Errorf("size: a message can have %d to %d bytes", wire.MinSize, wire.MaxSize)
-	case p.format == "fping" && (s.Count == 0 || s.Count > report.MaxFping):
-		return fmt.Errorf("format fping lists every time at the end: give a -c from 1 to %d", report.MaxFping)
-	case p.explain && p.format != "lab":
-		return errors.New("explain goes with --format lab (csv has the same times)")
-	case p.graph && p.format != "lab" && p.format != "ping":
-		return errors.New("graph goes with --format lab or ping")
+// share takes a share of packets, from 0 to all.
+func share(to *float64) func(string) error {
+	return func(value string) error {
+		number, percent := strings.CutSuffix(value, "%")
+		n, err := strconv.ParseFloat(number, 64)
+		if percent {
+			n /= 100
+		}
+		if *to = n; err != nil || !(n >= 0 && n <= 1) {
+			return errors.New("a share is expected, as in 0.3 or 30%")
+		}
+		return nil
 	}
-	switch p.format {
-	case "lab", "ping", "fping", "json", "ndjson", "csv":
-	default:
-		return fmt.Errorf("format %q is unknown: choose one of %s", p.format, formats)
-	}
-	if p.plot != "" {
-		return report.PlotName(p.plot)
-	}
-	return nil
 }
 
-// alone names what this plan has that is for one target only, if anything.
-func (p *plan) alone() string {
-	switch {
-	case p.format == "json":
-		return "--format json (ndjson is for several)"
-	case p.plot != "":
-		return "--plot"
-	case p.options.Source.Port() != 0:
-		return "a --source with a port"
+// isHelp reports whether the first argument asks for help in a word.
+func isHelp(args []string) bool { return len(args) > 1 && args[1] == "help" }
+
+// split takes a command line apart into the command (one of commands, or ""),
+// its flags, and the other arguments, so that flags may stand anywhere. What
+// follows -- is no flag. settings are those of a command.
+func split(args []string, commands []string, settings func(command string) []*setting) (command string, flags, others []string) {
+	// The command is the first argument that is no flag and no flag's value.
+	for _, known := range append([]string{""}, commands...) {
+		flags, others = apart(args, settings(known))
+		if known != "" && len(others) > 0 && others[0] == known {
+			return known, flags, others[1:]
+		}
 	}
-	return ""
+	flags, others = apart(args, settings(""))
+	return "", flags, others
 }
 
-func socketOptions(c *cli.Context) (socket.Options, error) {
-	o := socket.Options{TOS: c.Int("tos"), TTL: c.Int("ttl")}
-	if o.TOS < 0 || o.TOS > 255 {
-		return o, errors.New("tos: choose a number from 0 to 255")
+// apart tells flags from other arguments.
+func apart(args []string, settings []*setting) (flags, others []string) {
+	for rest := args; len(rest) > 0; rest = rest[1:] {
+		switch arg := rest[0]; {
+		case arg == "--":
+			return flags, append(others, rest[1:]...)
+		case len(arg) < 2 || arg[0] != '-':
+			others = append(others, arg)
+		default:
+			if letter, value, ok := glued(arg, settings); ok {
+				flags = append(flags, letter, value)
+				continue
+			}
+			flags = append(flags, arg)
+			if len(rest) > 1 && takesNext(arg, settings) {
+				rest = rest[1:]
+				flags = append(flags, rest[0])
+			}
+		}
 	}
-	if c.IsSet("ttl") && (o.TTL < 1 || o.TTL > 255) {
-		return o, errors.New("ttl: choose a number from 1 to 255")
-	}
-	text := c.String("source")
-	if text == "" {
-		return o, nil
-	}
-	if addr, err := netip.ParseAddr(text); err == nil {
-		o.Source = netip.AddrPortFrom(addr, 0)
-		return o, nil
-	}
-	source, err := netip.ParseAddrPort(text)
-	if err != nil {
-		return o, fmt.Errorf("source %q is not a numeric ADDRESS[:PORT]", text)
-	}
-	o.Source = source
-	return o, nil
+	return flags, others
 }
 
-// family returns the network to look names up in.
-func family(c *cli.Context) (string, error) {
-	four, six := c.Bool("4"), c.Bool("6")
-	switch {
-	case four && six:
-		return "", usageError{errors.New("-4 and -6 exclude each other")}
-	case four:
-		return "ip4", nil
-	case six:
-		return "ip6", nil
+// glued takes a letter and its value apart that are written as one, as in -c3.
+func glued(arg string, settings []*setting) (letter, value string, ok bool) {
+	if len(arg) < 3 || arg[1] == '-' || arg[2] == '=' {
+		return "", "", false
 	}
-	return "ip", nil
+	for _, s := range settings {
+		if s.name == arg[1:] {
+			return "", "", false // a long name with one dash
+		}
+		ok = ok || s.short == arg[1:2] && s.arg != ""
+	}
+	return arg[:2], arg[2:], ok
 }
 
-// matches reports whether a source address can send to a target.
-func matches(source socket.Options, target addrPort) error {
-	if s := source.Source; s.IsValid() && s.Addr().Unmap().Is4() != target.Addr().Is4() {
-		return usageError{fmt.Errorf("source %s and target %s are not of the same family", s.Addr(), target.Addr())}
+// takesNext reports whether the value of a flag is the next argument. Of letters
+// in one word, as in -qc 3, the last may take one.
+func takesNext(arg string, settings []*setting) bool {
+	flag := strings.TrimLeft(arg, "-")
+	named := func(name string) bool {
+		return slices.ContainsFunc(settings, func(s *setting) bool { return s.arg != "" && (s.name == name || s.short == name) })
 	}
-	return nil
+	return named(flag) || !strings.HasPrefix(arg, "--") && !strings.Contains(arg, "=") && named(flag[len(flag)-1:])
 }

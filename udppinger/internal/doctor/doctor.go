@@ -1,13 +1,12 @@
 // Package doctor finds out in which way a UDP port does not answer: closed,
 // filtered, reached but with the replies lost, or passing some sizes only. It
 // asks the TCP side of udppingserver, where there is one, what the server saw.
+// What it says in the end is never more than its evidence, which it prints.
 package doctor
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
 	"net/netip"
 	"syscall"
 	"time"
@@ -23,38 +22,59 @@ type Finding uint8
 
 // The findings.
 const (
-	Open        Finding = iota // it answers, whatever the size
-	SomeSizes                  // it answers messages of some sizes only
-	Closed                     // an ICMP error says that nobody listens
-	Unreachable                // another ICMP error came, or this host cannot send
-	Filtered                   // silence: requests are dropped on the way, or replies
-	NotArriving                // silence, and the server has seen no request
-	RepliesLost                // silence, though the server has answered
-	Muted                      // silence, because the server chose not to answer
+	Open         Finding = iota // it answers, whatever the size
+	Lossy                       // it answers, but much is lost on the way
+	SomeSizes                   // it answers messages of some sizes only
+	Closed                      // the host itself says that nobody listens
+	TCPOnly                     // the same, but somebody listens over TCP
+	Rejected                    // an ICMP error says that somebody forbids it
+	Unreachable                 // another ICMP error came, or this host cannot send
+	OtherAddress                // replies come from an address that was not asked
+	Filtered                    // silence: requests are dropped on the way, or replies
+	Silent                      // silence of this port, where others refuse at once
+	Hanging                     // silence, and over TCP too, though connections are taken
+	NotArriving                 // silence, and the server has seen no request
+	RepliesLost                 // silence, though the server has answered
+	Muted                       // silence, because the server chose not to answer
 )
 
 var sentences = [...]string{
-	Open:        "OPEN: requests arrive and replies come back.",
-	SomeSizes:   "OPEN FOR SOME SIZES ONLY: see below which pass.",
-	Closed:      "CLOSED: the host is there, but no program listens on this UDP port.",
-	Unreachable: "UNREACHABLE: there is no way to this host, or somebody on it forbids this.",
-	Filtered:    "FILTERED OR DROPPED: not one reply, and no ICMP error either.",
-	NotArriving: "FILTERED ON THE WAY THERE: the server runs, but the requests do not reach it.",
-	RepliesLost: "REPLIES ARE LOST: the requests arrive and are answered, but no reply gets back.",
-	Muted:       "ANSWERED BY SILENCE: the requests arrive, but the server drops them on purpose.",
+	Open:         "OPEN: requests arrive and replies come back.",
+	Lossy:        "OPEN, WITH LOSSES: requests arrive and replies come back, but many are lost on the way.",
+	SomeSizes:    "OPEN FOR SOME SIZES ONLY: see below which pass.",
+	Closed:       "CLOSED: the host is there, but no program listens on this UDP port.",
+	TCPOnly:      "CLOSED: TCP is open here, UDP is closed. A program listens on this port over TCP alone.",
+	Rejected:     "REFUSED: a firewall answers in the server's place, and says no.",
+	Unreachable:  "UNREACHABLE: there is no way to this host, or somebody on it forbids this.",
+	OtherAddress: "ANSWERED FROM ANOTHER ADDRESS: the server replies, but not from the address that was asked.",
+	Filtered:     "FILTERED OR DROPPED: not one reply, and no ICMP error either.",
+	Silent:       "FILTERED OR DROPPED, OR NOT ANSWERED: other UDP ports of this host refuse at once, this one is silent.",
+	Hanging:      "NOT ANSWERED: connections over TCP are taken, but no answer comes, neither over TCP nor over UDP.",
+	NotArriving:  "FILTERED ON THE WAY THERE: the server runs, but the requests do not reach it.",
+	RepliesLost:  "REPLIES ARE LOST: the requests arrive and are answered, but no reply gets back.",
+	Muted:        "ANSWERED BY SILENCE: the requests arrive, but the server drops them on purpose.",
 }
 
 func (f Finding) String() string { return sentences[f] }
 
+// IsOpen reports whether the port answers messages of all sizes.
+func (f Finding) IsOpen() bool { return f == Open || f == Lossy }
+
 // advice says what to do about a finding.
 var advice = [...]string{
-	SomeSizes:   "Something on the way drops large packets or fragments of them: keep messages below the size that passes.",
-	Closed:      "Start the server on this port, or ask for another: udppinger doctor HOST:PORT.",
-	Unreachable: "Check the address and this host's own routes and firewall.",
-	Filtered:    "Open the UDP port (UDP, not only TCP) in the server's firewall and at its provider; then start udppingserver there and ask again.",
-	NotArriving: "Open the UDP port (UDP, not only TCP) in the server's firewall and at its provider.",
-	RepliesLost: "Look at firewalls in front of this host, and at rules for what leaves the server.",
-	Muted:       "See the server's --loss and --rate.",
+	Lossy:        "See with 'udppinger -c 100 -i 0.1 HOST:PORT' how much is lost, and in which direction.",
+	SomeSizes:    "Something on the way drops large packets or fragments of them: keep messages below the size that passes.",
+	Closed:       "Start the server on this port, or ask for another: udppinger doctor HOST:PORT.",
+	TCPOnly:      "Start the ping server on another port, or ask for the port that it has.",
+	Rejected:     "Open the UDP port (UDP, not only TCP) in that firewall.",
+	Unreachable:  "Check the address and this host's own routes and firewall.",
+	OtherAddress: "Have the server listen on one address, as in 'udppingserver ADDRESS:PORT', or ping the address that it replies from.",
+	Filtered:     "Open the UDP port (UDP, not only TCP) in the server's firewall and at its provider; then start udppingserver there and ask again.",
+	Silent:       "Either a program has this port and does not answer (it hangs, or it is no echo server), or a firewall drops what is for it.",
+	Hanging:      "The server has stopped working: look at it, or start it anew. If it is no udppingserver, TCP says nothing about UDP.",
+	NotArriving:  "Open the UDP port (UDP, not only TCP) in the server's firewall and at its provider.",
+	RepliesLost:  "Look at firewalls in front of this host, and at rules for what leaves the server.",
+	Muted:        "See the server's --loss and --rate.",
 }
 
 // Doctor examines one port.
@@ -62,19 +82,32 @@ type Doctor struct {
 	Target  netip.AddrPort
 	Options socket.Options
 	Timeout time.Duration // for each reply
-	Nonce   uint64        // names the first run; those after it count up
-	// Say is told the evidence, line by line, as it comes.
-	Say func(format string, args ...any)
+	// Patience is how long a router may take to find out that a host is absent,
+	// and to say so; 0: DefaultPatience.
+	Patience time.Duration
+	Nonce    uint64 // names the first run; those after it count up
+	// Print is given the evidence, line by line, as it comes.
+	Print func(format string, args ...any)
 
 	counts ping.Counts
 	rtt    *stats.RTT
+	// refusal is the last probe that was refused or not sent.
+	refusal ping.Probe
+	// elsewhere is where replies came from that was not asked.
+	elsewhere string
 }
+
+// DefaultPatience is a second more than Linux takes to give a neighbour up.
+const DefaultPatience = 4 * time.Second
 
 // requests is how many probes the first run sends.
 const requests = 10
 
 // Examine finds out. An error means that it could not be tried.
 func (d *Doctor) Examine(ctx context.Context) (Finding, error) {
+	if d.Patience == 0 {
+		d.Patience = DefaultPatience
+	}
 	finding, err := d.examine(ctx)
 	if err == nil && ctx.Err() != nil {
 		return finding, errors.New("interrupted before there was an answer")
@@ -82,68 +115,120 @@ func (d *Doctor) Examine(ctx context.Context) (Finding, error) {
 	if err != nil {
 		return finding, err
 	}
-	d.Say("")
-	d.Say("%s", finding)
+	d.Print("")
+	d.Print("%s", finding)
 	if int(finding) < len(advice) && advice[finding] != "" {
-		d.Say("%s", advice[finding])
+		d.Print("%s", advice[finding])
 	}
 	return finding, nil
 }
 
 func (d *Doctor) examine(ctx context.Context) (Finding, error) {
-	refusal, err := d.first(ctx)
-	if err != nil {
+	if err := d.first(ctx); err != nil {
 		return Unreachable, err
 	}
-	c := &d.counts
-	heard := c.Sent - c.Lost - c.Refused - c.Dropped // replies of any quality
-	switch {
-	case heard > 0:
-		return d.sizes(ctx)
-	case c.Refused > 0 && errors.Is(refusal, syscall.ECONNREFUSED):
-		d.Say("UDP: %d of %d requests came back as ICMP port unreachable", c.Refused, c.Sent)
-		return Closed, nil
-	case c.Refused+c.Dropped > 0:
-		d.Say("UDP: %d of %d requests failed: %v", c.Refused+c.Dropped, c.Sent, refusal)
-		return Unreachable, nil
+	if d.heard() == 0 && d.elsewhere != "" {
+		d.Print("UDP: the server answers from %s instead of %s", d.elsewhere, d.Target)
+		return OtherAddress, nil
 	}
-	d.Say("UDP: no reply and no ICMP error to %d requests within %v each", c.Sent, d.Timeout)
-	return d.askOverTCP(ctx)
+	if d.heard() == 0 && d.counts.Refused+d.counts.Dropped == 0 {
+		d.Print("UDP: no reply and no ICMP error to %d requests within %v each", d.counts.Sent, d.Timeout)
+		if err := d.wait(ctx); err != nil {
+			return Unreachable, err
+		}
+	}
+	switch c := &d.counts; {
+	case d.heard() > 0:
+		finding, err := d.sizes(ctx)
+		if err == nil && finding == Open && d.lossy() {
+			finding = Lossy
+		}
+		return finding, err
+	case c.Refused+c.Dropped > 0:
+		return d.refused(ctx), nil
+	}
+	return d.silent(ctx)
+}
+
+// heard returns how many replies of any quality came.
+func (d *Doctor) heard() uint64 { return d.counts.Sent - d.counts.Unanswered() }
+
+// lossy reports whether so much was lost that "open" alone would be half of the
+// truth. What the server says that it dropped on purpose is no fault of the way.
+func (d *Doctor) lossy() bool {
+	c := &d.counts
+	if c.Extended {
+		return c.LostThere+c.LostBack >= 3 || c.Unanswered()-c.LostAtServer >= 6
+	}
+	return c.Unanswered() >= 3
 }
 
 // first sends some probes of an ordinary size.
-func (d *Doctor) first(ctx context.Context) (refusal error, err error) {
+func (d *Doctor) first(ctx context.Context) (err error) {
 	d.rtt = stats.NewRTT()
-	d.counts, err = d.run(ctx, wire.Format{Nonce: d.Nonce}, requests, d.Timeout, func(e ping.Event) {
-		p := &e.Probe
-		switch {
-		case e.Kind == ping.Decided && p.Reason != nil:
-			refusal = p.Reason
-		case e.Kind == ping.Decided && p.Verdict.Received():
-			d.rtt.Add(p.RTT)
-		case e.Kind == ping.Stray:
-			d.Say("UDP: a message came from %s, which is not the address asked", e.From)
-		}
-	})
+	d.counts, err = d.run(ctx, wire.Format{Nonce: d.Nonce}, requests, d.Timeout, d.observe)
 	c := &d.counts
-	if err != nil || c.Received() == 0 && c.Corrupt+c.Truncated == 0 {
-		return refusal, err
+	if err != nil || d.heard() == 0 {
+		return err
 	}
-	d.Say("UDP: %d of %d requests answered, median RTT %.3f ms", c.Received(), c.Sent, float64(d.rtt.Percentile(50))/1e6)
+	d.Print("UDP: %d of %d requests answered, median RTT %.3f ms", c.Received(), c.Sent, float64(d.rtt.Percentile(50))/1e6)
 	if c.Unchanged > 0 {
-		d.Say("UDP: %d replies were not upper-cased: an echo server, not the lab's", c.Unchanged)
+		d.Print("UDP: %d replies were not upper-cased: an echo server, not the lab's", c.Unchanged)
 	} else if c.Corrupt > 0 {
-		d.Say("UDP: %d replies were not the request in capitals", c.Corrupt)
+		d.Print("UDP: %d replies were not the request in capitals", c.Corrupt)
 	}
 	switch {
 	case c.Lost == 0:
 	case c.Extended:
-		d.Say("UDP: lost on the way there %d, at the server on purpose %d, on the way back %d, unknown %d",
+		d.Print("UDP: lost on the way there %d, at the server on purpose %d, on the way back %d, unknown %d",
 			c.LostThere, c.LostAtServer, c.LostBack, c.LostUnknown)
 	default:
-		d.Say("UDP: %d lost; in which direction, a plain lab server does not tell", c.Lost)
+		d.Print("UDP: %d lost; in which direction, a plain lab server does not tell (the lab's own drops 4 in 11 on purpose)", c.Lost)
 	}
-	return refusal, nil
+	return nil
+}
+
+// observe takes note of what happens in a run.
+func (d *Doctor) observe(e ping.Event) {
+	p := &e.Probe
+	switch {
+	case e.Kind == ping.Decided && p.Reason != nil:
+		d.refusal = *p
+	case e.Kind == ping.Decided && p.Verdict.Received():
+		d.rtt.Add(p.RTT)
+	case e.Kind == ping.Stray && e.Ours:
+		d.elsewhere = e.From
+	case e.Kind == ping.Stray:
+		d.Print("UDP: a message came from %s, which is not the address asked", e.From)
+	}
+}
+
+// wait asks once more, and waits for longer: a router that finds nobody at the
+// address says so only when it has given up looking.
+func (d *Doctor) wait(ctx context.Context) (err error) {
+	if d.Target.Addr().IsLoopback() || d.Patience <= d.Timeout {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.Nonce++
+	before := d.counts
+	d.counts, err = d.run(ctx, wire.Format{Nonce: d.Nonce}, 3, d.Patience, func(e ping.Event) {
+		d.observe(e)
+		if e.Kind == ping.Decided {
+			cancel()
+		}
+	})
+	d.Nonce--
+	switch {
+	case err != nil:
+	case d.heard() > 0:
+		d.Print("UDP: a reply came after %.3f s: the timeout of %v is too short", d.rtt.Max.Seconds(), d.Timeout)
+		d.Timeout = d.Patience
+	case d.counts.Refused+d.counts.Dropped == 0:
+		d.counts = before // as silent as before
+	}
+	return err
 }
 
 // run pings with a schedule of its own and returns the counts.
@@ -161,130 +246,18 @@ func (d *Doctor) run(ctx context.Context, format wire.Format, count uint64, time
 	return p.Counts(), err
 }
 
-// askOverTCP asks the TCP side of the server what it saw of the first run.
-func (d *Doctor) askOverTCP(ctx context.Context) (Finding, error) {
-	conn, err := socket.DialTCP(ctx, d.Target, netip.AddrPort{}, max(d.Timeout, time.Second))
+// refused tells who refused the requests, or what kept them from being sent.
+func (d *Doctor) refused(ctx context.Context) Finding {
+	c, icmp := &d.counts, d.refusal.ICMP
+	own := icmp == nil || icmp.From == d.Target.Addr().WithZone("")
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		d.Say("TCP: the connection was refused, so the host is up and can be reached; it has nobody to say what became of the UDP requests")
-		return Filtered, nil
-	case err != nil:
-		d.Say("TCP: no connection to the same port either (%v)", err)
-		return Filtered, nil
+	case own && errors.Is(d.refusal.Reason, syscall.ECONNREFUSED):
+		d.Print("UDP: %d of %d requests came back as ICMP port unreachable", c.Refused, c.Sent)
+		return d.closed(ctx)
+	case icmp != nil && (icmp.Prohibited() || icmp.PortUnreachable()):
+		d.Print("UDP: %d of %d requests were refused %v", c.Refused, c.Sent, icmp)
+		return Rejected
 	}
-	defer conn.Close()
-	d.Say("TCP: connected to the same port in %.3f ms, so the host is up and can be reached", float64(conn.Connect)/1e6)
-	format := wire.Format{Verb: "Seen", Nonce: d.Nonce}
-	question := format.Append(nil, 1, time.Now())
-	stop := time.AfterFunc(max(d.Timeout, time.Second), conn.Interrupt)
-	defer stop.Stop()
-	if err = conn.Send(1, question); err != nil {
-		d.Say("TCP: %v", err)
-		return Filtered, nil
-	}
-	answer, err := conn.Receive()
-	if err != nil {
-		d.Say("TCP: whoever listens there did not echo a line: it is no lab server")
-		return Filtered, nil
-	}
-	quality, report := wire.Judge(question, answer.Data)
-	if quality != wire.Intact || report == nil {
-		d.Say("TCP: whoever listens there is not udppingserver, and cannot say what became of the UDP requests")
-		return Filtered, nil
-	}
-	d.Say("TCP: the server says that it received %d of the UDP requests and answered %d", report.Count, report.Answered)
-	switch {
-	case report.Count == 0:
-		return NotArriving, nil
-	case report.Answered == 0:
-		return Muted, nil
-	}
-	return RepliesLost, nil
-}
-
-// sweep are the sizes tried, in bytes. 1472 and 1452 fill a packet of 1500 bytes
-// over IPv4 and IPv6.
-var sweep = []int{64, 256, 512, 1024, 1200, 1400, 1452, 1472, 2000, 4096, 8192, 16384, 32768, 65000}
-
-// sizes tries messages of many sizes.
-func (d *Doctor) sizes(ctx context.Context) (Finding, error) {
-	tries := d.tries()
-	passed, failed, cut := 0, 0, 0
-	var passing, failing []int
-	for _, size := range sweep {
-		ok, short, err := d.passes(ctx, size, tries)
-		if err != nil || ctx.Err() != nil {
-			return Open, err
-		}
-		if short > 0 && cut == 0 {
-			cut = short
-		}
-		if ok {
-			passing = append(passing, size)
-			if failed == 0 {
-				passed = size
-			}
-		} else {
-			failing = append(failing, size)
-			if failed == 0 {
-				failed = size
-			}
-		}
-	}
-	if cut > 0 {
-		d.Say("Sizes: this server echoes the first %d bytes of a message and no more", cut)
-	}
-	if len(failing) == 0 {
-		d.Say("Sizes: messages from %d to %d bytes pass", sweep[0], sweep[len(sweep)-1])
-		return Open, nil
-	}
-	for passed > 0 && failed-passed > 1 { // find the very size
-		size := (passed + failed) / 2
-		ok, _, err := d.passes(ctx, size, tries)
-		if err != nil || ctx.Err() != nil {
-			return Open, err
-		}
-		if ok {
-			passed = size
-		} else {
-			failed = size
-		}
-	}
-	d.Say("Sizes: tried up to %d times each, these pass: %v; these do not: %v (bytes)", tries, passing, failing)
-	if passed > 0 {
-		d.Say("Sizes: messages of %d bytes pass, of %d bytes no more", passed, failed)
-	}
-	return SomeSizes, nil
-}
-
-// tries returns how many probes of one size it takes to tell a size that does not
-// pass from bad luck: all of them lost by chance 1 time in 100,000.
-func (d *Doctor) tries() uint64 {
-	loss := float64(d.counts.Lost) / float64(d.counts.Sent)
-	loss = min(max(loss, 0.05)+0.1, 0.9) // ten probes do not know better
-	return uint64(min(math.Ceil(math.Log(1e-5)/math.Log(loss)), 40))
-}
-
-// passes reports whether a message of the given size is answered, and, if its
-// reply is cut short, to how many bytes.
-func (d *Doctor) passes(ctx context.Context, size int, tries uint64) (ok bool, short int, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	d.Nonce++
-	timeout := min(d.Timeout, max(300*time.Millisecond, 20*d.rtt.Max))
-	_, err = d.run(ctx, wire.Format{Nonce: d.Nonce, Size: size}, tries, timeout, func(e ping.Event) {
-		v := e.Probe.Verdict
-		if e.Kind != ping.Decided || v == ping.Refused || v == ping.Dropped {
-			return
-		}
-		ok = true
-		if v == ping.Truncated {
-			short = e.Probe.Bytes
-		}
-		cancel()
-	})
-	if err != nil {
-		return false, 0, fmt.Errorf("try messages of %d bytes: %w", size, err)
-	}
-	return ok, short, nil
+	d.Print("UDP: %d of %d requests failed: %v", c.Refused+c.Dropped, c.Sent, d.refusal.Reason)
+	return Unreachable
 }

@@ -2,6 +2,7 @@ package ping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,11 +24,11 @@ func SplitTarget(s string) (host string, port uint16, err error) {
 	if strings.Contains(s, ":") {
 		var text string
 		if host, text, err = net.SplitHostPort(s); err != nil {
-			return "", 0, fmt.Errorf("%q is not HOST[:PORT]: an IPv6 address with a port is written [ADDRESS]:PORT", s)
+			return "", 0, fmt.Errorf("target %q: HOST[:PORT] is expected; an IPv6 address with a port is written [ADDRESS]:PORT", s)
 		}
 		n, failed := strconv.ParseUint(text, 10, 16)
 		if failed != nil || n == 0 {
-			return "", 0, fmt.Errorf("%q: the port must be a number from 1 to 65535", s)
+			return "", 0, fmt.Errorf("target %q: a port from 1 to 65535 is expected", s)
 		}
 		port = uint16(n)
 	}
@@ -36,7 +37,7 @@ func SplitTarget(s string) (host string, port uint16, err error) {
 	}
 	for _, c := range host {
 		if c <= ' ' || c == 0x7f || c == '/' {
-			return "", 0, fmt.Errorf("%q is not a host name", host)
+			return "", 0, fmt.Errorf("target %q: a host name is expected", host)
 		}
 	}
 	return host, port, nil
@@ -52,6 +53,9 @@ func Resolve(ctx context.Context, network, target string) (host string, addr net
 	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
 	if err != nil {
+		if failed, ok := errors.AsType[*net.DNSError](err); ok {
+			err = errors.New(failed.Err) // without the name, once more, and the resolver's address
+		}
 		return "", netip.AddrPort{}, fmt.Errorf("find the address of %s: %w", host, err)
 	}
 	ip := found[0].Unmap()

@@ -214,7 +214,8 @@ func (t *Tracker) judge(p *Probe, reply []byte) (wire.Quality, *wire.Report) {
 // Stray takes note of a message that is no reply.
 func (t *Tracker) Stray(from string, data []byte, note string) {
 	t.Counts.Strays++
-	t.emit(Event{Kind: Stray, From: from, Text: wire.Text(data), Note: note})
+	_, ours := t.format.Identify(data)
+	t.emit(Event{Kind: Stray, From: from, Text: wire.Text(data), Note: note, Ours: ours})
 }
 
 // nearest finds the probe that a reply belongs to whose sequence or nonce is

@@ -105,6 +105,9 @@ type Event struct {
 	Revised bool
 	// Note says what was wrong with the message that came.
 	Note string
+	// Ours is set for a Stray that bears this run's nonce: somebody has replied
+	// from an address that was not asked.
+	Ours bool
 	// Counts are the counts as of now.
 	Counts Counts
 }

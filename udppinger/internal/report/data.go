@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -12,11 +13,22 @@ import (
 	"topdown/udppinger/internal/stats"
 )
 
-// JSON writes one document in the manner of irtt: round_trips[] and stats, with
-// times in whole nanoseconds. It writes as the run goes on.
+// JSON writes one document for each target, in the manner of irtt: round_trips[]
+// and stats, with times in whole nanoseconds. A single document is written as the
+// run goes on. Several, which go on at the same time, are kept and written at the
+// end as the elements of one array.
 type JSON struct {
-	W io.Writer
+	W       io.Writer
+	Targets int // how many there are
 
+	documents map[*Summary]*document
+	ended     int
+}
+
+// document is the JSON document of one target.
+type document struct {
+	w       io.Writer
+	kept    *bytes.Buffer // what w writes to, if there are several
 	written int
 	last    time.Duration // the RTT before; 0 if that probe had none
 	err     error
@@ -58,6 +70,15 @@ type serverSpans struct {
 
 // Begin implements View.
 func (v *JSON) Begin(s *Summary) {
+	if v.documents == nil {
+		v.documents = make(map[*Summary]*document)
+	}
+	d := &document{w: v.W}
+	if v.Targets > 1 {
+		d.kept = &bytes.Buffer{}
+		d.w = d.kept
+	}
+	v.documents[s] = d
 	config, _ := json.Marshal(map[string]any{ // cannot fail: numbers and strings
 		"remote_address": address(&s.Target),
 		"protocol":       s.protocol(),
@@ -66,7 +87,7 @@ func (v *JSON) Begin(s *Summary) {
 		"timeout":        int64(s.Target.Timeout),
 		"length":         s.Target.Bytes,
 	})
-	v.print("{\n\"version\": {\"udppinger\": 1, \"json_format\": 1},\n\"config\": %s,\n\"round_trips\": [", config)
+	d.print("{\n\"version\": {\"udppinger\": 1, \"json_format\": 1},\n\"config\": %s,\n\"round_trips\": [", config)
 }
 
 // Event implements View.
@@ -74,7 +95,7 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 	if e.Kind != ping.Final {
 		return
 	}
-	p := &e.Probe
+	p, d := &e.Probe, v.documents[s]
 	rt := roundTrip{Seqno: p.Seq, Lost: lostName(p), Verdict: p.Verdict.String(), Duplicates: p.Duplicates, Reason: reason(p), ICMP: newICMP(p)}
 	rt.Timestamps.Client.Send = span{s.Start.Add(p.Left).UnixNano(), int64(p.Left)}
 	rtt := time.Duration(0)
@@ -82,11 +103,11 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 		rtt = p.RTT
 		rt.Timestamps.Client.Receive = &span{s.Start.Add(p.Came).UnixNano(), int64(p.Came)}
 		rt.Delay.RTT = new(int64(p.RTT))
-		if v.last > 0 {
-			rt.IPDV.RTT = new(int64((p.RTT - v.last).Abs()))
+		if d.last > 0 {
+			rt.IPDV.RTT = new(int64((p.RTT - d.last).Abs()))
 		}
 	}
-	v.last = rtt
+	d.last = rtt
 	if p.Server != nil {
 		received := p.Server.Received.UnixNano()
 		rt.Timestamps.Server = &serverSpans{span{Wall: received}, span{Wall: received + int64(p.Server.Residence)}}
@@ -94,11 +115,11 @@ func (v *JSON) Event(s *Summary, e ping.Event) {
 		rt.Delay.Send, rt.Delay.Receive = new(int64(there)), new(int64(back))
 	}
 	row, _ := json.Marshal(rt) // cannot fail: numbers and strings
-	if v.written > 0 {
-		v.print(",")
+	if d.written > 0 {
+		d.print(",")
 	}
-	v.written++
-	v.print("\n%s", row)
+	d.written++
+	d.print("\n%s", row)
 }
 
 // lostName says whether a probe was lost, in irtt's words.
@@ -140,17 +161,31 @@ func reason(p *ping.Probe) string {
 
 // End implements View.
 func (v *JSON) End(s *Summary) error {
+	d := v.documents[s]
 	figures, err := json.MarshalIndent(figures(s), "", "  ")
 	if err != nil {
 		return err
 	}
-	v.print("\n],\n\"stats\": %s\n}\n", figures)
-	return v.err
+	d.print("\n],\n\"stats\": %s\n}", figures)
+	if d.kept == nil {
+		d.print("\n")
+		return d.err
+	}
+	before, after := ",\n", ""
+	if v.ended == 0 {
+		before = "[\n"
+	}
+	if v.ended++; v.ended == len(v.documents) {
+		after = "\n]\n"
+	}
+	_, err = fmt.Fprintf(v.W, "%s%s%s", before, d.kept, after)
+	d.kept.Reset()
+	return err
 }
 
-func (v *JSON) print(format string, args ...any) {
-	if _, err := fmt.Fprintf(v.W, format, args...); v.err == nil {
-		v.err = err
+func (d *document) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(d.w, format, args...); d.err == nil {
+		d.err = err
 	}
 }
 
@@ -249,8 +284,10 @@ func change(m *stats.Moments) *durations {
 // NDJSON writes one JSON object a line for each event, as it happens, and one
 // for the summary.
 type NDJSON struct {
-	W   io.Writer
-	err error
+	W io.Writer
+
+	told map[*Summary]time.Duration // when a window was written last
+	err  error
 }
 
 type record struct {
@@ -268,7 +305,28 @@ type record struct {
 	Reason  string `json:"reason,omitempty"`
 	ICMP    *icmp  `json:"icmp,omitempty"`
 
-	Stats *statistics `json:"stats,omitempty"`
+	Window *window     `json:"window,omitempty"`
+	Stats  *statistics `json:"stats,omitempty"`
+}
+
+// window is what happened in the last so much time.
+type window struct {
+	Length  int64   `json:"length"`
+	Probes  int     `json:"packets_sent"`
+	Lost    int     `json:"lost_packets"`
+	Percent float64 `json:"packet_loss_percent"`
+	Mean    *int64  `json:"rtt_mean,omitempty"`
+	Min     *int64  `json:"rtt_min,omitempty"`
+	Max     *int64  `json:"rtt_max,omitempty"`
+}
+
+func newWindow(s *Summary) *window {
+	sum := s.Window.Sum(s.Latest)
+	w := &window{Length: int64(s.Window.Length), Probes: sum.Probes, Lost: sum.Lost, Percent: 100 * sum.Share()}
+	if sum.Timed() > 0 {
+		w.Mean, w.Min, w.Max = new(int64(sum.Mean)), new(int64(sum.Min)), new(int64(sum.Max))
+	}
+	return w
 }
 
 var eventNames = map[ping.EventKind]string{
@@ -304,6 +362,13 @@ func (v *NDJSON) Event(s *Summary, e ping.Event) {
 		r.Held = new(int64(p.Server.Residence))
 	}
 	v.write(r)
+	if s.Windowed && e.Kind != ping.Final && s.Latest-v.told[s] >= time.Second {
+		if v.told == nil {
+			v.told = make(map[*Summary]time.Duration)
+		}
+		v.told[s] = s.Latest
+		v.write(record{Event: "window", Target: address(&s.Target), Window: newWindow(s)})
+	}
 }
 
 // End implements View.

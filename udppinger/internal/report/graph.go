@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"topdown/udppinger/internal/ping"
+	"topdown/udppinger/internal/stats"
 
 	"github.com/guptarohit/asciigraph"
 )
@@ -32,23 +33,34 @@ const (
 
 // End implements View.
 func (v *Graph) End(s *Summary) error {
-	columns := max(v.Width-axisWidth, 20)
-	points := s.Series.Fewer(columns)
+	points := s.Series.Fewer(max(v.Width-axisWidth, 20))
 	if len(points) == 0 {
 		return nil
 	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%sRTT to %s in µs, over %s\n", s.Target.Label, &s.Target, duration(s.Elapsed))
+	left := drawPoints(&b, points, v.Width, graphHeight, time.Microsecond)
+	b.WriteString(strings.Repeat(" ", left+1) + "x: all lost or late, .: some\n")
+	_, err := io.WriteString(v.W, b.String())
+	return err
+}
+
+// drawPoints draws the mean RTTs of points, in the given unit, and below them a
+// row that marks losses. It returns the width of what is left of the axis.
+func drawPoints(b *strings.Builder, points []stats.Point, width, height int, unit time.Duration) (left int) {
+	columns := max(width-axisWidth, 20)
 	wide := max(1, min(columns/len(points), 6)) // columns a point
 	var rtts []float64
 	var losses strings.Builder
 	known := 0
 	for _, p := range points {
 		rtt, mark := math.NaN(), " "
-		if p.Lost < p.Probes {
-			rtt = float64(p.Mean) / 1e3
+		if p.Timed() > 0 {
+			rtt = float64(p.Mean) / float64(unit)
 			known++
 		}
 		switch {
-		case p.Lost == p.Probes:
+		case p.Timed() == 0:
 			mark = "x"
 		case p.Lost > 0:
 			mark = "."
@@ -58,25 +70,20 @@ func (v *Graph) End(s *Summary) error {
 		}
 		losses.WriteString(mark + strings.Repeat(" ", wide-1))
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%sRTT to %s in µs, over %s\n", s.Target.Label, &s.Target, duration(s.Elapsed))
-	left := axisWidth - 2
+	left = axisWidth - 2
 	if known > 0 {
-		unit := rtts
-		if len(unit) == 1 {
-			unit = append(unit, unit[0])
+		if len(rtts) == 1 {
+			rtts = append(rtts, rtts[0])
 		}
-		graph := asciigraph.Plot(unit, asciigraph.Height(graphHeight), asciigraph.Precision(1))
+		graph := asciigraph.Plot(rtts, asciigraph.Height(height), asciigraph.Precision(1))
 		first, _, _ := strings.Cut(graph, "\n")
 		if at := strings.IndexAny(first, "┤┼"); at > 0 {
 			left = utf8.RuneCountInString(first[:at])
 		}
 		b.WriteString(graph + "\n")
 	}
-	fmt.Fprintf(&b, "%*s %s\n", left, "lost", strings.TrimRight(losses.String(), " "))
-	b.WriteString(strings.Repeat(" ", left+1) + "x: all lost or late, .: some\n")
-	_, err := io.WriteString(v.W, b.String())
-	return err
+	fmt.Fprintf(b, "%*s %s\n", left, "lost", strings.TrimRight(losses.String(), " "))
+	return left
 }
 
 // duration writes a length of time with about three digits.

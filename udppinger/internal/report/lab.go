@@ -210,5 +210,18 @@ func StatusLine(s *Summary) string {
 	if r := s.RTT; r.N > 0 {
 		line += fmt.Sprintf(", min/avg/ewma/max = %.3f/%.3f/%.3f/%.3f ms", ms(r.Min), ms(r.Mean()), ms(r.Recent), ms(r.Max))
 	}
+	if s.Windowed {
+		line += "; " + recently(s)
+	}
+	return line
+}
+
+// recently sums the window up.
+func recently(s *Summary) string {
+	sum := s.Window.Sum(s.Latest)
+	line := fmt.Sprintf("last %v: %.0f%% of %d lost", s.Window.Length, 100*sum.Share(), sum.Probes)
+	if sum.Timed() > 0 {
+		line += fmt.Sprintf(", avg %.3f ms, max %.3f ms", ms(sum.Mean), ms(sum.Max))
+	}
 	return line
 }

@@ -17,6 +17,8 @@ type Live struct {
 	W io.Writer
 	// Now is the clock that says when it is time to draw again.
 	Now func() time.Time
+	// Screen tells the terminal's size.
+	Screen func() (columns, rows int)
 
 	last  time.Time
 	shown int // characters on the line
@@ -35,10 +37,20 @@ func (v *Live) Event(s *Summary, e ping.Event) {
 	}
 	if now := v.Now(); now.Sub(v.last) >= liveEvery {
 		v.last = now
-		line := StatusLine(s)
+		columns, _ := v.Screen()
+		// The last column stays free: a full line makes some terminals wrap.
+		line := cut(StatusLine(s), columns-1)
 		fmt.Fprintf(v.W, "\r%s%s", line, strings.Repeat(" ", max(0, v.shown-utf8.RuneCountInString(line))))
 		v.shown = utf8.RuneCountInString(line)
 	}
+}
+
+// cut cuts a line to so many characters.
+func cut(line string, most int) string {
+	if utf8.RuneCountInString(line) <= most {
+		return line
+	}
+	return string([]rune(line)[:max(most, 0)])
 }
 
 // End implements View: it takes the line away.

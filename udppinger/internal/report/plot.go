@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
 	"os"
@@ -20,7 +21,18 @@ import (
 // Plot draws RTT over time, with losses marked, and a histogram of RTT to a file
 // whose name ends in .svg or .png.
 type Plot struct {
-	Name string
+	name string
+	file *os.File
+}
+
+// NewPlot opens the file, so that a run need not end before one knows that it
+// cannot be written to. What stands in it stays until then.
+func NewPlot(name string) (*Plot, error) {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &Plot{name, file}, nil
 }
 
 // PlotName reports what is wrong with the name of a file to plot to, if anything.
@@ -29,7 +41,7 @@ func PlotName(name string) error {
 	case ".svg", ".png":
 		return nil
 	}
-	return fmt.Errorf("plot %q: the name must end in .svg or .png", name)
+	return fmt.Errorf("--plot %q: a name that ends in .svg or .png is expected", name)
 }
 
 // Begin implements View.
@@ -64,7 +76,7 @@ func (v *Plot) End(s *Summary) error {
 		vg.CanvasWriterTo
 		vg.CanvasSizer
 	}
-	if strings.EqualFold(filepath.Ext(v.Name), ".svg") {
+	if strings.EqualFold(filepath.Ext(v.name), ".svg") {
 		canvas = vgsvg.New(plotWidth, plotHeight)
 	} else {
 		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(110), vgimg.UseBackgroundColor(white))}
@@ -76,18 +88,23 @@ func (v *Plot) End(s *Summary) error {
 	for i := range plots {
 		plots[i][0].Draw(canvases[i][0])
 	}
-	file, err := os.Create(v.Name)
-	if err != nil {
-		return fmt.Errorf("plot: %w", err)
+	size, err := canvas.WriteTo(v.file)
+	if err == nil {
+		err = cutFile(v.file, size)
 	}
-	if _, err := canvas.WriteTo(file); err != nil {
-		file.Close()
-		return fmt.Errorf("plot: write %s: %w", v.Name, err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("plot: write %s: %w", v.Name, err)
+	if err = errors.Join(err, v.file.Close()); err != nil {
+		return fmt.Errorf("plot: write %s: %w", v.name, err)
 	}
 	return nil
+}
+
+// cutFile cuts off what an older, longer file had beyond size; a pipe or a device
+// has nothing there.
+func cutFile(file *os.File, size int64) error {
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return file.Truncate(size)
 }
 
 // course draws RTT over time: a band from the least to the greatest of each

@@ -48,7 +48,7 @@ func golden(t *testing.T, name string, got []byte) {
 func act(t *testing.T, view View, extended bool) *Summary {
 	t.Helper()
 	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	s := NewSummary(Target{Name: "lab.example", Address: "192.0.2.7", Port: 8080, Bytes: 126, Count: 9, Timeout: time.Second}, start)
+	s := NewSummary(Target{Name: "lab.example", Address: "192.0.2.7", Port: 8080, Bytes: 126, Count: 9, Timeout: time.Second}, start, 0)
 	tracker := ping.NewTracker(wire.Format{Nonce: 1}, time.Second, 9, func(e ping.Event) {
 		s.Observe(e)
 		view.Event(s, e)
@@ -255,12 +255,19 @@ func TestNDJSONAndCSVAreWellFormed(t *testing.T) {
 func TestPlotWritesAPicture(t *testing.T) {
 	for name, begins := range map[string]string{"run.svg": "<?xml", "run.png": "\x89PNG"} {
 		path := filepath.Join(t.TempDir(), name)
-		act(t, &Plot{Name: path}, true)
+		if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil { // an older picture
+			t.Fatal(err)
+		}
+		plot, err := NewPlot(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		act(t, plot, true)
 		picture, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.HasPrefix(picture, []byte(begins)) || len(picture) < 5000 {
+		if !bytes.HasPrefix(picture, []byte(begins)) || len(picture) < 5000 || len(picture) == 1<<20 {
 			t.Errorf("%s: %d bytes that begin with %q", name, len(picture), picture[:5])
 		}
 	}
@@ -268,7 +275,7 @@ func TestPlotWritesAPicture(t *testing.T) {
 
 // Runs without a single reply must be drawn too.
 func TestDrawingNothing(t *testing.T) {
-	s := NewSummary(Target{Name: "x", Address: "x"}, time.Now())
+	s := NewSummary(Target{Name: "x", Address: "x"}, time.Now(), 0)
 	var out bytes.Buffer
 	for range 3 {
 		s.Observe(ping.Event{Kind: ping.Final, Probe: ping.Probe{Verdict: ping.Lost}})
@@ -279,7 +286,11 @@ func TestDrawingNothing(t *testing.T) {
 	if !strings.Contains(out.String(), "lost x") {
 		t.Errorf("graph:\n%s", out.String())
 	}
-	if err := (&Plot{Name: filepath.Join(t.TempDir(), "p.png")}).End(s); err != nil {
+	plot, err := NewPlot(filepath.Join(t.TempDir(), "p.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plot.End(s); err != nil {
 		t.Error(err)
 	}
 }
@@ -291,8 +302,8 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 func TestLiveLineIsDrawnSeldomAndTakenAway(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	live := &Live{W: &out, Now: func() time.Time { return now }}
-	s := NewSummary(Target{}, now)
+	live := &Live{W: &out, Now: func() time.Time { return now }, Screen: func() (int, int) { return 80, 24 }}
+	s := NewSummary(Target{}, now, 0)
 	s.Counts.Sent = 1
 	for range 100 {
 		now = now.Add(10 * time.Millisecond)
@@ -310,7 +321,7 @@ func TestWriteErrorsAreReported(t *testing.T) {
 	for name, view := range map[string]View{
 		"lab": &Lab{W: brokenPipe{}}, "json": &JSON{W: brokenPipe{}}, "ndjson": &NDJSON{W: brokenPipe{}}, "csv": &CSV{W: brokenPipe{}}, "ping": &Ping{W: brokenPipe{}},
 	} {
-		s := NewSummary(Target{}, time.Now())
+		s := NewSummary(Target{}, time.Now(), 0)
 		view.Begin(s)
 		if view.End(s) == nil {
 			t.Errorf("%s: a failed write goes unnoticed", name)
@@ -322,7 +333,7 @@ func TestWriteErrorsAreReported(t *testing.T) {
 func runWith(t *testing.T, view View, play func(tracker *ping.Tracker, seq uint64, request []byte)) *Summary {
 	t.Helper()
 	start := time.Unix(1763679000, 0)
-	s := NewSummary(Target{Name: "192.0.2.7", Address: "192.0.2.7", Port: 8080, Bytes: 126, Count: 4, Timeout: time.Second, TTL: 3}, start)
+	s := NewSummary(Target{Name: "192.0.2.7", Address: "192.0.2.7", Port: 8080, Bytes: 126, Count: 4, Timeout: time.Second, TTL: 3}, start, 0)
 	tracker := ping.NewTracker(wire.Format{Nonce: 1}, time.Second, 4, func(e ping.Event) {
 		s.Observe(e)
 		view.Event(s, e)

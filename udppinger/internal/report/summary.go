@@ -50,6 +50,12 @@ type Summary struct {
 	Counts ping.Counts // as of the last event
 	RTT    *stats.RTT  // of probes on time
 	Series *stats.Series
+	// Window has the probes of the last so much time, Windowed is set if it is
+	// to be told of.
+	Window   *stats.Window
+	Windowed bool
+	// Latest is the latest time that an event was about, from Start on.
+	Latest time.Duration
 	// Elapsed is how long the run took.
 	Elapsed time.Duration
 	// There and Back are the one-way delays plus the difference of the two
@@ -61,17 +67,31 @@ type Summary struct {
 	Strays   string // where the last stray came from
 }
 
-// NewSummary returns the summary of a run that starts at start.
-func NewSummary(target Target, start time.Time) *Summary {
-	return &Summary{Target: target, Start: start, RTT: stats.NewRTT(), Series: stats.NewSeries(4096)}
+// DefaultWindow is the length of a window that nobody has asked for.
+const DefaultWindow = time.Minute
+
+// NewSummary returns the summary of a run that starts at start, with a window of
+// the given length; 0 is DefaultWindow, of which no text tells.
+func NewSummary(target Target, start time.Time, window time.Duration) *Summary {
+	s := &Summary{Target: target, Start: start, RTT: stats.NewRTT(), Series: stats.NewSeries(4096), Windowed: window > 0}
+	if window <= 0 {
+		window = DefaultWindow
+	}
+	s.Window = stats.NewWindow(window)
+	return s
 }
 
 // Observe takes in an event.
 func (s *Summary) Observe(e ping.Event) {
 	p := &e.Probe
 	s.Counts = e.Counts
+	s.Latest = max(s.Latest, p.Begun, p.Read)
 	switch e.Kind {
+	case ping.TimedOut:
+		s.Window.Loss(p.Begun)
+		s.Latest = max(s.Latest, p.Begun+s.Target.Timeout)
 	case ping.Decided:
+		s.decided(p, e.Revised)
 		if p.Verdict == ping.Refused {
 			s.refused(p)
 		}
@@ -88,6 +108,21 @@ func (s *Summary) Observe(e ping.Event) {
 		s.Strays = e.From
 	case ping.Final:
 		s.Series.Add(p.Begun, p.RTT, p.Verdict != ping.OnTime && p.Verdict != ping.Reordered)
+	}
+}
+
+// decided takes a verdict into the window.
+func (s *Summary) decided(p *ping.Probe, revised bool) {
+	switch p.Verdict {
+	case ping.Refused, ping.Dropped:
+		if !revised {
+			s.Window.Loss(p.Begun)
+		}
+	default:
+		if revised {
+			s.Window.Revise(p.Begun)
+		}
+		s.Window.Reply(p.Begun, p.RTT, p.Verdict == ping.OnTime || p.Verdict == ping.Reordered)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -33,9 +35,25 @@ func DialTCP(ctx context.Context, target netip.AddrPort, source netip.AddrPort, 
 	start := time.Now()
 	conn, err := dialer.DialContext(ctx, "tcp", target.String())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect to %s over TCP: %w", target, cause(err))
 	}
 	return &TCP{Connect: time.Since(start), conn: conn, in: bufio.NewReaderSize(conn, bufferSize), peer: target}, nil
+}
+
+// cause returns what is behind the dialer's error, without the address and the
+// call that the caller tells of.
+func cause(err error) error {
+	failed, ok := errors.AsType[*net.OpError](err)
+	if !ok {
+		return err
+	}
+	if failed.Timeout() {
+		return errors.New("no answer in time")
+	}
+	if call, ok := errors.AsType[*os.SyscallError](failed.Err); ok {
+		return call.Err
+	}
+	return failed.Err
 }
 
 // Send sends one line.

@@ -96,7 +96,7 @@ func (u *UDP) Receive() (Notice, error) {
 		select {
 		case err := <-u.errs:
 			_ = u.conn.SetReadDeadline(time.Time{})
-			return Notice{Kind: Refusal, Err: cause(err), From: u.target, Read: Now()}, nil
+			return Notice{Kind: Refusal, Err: errnoOf(err), From: u.target, Read: Now()}, nil
 		default:
 		}
 		n, err := u.conn.Read(u.buffer)
@@ -105,7 +105,7 @@ func (u *UDP) Receive() (Notice, error) {
 		case err == nil:
 			return Notice{Kind: Message, Data: u.buffer[:n], From: u.target, Read: now}, nil
 		case aboutEarlier(err):
-			return Notice{Kind: Refusal, Err: cause(err), From: u.target, Read: now}, nil
+			return Notice{Kind: Refusal, Err: errnoOf(err), From: u.target, Read: now}, nil
 		case errors.Is(err, net.ErrClosed):
 			return Notice{}, err
 		default: // woken by Send or Interrupt
@@ -116,8 +116,8 @@ func (u *UDP) Receive() (Notice, error) {
 	}
 }
 
-// cause returns the system's error alone. Windows calls a closed port a reset.
-func cause(err error) error {
+// errnoOf returns the system's error alone. Windows calls a closed port a reset.
+func errnoOf(err error) error {
 	if errors.Is(err, syscall.ECONNRESET) {
 		return syscall.ECONNREFUSED
 	}

@@ -71,17 +71,5 @@ func merge(a, b Point) Point {
 
 // Fewer returns the series in at most count points.
 func (s *Series) Fewer(count int) []Point {
-	each := (len(s.Points) + count - 1) / max(count, 1)
-	if each <= 1 {
-		return s.Points
-	}
-	var points []Point
-	for i, p := range s.Points {
-		if i%each == 0 {
-			points = append(points, p)
-		} else {
-			points[len(points)-1] = merge(points[len(points)-1], p)
-		}
-	}
-	return points
+	return Fewer(s.Points, count)
 }

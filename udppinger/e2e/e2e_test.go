@@ -1,0 +1,192 @@
+//go:build unix
+
+// Package e2e tests the program from outside, as it is built. What the command
+// line does stands in testdata/script, as transcripts.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// binary is the program under test.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "udppinger-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "udppinger")
+	code := 1
+	if out, err := buildProgram("..", binary); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	} else {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func buildProgram(dir, to string) ([]byte, error) {
+	cmd := exec.Command("go", "build", "-o", to, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	return cmd.CombinedOutput()
+}
+
+// TestScripts runs the transcripts of testdata/script. Besides testscript's own
+// commands they have
+//
+//	exits CODE PROGRAM ARGS   the program must end with this exit code
+//	steady                    puts stdout into the file steady, without what
+//	                          differs from run to run
+//
+// and $LAB, a lab server that drops sequences 3 and 5, $CLOSED, a port that nobody
+// listens on, and $TAKEN, a TCP address that somebody has.
+func TestScripts(t *testing.T) {
+	lab, closed, taken := labServer(t, "udp4", "3", "5"), closedPort(t), ""
+	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	} else {
+		t.Cleanup(func() { ln.Close() })
+		taken = ln.Addr().String()
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Deadline:      time.Now().Add(time.Minute), // a program that does not end is a failure
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("LAB", lab)
+			env.Setenv("CLOSED", closed)
+			env.Setenv("TAKEN", taken)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"steady": func(ts *testscript.TestScript, _ bool, _ []string) {
+				text := steady(ts.ReadFile("stdout"), lab, closed)
+				ts.Check(os.WriteFile(ts.MkAbs("steady"), []byte(text), 0o600))
+			},
+		},
+	})
+}
+
+// exits runs a program that must end with a certain exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")
+	}
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		failed, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		code = failed.ExitCode()
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// steady replaces what differs from run to run.
+func steady(text string, addrs ...string) string {
+	for _, addr := range addrs {
+		text = strings.ReplaceAll(text, addr, "127.0.0.1:PORT")
+		if _, port, err := net.SplitHostPort(addr); err == nil {
+			text = strings.ReplaceAll(text, "port "+port, "port PORT")
+		}
+	}
+	for _, r := range []struct{ pattern, with string }{
+		{`\d\.\d{6}s`, "#.######s"},
+		{`PING (\d+) \d{10}\.\d{6}`, "PING $1 ##########.######"},
+		{`= (\d\.\d{6}/)+\d\.\d{6} s`, "= #/# s"},
+		{`jitter \d\.\d{6} s`, "jitter # s"},
+		{`\d+\.\d µs`, "# µs"},
+	} {
+		text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.with)
+	}
+	return text
+}
+
+// labServer is the lab's server without losses: it upper-cases and sends back.
+// It drops the requests whose sequences are in drop.
+func labServer(t *testing.T, network string, drop ...string) string {
+	t.Helper()
+	addr := "127.0.0.1:0"
+	if network == "udp6" {
+		addr = "[::1]:0"
+	}
+	conn, err := net.ListenPacket(network, addr)
+	if err != nil {
+		t.Skipf("this machine has no %s: %v", network, err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buffer := make([]byte, 1024)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			dropped := false
+			for _, seq := range drop {
+				dropped = dropped || strings.HasPrefix(string(buffer[:n]), "Ping "+seq+" ")
+			}
+			if !dropped {
+				_, _ = conn.WriteTo(bytes.ToUpper(buffer[:n]), from)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		conn.Close()
+		wg.Wait()
+	})
+	return conn.LocalAddr().String()
+}
+
+// closedPort returns an address on which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().String()
+}
+
+// call runs the program and returns what it wrote and its exit code.
+func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}

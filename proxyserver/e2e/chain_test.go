@@ -164,6 +164,7 @@ func TestRFC9111(t *testing.T) {
 				c := startChain(t, clock.Now, func(c *chain) {
 					if mode == "reverse" {
 						c.server.Upstream = &proxy.Upstream{Scheme: "http", Host: addr}
+						c.server.GetContent = true // the cache's rules for it are in the table
 					}
 					if targeted {
 						c.cache.Rules.Targeted = []string{"CDN-Cache-Control"}

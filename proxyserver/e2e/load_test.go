@@ -158,7 +158,7 @@ func TestColdURL(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || !bytes.Equal(body, o.content) || o.requests.Load() != before+1 {
-			t.Errorf("afterwards: %d octets, %v, %d more requests", len(body), err, o.requests.Load()-before)
+			t.Errorf("afterwards: %d bytes, %v, %d more requests", len(body), err, o.requests.Load()-before)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -260,7 +259,7 @@ func TestCurl(t *testing.T) {
 		return curl(t, append([]string{"-sS", "--max-time", "30"}, args...)...)
 	}
 	dir := t.TempDir()
-	big := bytes.Repeat([]byte("a whole lot of octets\n"), 200000)
+	big := bytes.Repeat([]byte("a whole lot of bytes\n"), 200000)
 	writeFiles(t, dir, map[string][]byte{"index.html": []byte("<h1>hello</h1>\n"), "big": big})
 	addr, _ := startNginx(t, dir)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--lab")
@@ -286,7 +285,7 @@ func TestCurl(t *testing.T) {
 	}
 	for range 2 {
 		if out := ask("-x", p.addr, "http://"+addr+"/big"); out != string(big) {
-			t.Errorf("%d octets of %d came", len(out), len(big))
+			t.Errorf("%d bytes of %d came", len(out), len(big))
 		}
 	}
 	out := p.stdout.String()
@@ -371,7 +370,7 @@ func TestFTP(t *testing.T) {
 	}
 	base := "ftp://" + addr + "/pub%20dir/"
 	if got := ask(base + "data%20file.bin"); got != string(content) {
-		t.Errorf("%d octets of %d came, or wrong ones", len(got), len(content))
+		t.Errorf("%d bytes of %d came, or wrong ones", len(got), len(content))
 	}
 	if got := ask(base); !strings.Contains(got, `<a href="./data%20file.bin">data file.bin</a>`) || !strings.Contains(got, ">500000<") {
 		t.Errorf("listing:\n%s", got)
@@ -512,45 +511,6 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-func TestUsageErrors(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		args []string
-		code int
-		want string
-	}{
-		{"no number", []string{"eighty"}, 2, "not a port number"},
-		{"two ports", []string{"80", "81"}, 2, "too many arguments"},
-		{"unknown flag", []string{"--frobnicate"}, 2, "frobnicate"},
-		{"open proxy", []string{"--addr", ":0"}, 2, "--auth-file"},
-		{"open to half the Internet", []string{"--addr", ":0", "--allow-client", "0.0.0.0/0"}, 2, "--allow-client"},
-		{"bad size", []string{"--cache-size", "many", "0"}, 2, "--cache-size"},
-		{"no size at all", []string{"--cache-size", "0", "0"}, 2, "--no-cache"},
-		{"no time", []string{"--head-timeout", "0s", "0"}, 2, "--head-timeout"},
-		{"nobody", []string{"--max-conns", "-5", "0"}, 2, "--max-conns"},
-		{"mail", []string{"--connect-port", "25", "0"}, 2, "spam"},
-		{"a name that is none", []string{"--name", "my proxy", "0"}, 2, "--name"},
-		{"a parent's port that is none", []string{"--parent", "http://h:99999", "0"}, 2, "--parent"},
-		{"metrics nowhere", []string{"--metrics-addr", "foo", "0"}, 2, "--metrics-addr"},
-		{"explain what is no URL", []string{"explain", "foo"}, 2, "http://host/path"},
-		{"purge-all of one", []string{"cache", "purge-all", "http://a/"}, 2, "cache purge URL"},
-		{"bad network", []string{"--deny-target", "x", "0"}, 2, "--deny-target"},
-		{"password file missing", []string{"--auth-file", "/nonexistent", "0"}, 1, "--auth-file"},
-		{"purge without a URL", []string{"cache", "purge"}, 2, "URL"},
-		{"no command of cache", []string{"cache"}, 2, "list"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.Command(program(t), tt.args...)
-			cmd.Env = []string{}
-			out, err := cmd.CombinedOutput()
-			exit, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || exit.ExitCode() != tt.code || !strings.Contains(string(out), tt.want) {
-				t.Errorf("%v: %v\n%s", tt.args, err, out)
-			}
-		})
-	}
-}
-
 // The commands on the store work beside the running proxy and without it.
 func TestCommands(t *testing.T) {
 	dir := t.TempDir()
@@ -590,7 +550,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
-	if out := run("cache", "show", url); !strings.Contains(out, "Cache-Control: max-age=600") || !strings.Contains(out, "content: 8 octets") {
+	if out := run("cache", "show", url); !strings.Contains(out, "Cache-Control: max-age=600") || !strings.Contains(out, "content: 8 bytes") {
 		t.Errorf("cache show:\n%s", out)
 	}
 	if out := run("explain", url); !strings.Contains(out, "RFC 9111, 4.2") || !strings.Contains(out, "max-age") || !strings.Contains(out, "client < HTTP/1.1 200 OK") {
@@ -624,5 +584,110 @@ func TestCommands(t *testing.T) {
 	p.stop()
 	if out := run("explain", url); !strings.Contains(out, "origin <") && !strings.Contains(out, "RFC 9111") {
 		t.Errorf("explain alone:\n%s", out)
+	}
+}
+
+// A reader of the output that has stopped reading holds nobody up: neither the
+// clients nor the end.
+func TestStdoutThatNobodyReads(t *testing.T) {
+	for _, args := range [][]string{nil, {"--lab"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			origin := startCounting(t)
+			port := freePort(t)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			cmd := exec.Command(program(t), append(args, "--cache-dir", t.TempDir(), port)...)
+			cmd.Env, cmd.Stdout = []string{}, w
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			defer cmd.Process.Kill()
+			addr := "127.0.0.1:" + port
+			await(t, "the proxy", func() bool {
+				conn, err := net.Dial("tcp", addr)
+				if err == nil {
+					conn.Close()
+				}
+				return err == nil
+			})
+			var answered atomic.Int64
+			var clients sync.WaitGroup
+			for range 8 {
+				clients.Go(func() {
+					conn, err := net.Dial("tcp", addr)
+					if err != nil {
+						return
+					}
+					defer conn.Close()
+					conn.SetDeadline(time.Now().Add(patience))
+					in := bufio.NewReader(conn)
+					for range 1250 {
+						fmt.Fprintf(conn, "GET http://%s/page HTTP/1.1\r\nHost: x\r\nUser-Agent: %s\r\n\r\n", origin.addr, strings.Repeat("a", 200))
+						resp, err := http.ReadResponse(in, nil)
+						if err != nil {
+							return
+						}
+						if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+							return
+						}
+						answered.Add(1)
+					}
+				})
+			}
+			clients.Wait()
+			if n := answered.Load(); n != 10000 {
+				t.Errorf("%d of 10,000 requests were answered", n)
+			}
+			begin := time.Now()
+			cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case err := <-ended:
+				if took := time.Since(begin); err != nil || took > 5*time.Second {
+					t.Errorf("ended after %v: %v", took, err)
+				}
+			case <-time.After(patience):
+				t.Error("it does not end")
+			}
+		})
+	}
+}
+
+// A second signal ends the proxy at once, whatever is under way, also where it
+// comes right after the first.
+func TestSecondSignal(t *testing.T) {
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond} {
+		t.Run(pause.String(), func(t *testing.T) {
+			t.Parallel()
+			mute, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer mute.Close()
+			p := start(t, nil, "--addr", "127.0.0.1:0", "--no-cache")
+			busy := dialProxy(t, p.addr)
+			fmt.Fprintf(busy, "GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", mute.Addr())
+			if _, err := mute.Accept(); err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			p.cmd.Process.Signal(os.Interrupt)
+			time.Sleep(pause) // not a wait for anything: the moment is what is tested
+			p.cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case err := <-p.done:
+				p.done <- err
+				if took := time.Since(begin); p.cmd.ProcessState.ExitCode() != 1 || took > 2500*time.Millisecond {
+					t.Errorf("ended after %v: %v", took, err)
+				}
+			case <-time.After(patience):
+				t.Error("it does not end")
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Rules are the address and port rules. Their zero value allows every client,
@@ -22,12 +23,21 @@ type Rules struct {
 	Allow, Deny []netip.Prefix
 	// ConnectPorts are the ports that CONNECT may reach besides 443.
 	ConnectPorts []uint16
+	// ThisMachine has CONNECT reach every port of this machine's loopback
+	// addresses: for a proxy that serves nobody else.
+	ThisMachine bool
+	// WebPorts keeps URLs to 80, 443, TargetPorts and the ports from 1024 on, so
+	// that nobody talks to a mail server, say, by way of the proxy.
+	WebPorts    bool
+	TargetPorts []uint16
 	// Hosts are names that must not be asked for; nil: none.
 	Hosts *HostList
 }
 
 // mailPort is never connected to: a proxy that does is a relay for spam.
 const mailPort = 25
+
+var errMail = errors.New("port 25 is never connected to: it is for mail between servers")
 
 // Client returns an error if the client at addr may not use the proxy.
 func (r *Rules) Client(addr netip.Addr) error {
@@ -45,18 +55,35 @@ func (r *Rules) Host(name string) error {
 	return nil
 }
 
-// Connect returns an error if CONNECT may not reach port.
-func (r *Rules) Connect(port uint16) error {
-	if port == mailPort {
-		return errors.New("port 25 is never connected to: it is for mail between servers")
-	}
-	if port == 443 {
+// Connect returns an error if CONNECT may not reach port of the host name.
+func (r *Rules) Connect(name string, port uint16) error {
+	switch {
+	case port == mailPort:
+		return errMail
+	case port == 443, slices.Contains(r.ConnectPorts, port), r.ThisMachine && isThisMachine(name):
 		return nil
 	}
-	if slices.Contains(r.ConnectPorts, port) {
+	return fmt.Errorf("CONNECT to port %d is not allowed (--connect-port %d would allow it)", port, port)
+}
+
+// isThisMachine reports whether a host is this machine whatever a resolver says.
+func isThisMachine(name string) bool {
+	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// Port returns an error if a URL of that scheme may not name port.
+func (r *Rules) Port(scheme string, port uint16) error {
+	switch {
+	case port == mailPort:
+		return errMail
+	case !r.WebPorts, port >= 1024, port == 80, port == 443, port == 21 && scheme == "ftp", slices.Contains(r.TargetPorts, port):
 		return nil
 	}
-	return fmt.Errorf("CONNECT to port %d is not allowed", port)
+	return fmt.Errorf("port %d does not speak HTTP as a rule (--target-port %d would allow it)", port, port)
 }
 
 // Target returns an error if addr must not be connected to.
@@ -64,7 +91,7 @@ func (r *Rules) Target(addr netip.AddrPort) error {
 	ip := addr.Addr().Unmap()
 	switch {
 	case addr.Port() == mailPort:
-		return errors.New("port 25 is never connected to: it is for mail between servers")
+		return errMail
 	case !ip.IsValid():
 		return nil // not known here
 	case contains(r.Deny, ip), contains(r.Deny, embedded(ip)):

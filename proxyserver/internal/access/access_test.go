@@ -61,7 +61,7 @@ func TestRules(t *testing.T) {
 		t.Error("a network wider than all of IPv4 is accepted")
 	}
 	for port, allowed := range map[uint16]bool{443: true, 8443: true, 80: false, 25: false} {
-		if err := r.Connect(port); (err == nil) != allowed {
+		if err := r.Connect("a.example", port); (err == nil) != allowed {
 			t.Errorf("Connect(%d): %v", port, err)
 		}
 	}

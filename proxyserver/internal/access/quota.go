@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Quota counts the octets of each user's day (UTC) against one limit.
+// Quota counts the bytes of each user's day (UTC) against one limit.
 type Quota struct {
-	Limit int64 // octets a day, both directions together
+	Limit int64 // bytes a day, both directions together
 
 	mu   sync.Mutex
 	day  int64
 	used map[string]int64
 }
 
-// Add counts n octets for user.
+// Add counts n bytes for user.
 func (q *Quota) Add(user string, n int64, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -22,9 +22,9 @@ func (q *Quota) Add(user string, n int64, now time.Time) {
 	q.used[user] += n
 }
 
-// Left returns how many octets user has left today, and how long the day still
+// Left returns how many bytes user has left today, and how long the day still
 // lasts. It is never negative.
-func (q *Quota) Left(user string, now time.Time) (octets int64, rest time.Duration) {
+func (q *Quota) Left(user string, now time.Time) (bytes int64, rest time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.roll(now)

@@ -25,8 +25,8 @@ type Users struct {
 	slots  chan struct{} // comparisons under way: each is meant to be costly
 
 	mu       sync.Mutex
-	verified map[[32]byte]string // credentials that were right, to user names
-	failures map[netip.Addr]failure
+	verified map[[32]byte]string    // credentials that were right, to user names
+	failures map[netip.Addr]failure // by Network
 }
 
 type failure struct {
@@ -34,7 +34,7 @@ type failure struct {
 	until time.Time
 }
 
-// A client address that has failed maxFailures times within failureWindow is
+// A client (see Network) that has failed maxFailures times within failureWindow is
 // not heard until the window is over.
 const (
 	maxFailures   = 20
@@ -84,7 +84,7 @@ func ParseUsers(r io.Reader) (*Users, error) {
 	return u, nil
 }
 
-// ErrTooManyFailures is what Check returns for an address that has failed too
+// ErrTooManyFailures is what Check returns for a client that has failed too
 // often.
 var ErrTooManyFailures = errors.New("too many wrong passwords from this address: wait a minute")
 
@@ -141,7 +141,7 @@ func (u *Users) Check(authorization string, from netip.Addr, now time.Time) (use
 func (u *Users) blocked(from netip.Addr, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	f := u.failures[from]
+	f := u.failures[Network(from)]
 	return f.count >= maxFailures && now.Before(f.until)
 }
 
@@ -154,22 +154,50 @@ func (u *Users) compare(name, password string) bool {
 }
 
 func (u *Users) fail(from netip.Addr, now time.Time) {
+	from = Network(from)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.failures) >= maxRemembered {
-		for addr, f := range u.failures {
-			if now.After(f.until) {
-				delete(u.failures, addr)
-			}
-		}
-		if len(u.failures) >= maxRemembered {
-			clear(u.failures)
-		}
+	f, known := u.failures[from]
+	if !known && len(u.failures) >= maxRemembered {
+		u.evictFailure(now)
 	}
-	f := u.failures[from]
 	if now.After(f.until) {
 		f = failure{until: now.Add(failureWindow)}
 	}
 	f.count++
 	u.failures[from] = f
+}
+
+// evictFailure makes room for one more: of what is over, or else of the network
+// that has failed least, so that filling the table sets nobody free who is
+// locked out.
+func (u *Users) evictFailure(now time.Time) {
+	var least netip.Addr
+	fewest := failure{count: 1 << 30}
+	for addr, f := range u.failures {
+		if now.After(f.until) {
+			delete(u.failures, addr)
+			continue
+		}
+		if f.count < fewest.count || f.count == fewest.count && f.until.Before(fewest.until) {
+			least, fewest = addr, f
+		}
+	}
+	if len(u.failures) >= maxRemembered {
+		delete(u.failures, least)
+	}
+}
+
+// Network returns what counts as one client: an IPv4 address, or the /64 that
+// one subscriber gets of IPv6.
+func Network(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	prefix, err := addr.Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return prefix.Addr()
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
 )
@@ -22,6 +21,7 @@ type Request struct {
 	Method string
 	Scheme string // "http", "https" or "ftp"
 	Host   string // "host" or "host:port": lower case, default port dropped
+	Server string // where to connect to, as Host; "" is Host itself
 	Path   string // path with query, as sent in the origin form; never empty
 	Fields httpmsg.Fields
 
@@ -87,14 +87,7 @@ type Response struct {
 	// Content, if not nil, is the whole content, in memory that nobody changes;
 	// Body need not be read then.
 	Content []byte
-	// Memo, if not nil, is where whoever writes the response to a client may
-	// keep the bytes written. Every response with the same Memo has the same
-	// status, fields and content.
-	Memo *Memo
 }
-
-// Memo holds a response as it was written to a client.
-type Memo struct{ atomic.Pointer[[]byte] }
 
 // Upgraded is a connection that has left HTTP after a 101: what is read comes
 // from the origin, what is written goes there.

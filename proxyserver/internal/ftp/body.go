@@ -8,12 +8,12 @@ import (
 	"topdown/proxyserver/internal/netio"
 )
 
-// body is a file on its way. The last octets are held back until the server has
+// body is a file on its way. The last bytes are held back until the server has
 // confirmed that the transfer is complete.
 type body struct {
 	session *session
 	data    *netio.Conn
-	left    int64 // octets to come, -1 if unknown
+	left    int64 // bytes to come, -1 if unknown
 	cut     bool  // the file goes on after what was asked for
 	err     error
 	closed  bool

@@ -91,7 +91,10 @@ func (s *session) answer(err error) (*exchange.Response, error) {
 	}
 	if netio.IsTimeout(err) {
 		failure.Status, failure.Type = 504, "http_response_timeout"
-		failure.Err = errors.New("nothing came within the time limit")
+		failure.Err = errors.New("no answer within the time limit")
+	}
+	if broken, isBroken := errors.AsType[*net.OpError](err); isBroken {
+		failure.Type, failure.Err = "connection_terminated", fmt.Errorf("the connection broke: %w", broken.Err)
 	}
 	if errors.Is(err, errUnsafe) {
 		failure.Status, failure.Type = 400, "http_request_error"
@@ -110,6 +113,7 @@ func (s *session) answer(err error) (*exchange.Response, error) {
 		}, &memory{rest: body}, httpmsg.Framing(len(body))), nil
 	case 550:
 		failure.Status, failure.Type = 404, "http_response_incomplete"
+		failure.Step, failure.Err = "looking for the file on "+s.host, fmt.Errorf("no such file or directory (%w)", r)
 	case 421, 425, 426, 450:
 		failure.Status, failure.Type = 503, "destination_unavailable"
 	}

@@ -172,7 +172,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("%+v %q %v", resp, body, err)
 			}
 			if tt.broken && resp.Framing >= 0 && body == "hello" {
-				t.Error("all octets were handed on before the transfer was confirmed")
+				t.Error("all bytes were handed on before the transfer was confirmed")
 			}
 		})
 	}
@@ -207,7 +207,7 @@ func TestHead(t *testing.T) {
 
 func TestLongListing(t *testing.T) {
 	line := "-rw-r--r-- 1 u g 5 Nov 20 2025 a.txt\r\n"
-	for name, n := range map[string]int{"entries": maxEntries + 10, "octets": maxListing/len(line) + 10} {
+	for name, n := range map[string]int{"entries": maxEntries + 10, "bytes": maxListing/len(line) + 10} {
 		s := &scripted{answers: map[string]string{"LIST": "150 go|" + strings.Repeat(line, n) + "|226 done"}}
 		_, body, err := fetch(t, s.start(t), "/pub/", nil)
 		if err != nil || strings.Count(body, "<a href=\"./a.txt") != maxEntries || !strings.Contains(body, "more entries") {

@@ -29,7 +29,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 type Conn struct {
 	net.Conn
 
-	// Transferred counts the octets read and written so far.
+	// Transferred counts the bytes read and written so far.
 	Received, Sent atomic.Int64
 
 	tcp      *net.TCPConn
@@ -143,7 +143,7 @@ func (c *Conn) InterruptRead() {
 	c.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only on a closed connection
 }
 
-// Wait blocks until at least one octet is buffered. Where the system allows it
+// Wait blocks until at least one byte is buffered. Where the system allows it
 // holds no buffer meanwhile, so that an idle connection costs little.
 func (c *Conn) Wait() error {
 	if c.w > c.r {
@@ -256,10 +256,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Buffered returns how many octets are buffered.
+// Buffered returns how many bytes are buffered.
 func (c *Conn) Buffered() int { return c.w - c.r }
 
-// Peek returns the next n octets without passing over them, reading if need be.
+// Peek returns the next n bytes without passing over them, reading if need be.
 func (c *Conn) Peek(n int) ([]byte, error) {
 	if n > bufferSize {
 		return nil, bufio.ErrBufferFull
@@ -282,7 +282,7 @@ func (c *Conn) window() []byte {
 	return c.buf[c.r:c.w]
 }
 
-// Discard passes over n octets.
+// Discard passes over n bytes.
 func (c *Conn) Discard(n int) (int, error) {
 	done := 0
 	for {

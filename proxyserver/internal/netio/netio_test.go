@@ -3,11 +3,8 @@ package netio
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +53,7 @@ func TestAlive(t *testing.T) {
 	}
 	talking, peer := pair(t, clock)
 	peer.Write([]byte("HTTP/1.1 200 OK\r\n"))
-	await(t, "unasked octets are noticed", func() bool { return !talking.Alive() })
+	await(t, "unasked bytes are noticed", func() bool { return !talking.Alive() })
 	ended, peer := pair(t, clock)
 	peer.Close()
 	await(t, "an end is noticed", func() bool { return !ended.Alive() })
@@ -79,7 +76,7 @@ func TestTimeout(t *testing.T) {
 	conn.Renew(time.Minute)
 	peer.Write([]byte("x"))
 	if err := conn.Wait(); err != nil || conn.Buffered() != 1 {
-		t.Errorf("after a new timeout: %d octets, %v", conn.Buffered(), err)
+		t.Errorf("after a new timeout: %d bytes, %v", conn.Buffered(), err)
 	}
 }
 
@@ -116,51 +113,6 @@ func collect(conn net.Conn) <-chan []byte {
 	return got
 }
 
-func TestSendFile(t *testing.T) {
-	content := bytes.Repeat([]byte("0123456789abcdef"), 100_000)
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	clock := NewClock(t.Context())
-	want := content[7 : len(content)-9]
-	for name, send := range map[string]func(*Conn) (int64, error){
-		"copied": func(c *Conn) (int64, error) { return c.SendFile(f, 7, int64(len(want)), time.Minute) },
-		"mapped": func(c *Conn) (int64, error) { return c.SendMapped(want[:9], want[9:], time.Minute) },
-	} {
-		conn, peer := pair(t, clock)
-		got := collect(peer)
-		n, err := send(conn)
-		if err != nil || n != int64(len(want)) || conn.Sent.Load() != n {
-			t.Errorf("%s: %d octets sent, %d counted, %v", name, n, conn.Sent.Load(), err)
-		}
-		conn.Shut()
-		if !bytes.Equal(<-got, want) {
-			t.Errorf("%s: other octets arrived", name)
-		}
-	}
-	conn, peer := pair(t, clock)
-	got := collect(peer)
-	if n, err := conn.SendFile(f, 0, int64(len(content))+1, time.Minute); !errors.Is(err, io.ErrUnexpectedEOF) || n != int64(len(content)) {
-		t.Errorf("more than there is: %d octets, %v", n, err)
-	}
-	conn.Shut()
-	<-got
-}
-
-func TestSendToOneWhoDoesNotRead(t *testing.T) {
-	conn, _ := pair(t, NewClock(t.Context()))
-	n, err := conn.SendMapped(nil, make([]byte, 64<<20), 300*time.Millisecond)
-	if !IsTimeout(err) {
-		t.Fatalf("%d octets, %v", n, err)
-	}
-}
-
 func TestRelay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -187,16 +139,16 @@ func TestRelay(t *testing.T) {
 	}
 	want := append(ahead, content...)
 	if !bytes.Equal(<-got, want) {
-		t.Error("other octets arrived")
+		t.Error("other bytes arrived")
 	}
 	if moved.Load() != int64(len(want)) || renewed == 0 {
-		t.Errorf("%d octets counted, timeout renewed %d times", moved.Load(), renewed)
+		t.Errorf("%d bytes counted, timeout renewed %d times", moved.Load(), renewed)
 	}
 	// The other direction is still open.
 	if _, err := server.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if err := origin.Wait(); err != nil || origin.Buffered() != 1 {
-		t.Errorf("after half a close: %d octets, %v", origin.Buffered(), err)
+		t.Errorf("after half a close: %d bytes, %v", origin.Buffered(), err)
 	}
 }

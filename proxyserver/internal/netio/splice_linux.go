@@ -19,7 +19,7 @@ const (
 type pipe struct{ r, w int }
 
 // idlePipes are empty pipes to be used again: a tunnel has one only while
-// octets are moving.
+// bytes are moving.
 var idlePipes = make(chan pipe, maxIdlePipes)
 
 func getPipe() (pipe, error) {

@@ -16,7 +16,7 @@ import (
 )
 
 // errDied is what exchange returns when the connection ended before the first
-// octet of an answer.
+// byte of an answer.
 var errDied = errors.New("the connection died before any answer")
 
 // maxInterim is how many 1xx responses may come before the final one.
@@ -30,6 +30,9 @@ type conn struct {
 	reused    bool
 	idleSince time.Duration
 	resp      httpmsg.Response
+	// unbind ends the exchange's hold on the connection by its context, and
+	// reports whether that has not closed it already.
+	unbind func() bool
 }
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
@@ -252,6 +255,9 @@ func (c *conn) upgraded(req *exchange.Request) (*exchange.Response, error) {
 	resp.Fields.Add("Upgrade", protocol)
 	resp.Fields.Add("Via", c.transport.via[resp.Minor])
 	c.Timeout(0)
+	if !c.unbind() {
+		return nil, errDied
+	}
 	return &exchange.Response{
 		Status: 101, Reason: resp.Reason, Fields: resp.Fields,
 		Body: noBody{}, Upgraded: c.Conn,
@@ -267,14 +273,24 @@ func (c *conn) headError(err error) error {
 			Status: 502, Type: "http_response_incomplete", Step: "reading the answer of " + c.key.host,
 			Err: errors.New("the connection was closed in the middle of the head"),
 		}
+	case !isProtocol(err):
+		return &exchange.Error{
+			Status: 502, Type: "connection_terminated", Step: "reading the answer of " + c.key.host,
+			Err: errors.New("the connection broke" + systemWords(err)),
+		}
 	}
 	return c.protocolError(err)
+}
+
+func isProtocol(err error) bool {
+	_, ok := errors.AsType[*httpmsg.Error](err)
+	return ok
 }
 
 func (c *conn) timeout() error {
 	return &exchange.Error{
 		Status: 504, Type: "http_response_timeout", Step: "waiting for the answer of " + c.key.host,
-		Err: errors.New("nothing came within the time limit"),
+		Err: errLate,
 	}
 }
 

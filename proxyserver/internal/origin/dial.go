@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"syscall"
 	"time"
 
 	"topdown/proxyserver/internal/exchange"
@@ -102,39 +101,15 @@ func (d *Dialer) lookup(ctx context.Context, name string) ([]netip.Addr, error) 
 	}
 	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
 	if err == nil && len(addrs) == 0 {
-		err = errors.New("the name has no address")
+		err = &net.DNSError{IsNotFound: true}
 	}
 	if err != nil {
-		failure := &exchange.Error{Status: 502, Type: "dns_error", Step: "looking up the name " + name, Err: err}
-		dns, ok := errors.AsType[*net.DNSError](err)
-		if ok && dns.IsTimeout || errors.Is(err, context.DeadlineExceeded) {
-			failure.Status, failure.Type = 504, "dns_timeout"
-		}
-		if ok && dns.IsNotFound {
-			failure.Err = errors.New("no such host")
-		}
-		return nil, failure
+		return nil, lookupError(name, err)
 	}
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap()
 	}
 	return addrs, nil
-}
-
-func connectError(host string, err error) error {
-	failure := &exchange.Error{Status: 502, Type: "destination_unavailable", Step: "connecting to " + host, Err: err}
-	netErr, ok := errors.AsType[net.Error](err)
-	switch {
-	case errors.Is(err, context.Canceled):
-		failure.Status, failure.Type, failure.Err = 503, "proxy_internal_response", errors.New("the proxy is stopping")
-	case ok && netErr.Timeout() || errors.Is(err, context.DeadlineExceeded):
-		failure.Status, failure.Type, failure.Err = 504, "connection_timeout", errors.New("no answer within the time limit")
-	case errors.Is(err, syscall.ECONNREFUSED):
-		failure.Type, failure.Err = "connection_refused", errors.New("connection refused: nothing listens there")
-	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
-		failure.Type, failure.Err = "destination_ip_unroutable", errors.New("there is no route to it")
-	}
-	return failure
 }
 
 // secure makes conn a TLS connection to name, whose certificate is checked.
@@ -151,19 +126,7 @@ func (d *Dialer) secure(ctx context.Context, conn net.Conn, name string, session
 		return secured, nil
 	}
 	conn.Close()
-	failure := &exchange.Error{Status: 502, Type: "tls_protocol_error", Step: "agreeing on TLS with " + name, Err: err}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		failure.Status, failure.Type, failure.Err = 504, "connection_timeout", errors.New("no answer within the time limit")
-	case isCertificateError(err):
-		failure.Type, failure.Step = "tls_certificate_error", "checking the certificate of "+name
-	}
-	return nil, failure
-}
-
-func isCertificateError(err error) bool {
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	return ok
+	return nil, secureError(name, err)
 }
 
 // SplitHost takes "name", "name:port", "[v6]" or "[v6]:port" apart; brackets

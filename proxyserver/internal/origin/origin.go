@@ -8,6 +8,7 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -103,7 +104,7 @@ func (t *Transport) Idle() int { return t.pool.len() }
 
 // Exchange implements exchange.Transport.
 func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
-	key := poolKey{req.Scheme, req.Host}
+	key := poolKey{req.Scheme, cmp.Or(req.Server, req.Host)}
 	for {
 		c, err := t.connect(ctx, key, req)
 		if err != nil {
@@ -112,11 +113,18 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		if req.Trace != nil || req.Explain != nil {
 			t.explainConn(req, c)
 		}
+		// An exchange that nobody wants any more ends at once, in whatever read
+		// or write it is.
+		c.unbind = context.AfterFunc(ctx, c.Shut)
 		resp, err := c.exchange(req)
 		if err == nil {
 			return resp, nil
 		}
+		c.unbind()
 		c.Shut()
+		if ctx.Err() != nil {
+			return nil, connectError(req.Host, ctx.Err())
+		}
 		// An idle connection may die just as it is used again. Then, and only
 		// then, the same request may go out once more (RFC 9112, section 9.3.1).
 		if !errors.Is(err, errDied) {
@@ -222,7 +230,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.conn.Timeout(b.conn.transport.opts.ReadTimeout)
 	n, err := b.Body.Read(p)
 	if b.Done() {
-		// The last octet and the news that it was the last come together, and
+		// The last byte and the news that it was the last come together, and
 		// the connection is free for the next exchange at once.
 		b.finish()
 		return n, io.EOF
@@ -230,7 +238,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil && netio.IsTimeout(err) {
 		err = &exchange.Error{
 			Status: 504, Type: "http_response_timeout", Step: "reading the content from " + b.conn.key.host,
-			Err: errors.New("nothing came within the time limit"),
+			Err: errLate,
 		}
 	}
 	return n, err
@@ -251,7 +259,7 @@ func (b *body) finish() {
 	b.over = true
 	c := b.conn
 	c.Timeout(0)
-	if b.Done() && b.persistent {
+	if c.unbind() && b.Done() && b.persistent {
 		c.transport.pool.put(c, c.transport.opts.Clock.Now())
 		return
 	}

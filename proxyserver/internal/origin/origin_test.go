@@ -363,7 +363,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.conns != 2 {
-			t.Errorf("%d connections, want 2: the first one had octets left over", o.conns)
+			t.Errorf("%d connections, want 2: the first one had bytes left over", o.conns)
 		}
 	})
 }
@@ -383,6 +383,42 @@ func (c *lateConn) Write(p []byte) (int, error) {
 		}()
 	})
 	return c.Conn.Write(p)
+}
+
+// An exchange whose context ends gives up at once, before the answer and in the
+// middle of it.
+func TestCancelledExchange(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no answer":   "",
+		"half a head": "HTTP/1.1 200 OK\r\nContent-",
+		"half a body": "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan struct{}, 1)
+			o := startOrigin(t, func(int) (string, bool) {
+				asked <- struct{}{}
+				return answer, true
+			})
+			transport := newTransport(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				<-asked
+				cancel()
+			}()
+			start := time.Now()
+			resp, err := transport.Exchange(ctx, &exchange.Request{Method: "GET", Scheme: "http", Host: o.addr, Path: "/"})
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				resp.Body.Close()
+			}
+			if err == nil || time.Since(start) > patience/2 {
+				t.Errorf("after %v: %v", time.Since(start), err)
+			}
+			if n := transport.Idle(); n != 0 {
+				t.Errorf("%d connections in the pool", n)
+			}
+		})
+	}
 }
 
 // awaitDead waits until the idle connections of a transport have seen their end.

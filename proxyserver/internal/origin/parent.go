@@ -122,7 +122,7 @@ func literal(host string) netip.Addr {
 		if err != nil || strings.Contains(part, "_") {
 			return netip.Addr{}
 		}
-		// The last part fills all the octets that are left.
+		// The last part fills all the bytes that are left.
 		bits := 8
 		if i == len(parts)-1 {
 			bits = 8 * (5 - len(parts))
@@ -159,7 +159,7 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via 
 	if _, err = conn.Write(head); err != nil {
 		return fail(err)
 	}
-	// Octet by octet: what follows the head belongs to the tunnel, and the
+	// Byte by byte: what follows the head belongs to the tunnel, and the
 	// connection must stay bare so that the kernel can splice it.
 	var resp httpmsg.Response
 	for n := 0; resp.Status < 200; n++ { // interim responses come first
@@ -180,7 +180,7 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via 
 	return conn.SetDeadline(time.Time{})
 }
 
-// readBare reads a head from conn and not one octet more.
+// readBare reads a head from conn and not one byte more.
 func readBare(conn net.Conn, resp *httpmsg.Response) error {
 	src := &bareSource{conn: conn}
 	return resp.Read(src, "CONNECT", httpmsg.Limits{Fields: 8 << 10})

@@ -24,7 +24,7 @@ type clientBody struct {
 }
 
 // A client that sends content has bodyGrace, and then has to be faster than
-// minRate octets a second, not counting time in which nobody reads.
+// minRate bytes a second, not counting time in which nobody reads.
 const (
 	bodyGrace = 30 * time.Second
 	minRate   = 240

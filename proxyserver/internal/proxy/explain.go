@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
+	"topdown/proxyserver/internal/rules"
 )
 
 // explainField in a GET from the proxy's own machine asks for the trace of the
@@ -28,15 +30,14 @@ func (c *session) fromHere() bool {
 	return c.client.Addr().IsLoopback() && !f.Has("Forwarded") && !f.Has("X-Forwarded-For") && !f.Has("X-Real-IP") && !f.Has("Via")
 }
 
-// answerExplained carries the exchange out, throws the content away and answers
-// with the trace.
-func (c *session) answerExplained() error {
-	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
-	c.closeInterim()
+// answerExplained throws the content of a response away and answers with the
+// trace; a failure goes into the trace as well, and its status is the answer's.
+func (c *session) answerExplained(resp *exchange.Response, err error) {
+	status := 200
 	if err != nil {
 		c.trace.note("no answer: " + err.Error())
+		status = statusOf(err)
 	} else {
-		c.count(resp.Result)
 		if resp.Upgraded != nil {
 			defer resp.Upgraded.Close()
 		}
@@ -46,25 +47,32 @@ func (c *session) answerExplained() error {
 		if headErr == nil {
 			c.trace.client("<", head)
 		}
-		c.trace.note(fmt.Sprintf("%d octets of content", n))
+		c.trace.note(fmt.Sprintf("%d bytes of content", n))
 		if readErr != nil {
 			c.trace.note("the transfer broke off: " + readErr.Error())
+			status = 502
 		}
 	}
 	c.trace.mu.Lock()
 	text := append([]byte(nil), c.trace.buf.Bytes()...)
 	c.trace.mu.Unlock()
-	c.answer(200, httpmsg.Fields{
-		{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "Cache-Control", Value: "no-store"},
+	c.answer(status, httpmsg.Fields{
+		{Name: "Content-Type", Value: explainType}, {Name: "Cache-Control", Value: "no-store"},
 	}, text)
-	return nil
 }
+
+// explainType tells a trace from an error page of the proxy's.
+const explainType = "text/plain; charset=utf-8"
+
+// ErrNoAnswer is what Explain returns where the trace ends without a whole
+// response.
+var ErrNoAnswer = errors.New("the origin did not answer")
 
 // Explain has the proxy at addr fetch url and writes the trace to w.
 func Explain(ctx context.Context, addr, url string, w io.Writer) error {
-	key, err := Normalise(url)
-	if err != nil {
-		return fmt.Errorf("%q: %w", url, err)
+	key, ok := rules.ParseKey(url)
+	if !ok {
+		return fmt.Errorf("%q is no URL like http://host/path", url)
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
@@ -93,15 +101,18 @@ func Explain(ctx context.Context, addr, url string, w io.Writer) error {
 	if err = resp.Read(src, "GET", httpmsg.Limits{}); err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
 	}
-	if resp.Status != 200 || !strings.HasPrefix(resp.Fields.Get("Content-Type"), "text/plain") {
+	if resp.Fields.Get("Content-Type") != explainType {
 		reason := resp.Fields.Get("Proxy-Status")
 		if reason == "" {
 			reason = "is it a proxyserver?"
 		}
-		return errors.New("the proxy answered " + fmt.Sprint(resp.Status) + ": " + reason)
+		return fmt.Errorf("the proxy answered %d: %s", resp.Status, reason)
 	}
 	if _, err = io.Copy(w, httpmsg.NewBody(src, resp.Framing, httpmsg.BodyLimits{})); err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
+	}
+	if resp.Status != 200 {
+		return ErrNoAnswer
 	}
 	return nil
 }

@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"errors"
-	"html"
 	"strconv"
-	"strings"
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
@@ -13,19 +11,9 @@ import (
 // fail answers with an error of the proxy's own: a short page that says which
 // step failed, and the same for programs in Proxy-Status (RFC 9209).
 func (c *session) fail(err error) {
-	failure, ok := errors.AsType[*exchange.Error](err)
-	if !ok {
-		failure = &exchange.Error{Status: 502, Type: "proxy_internal_error", Step: "passing the request on", Err: err}
-		if bad, isBad := errors.AsType[*httpmsg.Error](err); isBad {
-			failure = &exchange.Error{Status: bad.Status, Type: "http_request_error", Step: "reading the request", Err: bad}
-			if bad.Status == 502 {
-				failure.Type, failure.Step = "http_protocol_error", "reading the answer"
-			}
-			// After a malformed message nobody knows where the next begins.
-			if bad.Status != 421 {
-				c.keep = false
-			}
-		}
+	failure := explainFailure(err)
+	if bad, isBad := errors.AsType[*httpmsg.Error](err); isBad && bad.Status != 421 {
+		c.keep = false // after a malformed message nobody knows where the next begins
 	}
 	if !c.body.complete() {
 		c.keep = false
@@ -51,8 +39,26 @@ func (c *session) fail(err error) {
 		}
 		fields.Add("Retry-After", after)
 	}
-	c.answer(failure.Status, fields, errorPage(failure))
+	c.answer(failure.Status, fields, errorPage(c.server.Name, failure))
 }
+
+// explainFailure returns what a client is told of an error.
+func explainFailure(err error) *exchange.Error {
+	if failure, ok := errors.AsType[*exchange.Error](err); ok {
+		return failure
+	}
+	if bad, ok := errors.AsType[*httpmsg.Error](err); ok {
+		if bad.Status == 502 {
+			return &exchange.Error{Status: 502, Type: "http_protocol_error", Step: "reading the answer", Err: bad}
+		}
+		return &exchange.Error{Status: bad.Status, Type: "http_request_error", Step: "reading the request", Err: bad}
+	}
+	return &exchange.Error{
+		Status: 502, Type: "proxy_internal_error", Step: "passing the request on", Err: errors.New("the proxy could not do that"),
+	}
+}
+
+func statusOf(err error) int { return explainFailure(err).Status }
 
 // proxyStatus renders a Proxy-Status field value.
 func proxyStatus(name string, failure *exchange.Error) string {
@@ -77,42 +83,6 @@ func quote(s string) string {
 	return string(append(b, '"'))
 }
 
-func errorPage(failure *exchange.Error) []byte {
-	title := strconv.Itoa(failure.Status) + " " + httpmsg.StatusText(failure.Status)
-	var b strings.Builder
-	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>")
-	b.WriteString(title)
-	b.WriteString("</title>\n<style>body{font-family:sans-serif;max-width:40em;margin:4em auto;padding:0 1em;line-height:1.5}</style></head>\n<body>\n<h1>")
-	b.WriteString(title)
-	b.WriteString("</h1>\n<p>The proxy could not answer this request. The step that failed: <b>")
-	b.WriteString(html.EscapeString(failure.Step))
-	b.WriteString("</b>.</p>\n<p>")
-	b.WriteString(html.EscapeString(failure.Err.Error()))
-	b.WriteString(".</p>\n<hr><p>proxyserver</p>\n</body>\n</html>\n")
-	return []byte(b.String())
-}
-
-// answer sends a response of the proxy's own.
-func (c *session) answer(status int, fields httpmsg.Fields, content []byte) {
-	c.status = status
-	b := append(httpmsg.AppendStatusLine(nil, status), "Date: "...)
-	b = append(httpmsg.AppendDate(b, c.server.Now()), "\r\n"...)
-	b, err := httpmsg.AppendFields(b, fields)
-	if err != nil {
-		// A value that cannot be written was made of a peer's octets.
-		c.keep = false
-		return
-	}
-	if status != 204 {
-		b = append(b, "Content-Length: "...)
-		b = append(strconv.AppendInt(b, int64(len(content)), 10), "\r\n"...)
-	}
-	b = c.appendConnection(b)
-	if c.trace != nil {
-		c.trace.client("<", b)
-	}
-	if !hasContent(c.req.Method, status) {
-		content = nil
-	}
-	c.send(b, content)
+func policy(status int, kind, step string, err error) error {
+	return &exchange.Error{Status: status, Type: kind, Step: step, Err: err}
 }

@@ -71,6 +71,16 @@ func runProxy(ctx context.Context, t *testing.T, change func(*Server, *origin.Op
 	return s, ln.Addr().String(), done
 }
 
+// await waits until ok.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain waited for %s", what)
+		}
+	}
+}
+
 // startOrigin accepts connections and hands each to serve.
 func startOrigin(t *testing.T, serve func(conn net.Conn, r *bufio.Reader)) (addr string) {
 	t.Helper()
@@ -121,7 +131,7 @@ func readHead(r *bufio.Reader) string {
 }
 
 // answering is an origin that answers every request on a connection with the
-// same octets, and tells what it was asked.
+// same bytes, and tells what it was asked.
 func answering(t *testing.T, response string) (addr string, asked <-chan string) {
 	t.Helper()
 	heads := make(chan string, 1000)

@@ -47,7 +47,7 @@ func (c *session) purge() error {
 	if c.req.Framing != 0 {
 		c.keep = false
 	}
-	n := c.server.Purge(c.where.scheme + "://" + c.where.host + c.where.path)
+	n := c.server.Purge(c.target.scheme + "://" + c.target.host + c.target.path)
 	status := 200
 	if n == 0 {
 		status = 404
@@ -67,7 +67,7 @@ func (s *Server) hasLocal(name string) bool {
 }
 
 // validLocal refuses names that could mean anything but a file below the root:
-// encoded octets, dot segments and hidden files.
+// encoded bytes, dot segments and hidden files.
 func validLocal(name string) bool {
 	if name == "" || strings.ContainsAny(name, "%\\\x00:") {
 		return false
@@ -82,9 +82,9 @@ func validLocal(name string) bool {
 
 // serveLocal answers a path-style request whose first segment is no host.
 func (c *session) serveLocal() error {
-	if c.where.redirect != "" {
+	if c.target.redirect != "" {
 		c.answer(307, httpmsg.Fields{
-			{Name: "Location", Value: c.where.redirect},
+			{Name: "Location", Value: c.target.redirect},
 			{Name: "Vary", Value: "Referer"},
 			{Name: "Cache-Control", Value: "no-store"},
 		}, nil)
@@ -93,7 +93,7 @@ func (c *session) serveLocal() error {
 	notFound := func(why string) error {
 		return policy(404, "http_request_error", "finding out which host is meant", errors.New(why))
 	}
-	if c.where.path == "" {
+	if c.target.path == "" {
 		return notFound("the path names no host: use /www.example.com/page, or set this proxy in the browser")
 	}
 	if c.server.LocalRoot == nil {
@@ -102,10 +102,10 @@ func (c *session) serveLocal() error {
 	if c.req.Method != "GET" && c.req.Method != "HEAD" {
 		return policy(405, "http_request_error", "answering from a local file", errors.New("only GET and HEAD are understood here"))
 	}
-	if !c.server.hasLocal(c.where.path) {
+	if !c.server.hasLocal(c.target.path) {
 		return notFound("the path begins with no host name, and there is no local file of that name")
 	}
-	f, err := c.server.LocalRoot.Open(c.where.path)
+	f, err := c.server.LocalRoot.Open(c.target.path)
 	if err != nil {
 		return notFound("the local file cannot be opened")
 	}
@@ -114,7 +114,7 @@ func (c *session) serveLocal() error {
 	if err != nil || !info.Mode().IsRegular() {
 		return notFound("the local file cannot be read")
 	}
-	kind := mime.TypeByExtension(path.Ext(c.where.path))
+	kind := mime.TypeByExtension(path.Ext(c.target.path))
 	if kind == "" {
 		kind = "application/octet-stream"
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
@@ -93,11 +94,12 @@ func TestReverseMode(t *testing.T) {
 	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) {
 		s.Upstream = &Upstream{Scheme: "http", Host: addr, Path: "/base"}
 	})
-	resp, body := get(t, proxy, "GET /x HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n")
+	resp, body := get(t, proxy, "GET /x HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Port: 99\r\nForwarded: for=9.9.9.9\r\nX-Real-IP: 9.9.9.9\r\n\r\n")
 	if resp.StatusCode != 200 || body != "hello" {
 		t.Errorf("answer %d %q", resp.StatusCode, body)
 	}
-	want := "GET /base/x HTTP/1.1\r\nHost: " + addr + "\r\nVia: 1.1 test-proxy\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n"
+	want := "GET /base/x HTTP/1.1\r\nHost: " + addr + "\r\nVia: 1.1 test-proxy\r\nX-Forwarded-For: 127.0.0.1\r\n" +
+		"X-Forwarded-Host: shop.example\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\nForwarded: for=127.0.0.1;host=\"shop.example\";proto=http\r\n\r\n"
 	if diff := cmp.Diff(want, <-asked); diff != "" {
 		t.Errorf("the origin was asked (-want +got):\n%s", diff)
 	}
@@ -261,7 +263,7 @@ func TestBodies(t *testing.T) {
 		for _, body := range []string{big, "small", ""} {
 			c.send(fmt.Sprintf("POST http://%s/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", echo, len(body), body))
 			if _, got := c.receive("POST"); got != body {
-				t.Errorf("%d octets came back of %d", len(got), len(body))
+				t.Errorf("%d bytes came back of %d", len(got), len(body))
 			}
 		}
 	})
@@ -518,7 +520,7 @@ func TestAuthentication(t *testing.T) {
 			}
 		})
 	}
-	// The quota of 1,000 octets is soon used up.
+	// The quota of 1,000 bytes is soon used up.
 	for range 10 {
 		resp, _ := get(t, proxy, "GET http://"+addr+"/ HTTP/1.1\r\nHost: x\r\nProxy-Authorization: "+right+"\r\n\r\n")
 		if resp.StatusCode == 429 {
@@ -820,16 +822,16 @@ func TestPlacesForOthers(t *testing.T) {
 	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("another address: %v %v", resp, err)
 	}
-	for end := time.Now().Add(patience); s.Stats.Clients.Load() > 3; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d clients stay", s.Stats.Clients.Load())
-		}
-	}
+	await(t, "the end of all clients but three", func() bool { return s.Stats.Clients.Load() <= 3 })
 }
 
 func TestRefusedHeadsAreLogged(t *testing.T) {
 	var log lockedBuffer
-	s, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.Access = NewAccessLog(&log) })
+	access, err := logging.OpenAccess("-", logging.AccessOptions{Stdout: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.Access = access })
 	get(t, proxy, "GET http://x/ HTTP/1.1\r\nHost : x\r\n\r\n")
 	get(t, proxy, "GET /ftp:/bob:secret1@127.0.0.1:1/f HTTP/1.1\r\nHost: localhost\r\nReferer: http://localhost/ftp://bob:secret2@h/\r\n\r\n")
 	c := dial(t, proxy)
@@ -840,13 +842,14 @@ func TestRefusedHeadsAreLogged(t *testing.T) {
 	if b, _ := io.ReadAll(c.r); len(b) > 0 {
 		t.Errorf("after a refused CONNECT what followed was taken for a request: %q", b)
 	}
-	s.Access.Flush()
+	await(t, "three requests", func() bool { return s.Stats.Requests.Load() == 3 })
+	await(t, "three lines", func() bool { return strings.Count(log.String(), "\n") == 3 })
 	got := log.String()
 	if strings.Count(got, "\n") != 3 || !strings.Contains(got, " 400 ") || !strings.Contains(got, "bob:(hidden)@127.0.0.1:1/f") || strings.Contains(got, "secret") {
 		t.Errorf("the log:\n%s", got)
 	}
-	if n := s.Stats.Requests.Load(); n != 3 {
-		t.Errorf("%d requests counted, want 3", n)
+	if err := access.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

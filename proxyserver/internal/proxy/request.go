@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,10 +16,10 @@ import (
 // that it has been answered here.
 func (c *session) prepare() (done bool, err error) {
 	c.out = exchange.Request{
-		Method: c.req.Method, Scheme: c.where.scheme, Host: c.where.host, Path: c.where.path,
+		Method: c.req.Method, Scheme: c.target.scheme, Host: c.target.host, Server: c.target.server, Path: c.target.path,
 		Fields: c.out.Fields[:0], Framing: c.req.Framing,
 	}
-	if c.req.Method == "OPTIONS" && c.where.path == "/" && c.where.way == forward {
+	if c.req.Method == "OPTIONS" && c.target.path == "/" && c.target.mode == forward {
 		// An absolute URI without a path stands for "*" (RFC 9112, section 3.2.4).
 		if _, rest, _ := strings.Cut(c.req.Target, "://"); !strings.Contains(rest, "/") {
 			c.out.Path = "*"
@@ -31,10 +33,10 @@ func (c *session) prepare() (done bool, err error) {
 	via := ""
 	connection := c.req.Fields.Has("Connection")
 	for _, field := range c.req.Fields {
-		switch hopField(field.Name) {
-		case fieldHop:
+		switch kindOf(field.Name) {
+		case dropped:
 			continue
-		case fieldVia:
+		case viaField:
 			if c.looped(field.Value) {
 				return false, loopDetected()
 			}
@@ -43,14 +45,14 @@ func (c *session) prepare() (done bool, err error) {
 			}
 			via += field.Value
 			continue
-		case fieldExpect:
+		case expectField:
 			if !strings.EqualFold(field.Value, "100-continue") {
 				c.keep = false
 				return false, &httpmsg.Error{Status: 417, Reason: "an expectation other than 100-continue"}
 			}
 			expect = true
 			continue
-		case fieldMaxForwards:
+		case maxForwardsField:
 			if c.req.Method != "OPTIONS" && c.req.Method != "TRACE" {
 				break
 			}
@@ -60,15 +62,15 @@ func (c *session) prepare() (done bool, err error) {
 			}
 			hops = n
 			continue
-		case fieldCookie:
-			if c.where.way == pathStyle {
+		case cookieField:
+			if c.target.mode == pathStyle {
 				continue // cookies of the proxy's own host are nobody's
 			}
-		case fieldForwarded:
-			if c.where.way == reverse {
-				continue // the client's word is worth nothing to the origin
+		case forwardedField:
+			if c.target.mode == reverse {
+				continue // addForwarded writes what is true
 			}
-		case fieldAuthorization:
+		case authorizationField:
 			if c.user != "" && c.ownAuthorization {
 				continue // it was meant for the proxy
 			}
@@ -90,14 +92,11 @@ func (c *session) prepare() (done bool, err error) {
 		via += ", " + c.server.via[c.req.Minor]
 	}
 	c.out.Fields.Add("Via", via)
-	if c.where.way == reverse {
-		if c.forwardedFor == "" {
-			c.forwardedFor = c.client.Addr().String()
-		}
-		c.out.Fields.Add("X-Forwarded-For", c.forwardedFor)
+	if c.target.mode == reverse {
+		c.addForwarded()
 	}
-	if c.where.login != "" && !c.out.Fields.Has("Authorization") {
-		c.out.Fields.Add("Authorization", basic(c.where.login))
+	if c.target.login != "" && !c.out.Fields.Has("Authorization") {
+		c.out.Fields.Add("Authorization", basic(c.target.login))
 	}
 	return false, c.prepareBody(expect)
 }
@@ -107,7 +106,7 @@ func loopDetected() error {
 }
 
 func (c *session) prepareBody(expect bool) error {
-	if c.req.Minor >= 1 && connectionHas(c.req.Fields, "upgrade") && c.req.Framing == 0 {
+	if c.req.Minor >= 1 && c.req.Fields.HasMember("Connection", "upgrade") && c.req.Framing == 0 {
 		c.out.Upgrade = c.req.Fields.Get("Upgrade")
 	}
 	if c.req.Framing == 0 {
@@ -117,14 +116,14 @@ func (c *session) prepareBody(expect bool) error {
 		c.keep = false
 		return &httpmsg.Error{Status: 400, Reason: "TRACE takes no content"}
 	}
-	if c.where.way == reverse && !c.server.GetContent && (c.req.Method == "GET" || c.req.Method == "HEAD") {
+	if c.target.mode == reverse && !c.server.GetContent && (c.req.Method == "GET" || c.req.Method == "HEAD") {
 		// It means nothing, and is a way to smuggle (RFC 9110, section 9.3.1).
 		c.keep = false
 		return &httpmsg.Error{Status: 400, Reason: c.req.Method + " takes no content here"}
 	}
 	if limit := c.server.MaxBody; limit > 0 && int64(c.req.Framing) > limit {
 		c.keep = false
-		return &httpmsg.Error{Status: 413, Reason: fmt.Sprintf("the content is larger than %d octets", limit)}
+		return &httpmsg.Error{Status: 413, Reason: fmt.Sprintf("the content is larger than %d bytes", limit)}
 	}
 	if expect && c.req.Minor >= 1 {
 		c.out.Fields.Add("Expect", "100-continue")
@@ -136,7 +135,13 @@ func (c *session) prepareBody(expect bool) error {
 	return nil
 }
 
-func connectionHas(f httpmsg.Fields, option string) bool { return f.HasMember("Connection", option) }
+// basic makes the Authorization value of a URL's user part.
+func basic(login string) string {
+	if decoded, err := url.PathUnescape(login); err == nil {
+		login = decoded
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(login))
+}
 
 // looped reports whether a Via value names this proxy (RFC 9110, section 7.6.3).
 func (c *session) looped(via string) bool {
@@ -150,76 +155,49 @@ func (c *session) looped(via string) bool {
 	return false
 }
 
-// What hopField tells of a field of a request.
+// fieldKind tells how a field of a request is passed on.
+type fieldKind int
+
 const (
-	fieldEnd = iota // end to end
-	fieldHop
-	fieldVia
-	fieldExpect
-	fieldMaxForwards
-	fieldCookie
-	fieldForwarded
-	fieldAuthorization
+	endToEnd fieldKind = iota
+	dropped            // hop-by-hop, or written anew from the target and the framing
+	viaField
+	expectField
+	maxForwardsField
+	cookieField
+	forwardedField
+	authorizationField
 )
 
-// hopField tells how a request field is passed on. Host and Content-Length are
-// written anew from the target and the framing.
-func hopField(name string) int {
-	is := func(s string) bool { return strings.EqualFold(name, s) }
-	switch len(name) {
-	case 2:
-		if is("TE") {
-			return fieldHop
-		}
-	case 3:
-		if is("Via") {
-			return fieldVia
-		}
-	case 4:
-		if is("Host") {
-			return fieldHop
-		}
-	case 6:
-		switch {
-		case is("Expect"):
-			return fieldExpect
-		case is("Cookie"):
-			return fieldCookie
-		}
-	case 7:
-		if is("Upgrade") || is("Trailer") {
-			return fieldHop
-		}
-	case 9:
-		if is("Forwarded") {
-			return fieldForwarded
-		}
-	case 10:
-		if is("Connection") || is("Keep-Alive") {
-			return fieldHop
-		}
-	case 12:
-		if is("Max-Forwards") {
-			return fieldMaxForwards
-		}
-	case 13:
-		switch {
-		case is("Authorization"):
-			return fieldAuthorization
-		case is(explainField):
-			return fieldHop
-		}
-	case 14:
-		if is("Content-Length") || is("HTTP2-Settings") {
-			return fieldHop
-		}
-	case 15, 16, 17, 19:
-		switch {
-		case is("X-Forwarded-For"), is("X-Forwarded-Host"), is("X-Forwarded-Proto"):
-			return fieldForwarded
-		case is("Proxy-Connection"), is("Transfer-Encoding"), is("Proxy-Authorization"):
-			return fieldHop
+// special are the fields that are not simply passed on.
+var special = [...]struct {
+	name string
+	kind fieldKind
+}{
+	{"Host", dropped},
+	{"Content-Length", dropped},
+	{"HTTP2-Settings", dropped},
+	{explainField, dropped},
+	{"Via", viaField},
+	{"Expect", expectField},
+	{"Max-Forwards", maxForwardsField},
+	{"Cookie", cookieField},
+	{"Forwarded", forwardedField},
+	{"X-Real-IP", forwardedField},
+	{"Authorization", authorizationField},
+}
+
+func kindOf(name string) fieldKind {
+	for _, field := range special {
+		if len(field.name) == len(name) && strings.EqualFold(field.name, name) {
+			return field.kind
 		}
 	}
-	return fieldEnd
+	if len(name) > len("X-Forwarded-") && strings.EqualFold(name[:len("X-Forwarded-")], "X-Forwarded-") {
+		return forwardedField
+	}
+	if httpmsg.IsHopByHop(name) {
+		return dropped
+	}
+	return endToEnd
 }

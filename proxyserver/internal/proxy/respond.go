@@ -3,9 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
 
@@ -18,68 +15,11 @@ import (
 // buffer.
 const oneWrite = 32 << 10
 
-// maxMemo is the largest content kept once more together with its head.
-const maxMemo = 16 << 10
-
-// sendWritten writes a response that has been written to others before.
-func (c *session) sendWritten(b []byte, content int) {
-	c.conn.Timeout(c.server.BodyTimeout)
-	n, err := c.conn.Write(b)
-	c.sent += int64(max(n-(len(b)-content), 0))
-	if err != nil {
-		c.keep = false
-	}
-}
-
-// send writes a head that is in b and content with as few calls as possible.
-func (c *session) send(b, content []byte) {
-	c.conn.Timeout(c.server.BodyTimeout)
-	var n int64
-	var err error
-	head := len(b)
-	if len(content) <= cap(b)-head && len(content) <= oneWrite {
-		var k int
-		k, err = c.conn.Write(append(b, content...))
-		n = int64(k)
-	} else {
-		n, err = c.conn.WriteBuffers(net.Buffers{b, content})
-	}
-	c.sent += max(n-int64(head), 0)
-	if err != nil {
-		c.keep = false
-	}
-}
-
-// appendConnection ends a head: the client learns whether the connection stays.
-func (c *session) appendConnection(b []byte) []byte {
-	switch {
-	case !c.keep:
-		b = append(b, "Connection: close\r\n"...)
-	case c.req.Minor == 0:
-		b = append(b, "Connection: keep-alive\r\n"...)
-	}
-	return append(b, "\r\n"...)
-}
-
-// hasContent reports whether a response has content at all (RFC 9110, section
-// 6.4.1).
-func hasContent(method string, status int) bool {
-	return method != "HEAD" && status >= 200 && status != 204 && status != 304
-}
-
 // respond writes resp to the client. What goes wrong from here on can be told
 // only by breaking the transfer off, so that it cannot pass for a whole one.
 func (c *session) respond(resp *exchange.Response) {
 	if !c.body.complete() {
 		c.keep = false
-	}
-	usual := resp.Memo != nil && c.keep && c.req.Minor >= 1 && c.req.Method == "GET" && c.where.way != pathStyle && c.trace == nil
-	if usual {
-		if written := resp.Memo.Load(); written != nil {
-			c.status = resp.Status
-			c.sendWritten(*written, len(resp.Content))
-			return
-		}
 	}
 	buf, _ := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(buf)
@@ -106,22 +46,12 @@ func (c *session) respond(resp *exchange.Response) {
 		return
 	}
 	if resp.Content != nil && int64(len(resp.Content)) == int64(framing) {
-		if usual && len(resp.Content) <= maxMemo {
-			written := append(append(make([]byte, 0, len(b)+len(resp.Content)), b...), resp.Content...)
-			resp.Memo.Store(&written)
-		}
 		c.send(b, resp.Content)
 		return
 	}
 	if body, ok := resp.Body.(io.WriterTo); ok && framing > oneWrite {
 		c.sendBody(b, body, int64(framing))
 		return
-	}
-	if file, ok := resp.Body.(section); ok && framing > oneWrite {
-		if f, off, n, mapped := file.Section(); n == int64(framing) {
-			c.sendFile(b, f, off, n, mapped)
-			return
-		}
 	}
 	c.stream(b, resp, framing)
 }
@@ -137,12 +67,6 @@ func (c *session) sendBody(b []byte, body io.WriterTo, length int64) {
 	if err != nil {
 		c.breakOff(err, httpmsg.Framing(length))
 	}
-}
-
-// section is a body that is a part of a file; mapped, if not nil, is that part
-// in the address space, to be handed to the kernel and not to be read.
-type section interface {
-	Section() (f *os.File, off, n int64, mapped []byte)
 }
 
 // appendHead appends the response's head as this client gets it.
@@ -170,14 +94,10 @@ func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, fr
 				continue
 			}
 		}
-		if c.where.way == pathStyle {
-			switch strings.ToLower(field.Name) {
-			case "set-cookie", "set-cookie2", "clear-site-data", "service-worker-allowed", "alt-svc":
-				continue // they would speak for the proxy's own host
-			case "location":
-				value = c.pathLocation(value)
-			case "www-authenticate":
-				value = c.pathChallenge(value)
+		if c.target.mode == pathStyle {
+			var kept bool
+			if value, kept = c.target.pathField(field); !kept {
+				continue
 			}
 		}
 		var err error
@@ -185,7 +105,7 @@ func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, fr
 			return b, err
 		}
 	}
-	if c.where.way == pathStyle {
+	if c.target.mode == pathStyle {
 		// All sites share one origin here: none may run as that origin.
 		b = append(b, "Content-Security-Policy: sandbox\r\n"...)
 	}
@@ -198,74 +118,6 @@ func (c *session) appendHead(b []byte, resp *exchange.Response, content bool, fr
 		b = append(strconv.AppendInt(b, int64(framing), 10), "\r\n"...)
 	}
 	return c.appendConnection(b), nil
-}
-
-// pathLocation turns the target of a redirect into path style, so that the
-// client stays with the proxy.
-func (c *session) pathLocation(location string) string {
-	home := pathPrefix(c.where)
-	u, err := url.Parse(location)
-	if err != nil || strings.Contains(location, "\\") {
-		return home + "/" // browsers read more into it than there is
-	}
-	scheme := u.Scheme
-	switch {
-	case scheme == "" && u.Host == "" && strings.HasPrefix(location, "/"):
-		return home + location
-	case scheme == "" && u.Host == "":
-		return location
-	case scheme == "":
-		scheme, location = c.where.scheme, c.where.scheme+":"+location
-	case scheme != "http" && scheme != "https" && scheme != "ftp":
-		return location
-	}
-	if !httpmsg.IsHost(u.Host) || u.Host == "" {
-		return home + "/"
-	}
-	if scheme == "http" {
-		return "/" + location[len("http://"):]
-	}
-	return "/" + location
-}
-
-// pathChallenge gives a Basic challenge a realm that no other site has: browsers
-// send a password again to whoever asks with the same realm on the same host,
-// and in path style all sites are on one.
-func (c *session) pathChallenge(challenge string) string {
-	for member := range (httpmsg.Fields{{Name: "A", Value: challenge}}).List("A") {
-		if scheme, _, _ := strings.Cut(member, " "); strings.EqualFold(scheme, "Basic") {
-			return `Basic realm="` + c.where.scheme + "://" + c.where.host + `"`
-		}
-	}
-	return challenge
-}
-
-// sendFile writes a head and a part of a file.
-func (c *session) sendFile(b []byte, f *os.File, off, n int64, mapped []byte) {
-	head := int64(len(b))
-	var sent int64
-	var err error
-	if mapped != nil {
-		sent, err = c.conn.SendMapped(b, mapped, c.server.BodyTimeout)
-	} else {
-		// The first octets travel with the head.
-		var k int
-		k, err = f.ReadAt(b[head:min(int64(cap(b)), head+min(8<<10, n))], off)
-		if k > 0 {
-			c.conn.Timeout(c.server.BodyTimeout)
-			k, err = c.conn.Write(b[:head+int64(k)])
-			sent = int64(k)
-		}
-		if err == nil {
-			var rest int64
-			rest, err = c.conn.SendFile(f, off+sent-head, n-(sent-head), c.server.BodyTimeout)
-			sent += rest
-		}
-	}
-	c.sent += max(sent-head, 0)
-	if err != nil {
-		c.breakOff(err, httpmsg.Framing(n))
-	}
 }
 
 // chunkRoom is kept free in front of a chunk for its size line.
@@ -328,7 +180,7 @@ func (c *session) stream(b []byte, resp *exchange.Response, framing httpmsg.Fram
 	}
 }
 
-// closeChunk makes the n octets that lie chunkRoom behind start a chunk.
+// closeChunk makes the n bytes that lie chunkRoom behind start a chunk.
 func closeChunk(b []byte, start, n int) []byte {
 	var line [chunkRoom]byte
 	size := append(strconv.AppendInt(line[:0], int64(n), 16), "\r\n"...)

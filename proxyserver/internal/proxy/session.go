@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -22,21 +24,21 @@ type session struct {
 	client  netip.AddrPort
 	refusal error // set when a limit stands against this client
 
-	forwardedFor string      // the client's address, once it has been needed
-	busy         atomic.Bool // an exchange is under way
+	clientIP string      // the client's address as text, once it has been needed
+	busy     atomic.Bool // an exchange is under way
 
 	// Of the exchange under way; the memory is used again for the next.
-	req   httpmsg.Request
-	where where
-	out   exchange.Request
-	body  *clientBody // never used again for the next request: an upload may still hold it
-	user  string
+	req    httpmsg.Request
+	target target
+	out    exchange.Request
+	body   *clientBody // never used again for the next request: an upload may still hold it
+	user   string
 	// ownAuthorization: user was named in Authorization, which is not the
 	// origin's then.
 	ownAuthorization bool
 	keep             bool // the connection stays open after this response
 	status           int
-	sent             int64 // octets of content
+	sent             int64 // bytes of content
 	result           exchange.Result
 	trace            *trace
 
@@ -44,30 +46,12 @@ type session struct {
 	interimOpen bool
 }
 
-var writeBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, 36<<10)
-	return &b
-}}
-
 // serve answers requests until one side wants no more.
 func (c *session) serve() {
-	for {
-		c.busy.Store(false)
-		if c.server.draining.Load() {
-			return
-		}
-		c.conn.Timeout(c.server.IdleTimeout)
-		if c.refusal != nil {
-			c.conn.Timeout(time.Second) // somebody else may need the place
-		}
-		// The others first: by the time it is this session's turn again, the next
-		// request has often come, and there is no need to wait for it.
-		runtime.Gosched()
-		if c.conn.Wait() != nil {
-			return
-		}
-		c.busy.Store(true)
-		c.conn.Timeout(c.server.HeadTimeout)
+	if !c.handshake() {
+		return
+	}
+	for c.waitRequest() {
 		// Step 4: receive and parse the request.
 		if err := c.req.Read(c.conn, c.server.Limits); err != nil {
 			c.refuseHead(err)
@@ -80,9 +64,45 @@ func (c *session) serve() {
 	}
 }
 
+// handshake agrees on TLS where the server wants it.
+func (c *session) handshake() bool {
+	secured, ok := c.conn.Conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	c.conn.Timeout(c.server.HeadTimeout)
+	err := secured.HandshakeContext(c.ctx)
+	if plain, isPlain := errors.AsType[tls.RecordHeaderError](err); isPlain && plain.Conn != nil {
+		// A client that speaks plain HTTP should learn why nothing comes.
+		io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks TLS: use https://.\n") //nolint:errcheck // as well as it goes
+	}
+	return err == nil
+}
+
+// waitRequest waits until a request begins, and reports whether one does.
+func (c *session) waitRequest() bool {
+	c.busy.Store(false)
+	if c.server.draining.Load() {
+		return false
+	}
+	c.conn.Timeout(c.server.IdleTimeout)
+	if c.refusal != nil {
+		c.conn.Timeout(time.Second) // somebody else may need the place
+	}
+	// The others first: by the time it is this session's turn again, the next
+	// request has often come, and there is no need to wait for it.
+	runtime.Gosched()
+	if c.conn.Wait() != nil {
+		return false
+	}
+	c.busy.Store(true)
+	c.conn.Timeout(c.server.HeadTimeout)
+	return true
+}
+
 // refuseHead answers a head that is malformed or does not come to its end.
 func (c *session) refuseHead(err error) {
-	c.begin()
+	c.reset()
 	c.keep = false
 	switch {
 	case netio.IsTimeout(err):
@@ -94,11 +114,10 @@ func (c *session) refuseHead(err error) {
 	if c.req.Method == "" {
 		c.req.Method = "GET"
 	}
+	start := c.now()
 	c.fail(err)
 	c.server.Stats.Requests.Add(1)
-	if c.server.Access != nil {
-		c.logAccess(c.server.Now())
-	}
+	c.logAccess(start)
 	c.conn.Linger()
 }
 
@@ -107,44 +126,39 @@ func isProtocol(err error) bool {
 	return ok
 }
 
-func (c *session) begin() {
+// reset makes the session ready for the request that has been read.
+func (c *session) reset() {
 	c.user, c.status, c.sent, c.result, c.trace = "", 0, 0, "", nil
-	c.where = where{}
+	c.target = target{}
 	c.keep = c.req.Persistent() && !c.server.draining.Load()
 	c.body = newBody(c)
 }
 
-// handle carries out one exchange and reports whether another may follow.
+// now returns the time if the access log will want it.
+func (c *session) now() time.Time {
+	if c.server.Access == nil {
+		return time.Time{}
+	}
+	return c.server.Now()
+}
+
+// handle answers one request and reports whether another may follow.
 func (c *session) handle() (again bool) {
-	c.begin()
+	c.reset()
 	if c.server.Trace != nil || c.explaining() {
 		c.trace = c.server.newTrace(c)
 		defer c.trace.flush()
 	}
-	var start time.Time
-	if c.server.Access != nil {
-		start = c.server.Now()
-	}
+	start := c.now()
 	before := c.conn.Received.Load() + c.conn.Sent.Load()
-	var err error
-	switch {
-	case c.req.Method != "CONNECT":
-		err = c.forward()
-	case c.server.Upstream != nil:
-		err = policy(405, "http_request_denied", "reading the request", errors.New("a reverse proxy has no CONNECT"))
-	default:
-		err = c.connect()
-	}
-	if err != nil {
+	if err := c.exchange(); err != nil {
 		if c.req.Method == "CONNECT" && c.conn.Buffered() > 0 {
 			c.keep = false // what comes was meant for the tunnel, and is no request
 		}
 		c.fail(err)
 	}
 	c.server.Stats.Requests.Add(1)
-	if c.server.Access != nil {
-		c.logAccess(start)
-	}
+	c.logAccess(start)
 	if c.user != "" && c.server.Quota != nil {
 		c.server.Quota.Add(c.user, c.conn.Received.Load()+c.conn.Sent.Load()-before, c.server.Now())
 	}
@@ -157,16 +171,19 @@ func (c *session) handle() (again bool) {
 	return c.keep
 }
 
-// forward passes a request on and its response back.
-func (c *session) forward() error {
+// exchange carries out one request: it finds out what is meant, whether that is
+// allowed, and has it answered here or by the transport.
+func (c *session) exchange() error {
 	var err error
-	if c.where, err = c.server.locate(&c.req); err != nil {
+	if c.target, err = c.server.locate(&c.req); err != nil {
 		return err
 	}
 	if err = c.permit(); err != nil {
 		return err
 	}
-	switch c.where.way {
+	switch c.target.mode {
+	case tunnel:
+		return c.connect()
 	case itself:
 		return c.answerOptions()
 	case local:
@@ -179,21 +196,15 @@ func (c *session) forward() error {
 	if done || err != nil {
 		return err
 	}
-	if c.req.Minor >= 1 {
-		c.interimOpen = true
-		c.out.Interim = c.interim
-	}
+	resp, err := c.fetch()
 	if c.explaining() {
-		return c.answerExplained()
+		c.answerExplained(resp, err)
+		return nil
 	}
-	// Step 5: get the response, from the cache or from the origin.
-	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
-	c.closeInterim()
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	c.count(resp.Result)
 	if resp.Upgraded != nil {
 		return c.upgrade(resp)
 	}
@@ -207,57 +218,23 @@ func (c *session) forward() error {
 	return nil
 }
 
-func (c *session) count(result exchange.Result) {
-	c.result = result
-	stats := &c.server.Stats
-	switch result {
-	case exchange.Hit, exchange.Stale, exchange.Revalidated:
-		stats.Hits.Add(1)
-	case exchange.Miss, exchange.Collapsed:
-		stats.Misses.Add(1)
-	default:
-		stats.Other.Add(1)
+// fetch gets the response. Interim ones go to the client meanwhile.
+func (c *session) fetch() (*exchange.Response, error) {
+	if c.req.Minor >= 1 && !c.explaining() {
+		c.interimOpen = true
+		c.out.Interim = c.interim
 	}
-	if c.server.Notify != nil {
-		switch result {
-		case exchange.Hit, exchange.Stale:
-			c.server.Notify("Read from cache")
-		case exchange.Revalidated:
-			c.server.Notify("Read from cache, which " + c.out.Host + " says is up to date")
-		default:
-			c.server.Notify("Fetched from " + c.out.Host)
-		}
+	// Step 5: get the response, from the cache or from the origin.
+	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
+	if c.out.Interim != nil {
+		c.interimMu.Lock()
+		c.interimOpen = false
+		c.interimMu.Unlock()
 	}
-}
-
-// permit applies every rule that does not need the target's address.
-func (c *session) permit() error {
-	s := c.server
-	if c.refusal != nil {
-		c.keep = false
-		s.Stats.Refused.Add(1)
-		return c.refusal
+	if err == nil {
+		c.count(resp.Result)
 	}
-	if err := s.Rules.Client(c.client.Addr()); err != nil {
-		c.keep = false
-		return policy(403, "http_request_denied", "checking the client's address", err)
-	}
-	if users := s.users.Load(); users != nil {
-		if err := c.authenticate(users); err != nil {
-			return err
-		}
-	}
-	if c.where.host != "" && c.where.way != reverse {
-		name, _, _ := splitPort(c.where.host)
-		if err := s.Rules.Host(name); err != nil {
-			return policy(403, "http_request_denied", "checking the host's name", err)
-		}
-	}
-	return nil
-}
-
-func policy(status int, kind, step string, err error) error {
-	return &exchange.Error{Status: status, Type: kind, Step: step, Err: err}
+	return resp, err
 }
 
 // interim passes a 1xx response on (RFC 9110, section 15.2).
@@ -280,11 +257,26 @@ func (c *session) interim(resp *httpmsg.Response) {
 	}
 }
 
-func (c *session) closeInterim() {
-	if c.out.Interim == nil {
-		return
+// count adds a response to the statistics, and to the lab's lines.
+func (c *session) count(result exchange.Result) {
+	c.result = result
+	stats := &c.server.Stats
+	switch result {
+	case exchange.Hit, exchange.Stale, exchange.Revalidated:
+		stats.Hits.Add(1)
+	case exchange.Miss, exchange.Collapsed:
+		stats.Misses.Add(1)
+	default:
+		stats.Other.Add(1)
 	}
-	c.interimMu.Lock()
-	c.interimOpen = false
-	c.interimMu.Unlock()
+	if c.server.Notify != nil {
+		switch result {
+		case exchange.Hit, exchange.Stale:
+			c.server.Notify("Read from cache")
+		case exchange.Revalidated:
+			c.server.Notify("Read from cache, which " + c.out.Host + " says is up to date")
+		default:
+			c.server.Notify("Fetched from " + c.out.Host)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -14,7 +15,16 @@ import (
 	"topdown/proxyserver/internal/origin"
 )
 
-func TestNormalise(t *testing.T) {
+// TestOneSpelling: two spellings of one URL become one.
+func TestOneSpelling(t *testing.T) {
+	normalise := func(uri string) (string, error) {
+		found, err := new(Server).locate(&httpmsg.Request{Method: "GET", Target: uri})
+		if err == nil && found.mode != forward {
+			err = io.EOF
+		}
+		return found.scheme + "://" + found.host + found.path, err
+	}
+
 	for in, want := range map[string]string{
 		"http://Example.COM":                 "http://example.com/",
 		"http://example.com:80/":             "http://example.com/",
@@ -30,13 +40,13 @@ func TestNormalise(t *testing.T) {
 		"http://example.com/%zz%4":           "http://example.com/%zz%4",
 		"http://example.com/?u=http://other": "http://example.com/?u=http://other",
 	} {
-		got, err := Normalise(in)
+		got, err := normalise(in)
 		if err != nil || got != want {
 			t.Errorf("%s: %q %v, want %q", in, got, err, want)
 		}
 	}
 	for _, in := range []string{"", "example.com", "/x", "file:///etc/passwd", "http://", "http://a b/", "http://a@b/"} {
-		if got, err := Normalise(in); err == nil {
+		if got, err := normalise(in); err == nil {
 			t.Errorf("%q is accepted: %q", in, got)
 		}
 	}
@@ -154,7 +164,7 @@ func FuzzLocate(f *testing.F) {
 			return
 		}
 		w, err := server.locate(&req)
-		if err != nil || w.way == local || w.way == itself {
+		if err != nil || w.mode == local || w.mode == itself {
 			return
 		}
 		if w.host == "" || w.path == "" || w.path[0] != '/' && w.path != "*" || strings.ContainsAny(w.host, "/?@ ") || !httpmsg.IsHost(w.host) {

@@ -68,15 +68,16 @@ func (t *trace) flush() {
 	t.buf.Reset()
 }
 
-// printable makes a peer's octets safe for a terminal.
+// printable makes a peer's bytes safe for a terminal.
 func printable(s string) []byte {
+	const digits = "0123456789abcdef"
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '"' || s[i] == '\\' {
-			b = append(b, s[i])
-			continue
+		if c := s[i]; c < ' ' || c > '~' {
+			b = append(b, '\\', 'x', digits[c>>4], digits[c&15])
+		} else {
+			b = append(b, c)
 		}
-		b = appendSafe(b, s[i:i+1])
 	}
 	return b
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"topdown/proxyserver/internal/origin"
 )
@@ -30,7 +29,7 @@ func (s *transcript) String() string {
 }
 
 // A trace shows both sides' heads without what is secret in them, and without
-// octets that a terminal would obey; the exchange itself has everything.
+// bytes that a terminal would obey; the exchange itself has everything.
 func TestTraceHidesSecrets(t *testing.T) {
 	addr, asked := answering(t, "HTTP/1.1 200 OK\r\nSet-Cookie: id=secret1\r\nX-Odd: a\x9b31m\r\nContent-Length: 5\r\n\r\nhello")
 	shown := new(transcript)
@@ -43,11 +42,7 @@ func TestTraceHidesSecrets(t *testing.T) {
 	if head := <-asked; !strings.Contains(head, "secret2") || !strings.Contains(head, "secret3") {
 		t.Errorf("the origin got\n%s", head)
 	}
-	for deadline := time.Now().Add(patience); !strings.Contains(shown.String(), "client < HTTP/1.1 200 OK"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no trace of the answer:\n%s", shown)
-		}
-	}
+	await(t, "the trace of the answer", func() bool { return strings.Contains(shown.String(), "client < HTTP/1.1 200 OK") })
 	text := shown.String()
 	for _, want := range []string{"client > GET http://" + addr + "/page", "origin > GET /page", "origin < HTTP/1.1 200 OK", "Cookie: (hidden)", "Authorization: (hidden)", "Set-Cookie: (hidden)", "http://me:(hidden)@example.org/"} {
 		if !strings.Contains(text, want) {
@@ -69,7 +64,7 @@ func TestExplainHidesSecrets(t *testing.T) {
 	if err := Explain(ctx, proxy, "http://"+addr+"/page", &out); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); strings.Contains(text, "secret") || !strings.Contains(text, "Set-Cookie: (hidden)") || !strings.Contains(text, "5 octets of content") {
+	if text := out.String(); strings.Contains(text, "secret") || !strings.Contains(text, "Set-Cookie: (hidden)") || !strings.Contains(text, "5 bytes of content") {
 		t.Errorf("explain:\n%s", text)
 	}
 }

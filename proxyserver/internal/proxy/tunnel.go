@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -13,22 +12,6 @@ import (
 
 // connect carries out CONNECT (RFC 9110, section 9.3.6).
 func (c *session) connect() error {
-	target, err := httpmsg.ParseTarget(c.req.Method, c.req.Target)
-	if err != nil {
-		return err
-	}
-	name, port, _ := splitPort(target.Host)
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 {
-		return &httpmsg.Error{Status: 400, Reason: "CONNECT needs a target of the form host:port"}
-	}
-	c.where.host = normalHost("", target.Host)
-	if err = c.permit(); err != nil {
-		return err
-	}
-	if err = c.server.Rules.Connect(uint16(number)); err != nil {
-		return policy(403, "http_request_denied", "checking the port", err)
-	}
 	var chain []string
 	for via := range c.req.Fields.Values("Via") {
 		if c.looped(via) {
@@ -42,9 +25,9 @@ func (c *session) connect() error {
 		return &httpmsg.Error{Status: 400, Reason: "CONNECT takes no content"}
 	}
 	if c.trace != nil {
-		c.trace.explain("RFC 9110, 9.3.6", "a tunnel to "+name+" port "+port)
+		c.trace.explain("RFC 9110, 9.3.6", "a tunnel to "+c.target.host)
 	}
-	up, err := c.server.Tunnel(c.ctx, c.where.host, strings.Join(chain, ", "))
+	up, err := c.server.Tunnel(c.ctx, c.target.host, strings.Join(chain, ", "))
 	if err != nil {
 		return err
 	}
@@ -61,7 +44,7 @@ func (c *session) connect() error {
 		c.keep = false
 		return nil
 	}
-	c.tunnel(origin)
+	c.relay(origin)
 	return nil
 }
 
@@ -85,14 +68,14 @@ func (c *session) upgrade(resp *exchange.Response) error {
 		return nil
 	}
 	if origin, ok := resp.Upgraded.(*netio.Conn); ok {
-		c.tunnel(origin)
+		c.relay(origin)
 	}
 	return nil
 }
 
-// tunnel passes octets both ways until both sides have ended, one has failed,
+// relay passes bytes both ways until both sides have ended, one has failed,
 // or neither has sent anything for too long.
-func (c *session) tunnel(origin *netio.Conn) {
+func (c *session) relay(origin *netio.Conn) {
 	s := c.server
 	s.Stats.Tunnels.Add(1)
 	defer s.Stats.Tunnels.Add(-1)

@@ -29,7 +29,7 @@ func (l *late) Exchange(_ context.Context, req *exchange.Request) (*exchange.Res
 		}
 	} else {
 		if n, err := l.first.Read(make([]byte, 100)); n != 0 || err == nil {
-			l.t.Errorf("the first upload read %d octets of the second request, %v", n, err)
+			l.t.Errorf("the first upload read %d bytes of the second request, %v", n, err)
 		}
 		content, err := io.ReadAll(req.Body)
 		if string(content) != "second" || err != nil {
@@ -94,7 +94,7 @@ func TestEarlyAnswers(t *testing.T) {
 		post("/early", strings.Repeat("a", 1000+i*300))
 		want := strings.Repeat("b", 1000+i*300)
 		if got := post("/echo", want); got != want {
-			t.Fatalf("round %d: %d octets came back of %d, %d of them of the request before", i, len(got), len(want), strings.Count(got, "a"))
+			t.Fatalf("round %d: %d bytes came back of %d, %d of them of the request before", i, len(got), len(want), strings.Count(got, "a"))
 		}
 	}
 	if kept == 0 {

@@ -2,32 +2,41 @@
 // in the Prometheus text format, and a short page for people. It answers
 // nothing else, and only under the names of its own machine, so that no web
 // page can read it through a visitor's browser.
+//
+// It is not the lesson, and so it serves with net/http.
 package status
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
+	"log"
 	"net"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"topdown/pkg/httpmsg"
-	"topdown/proxyserver/internal/netio"
-
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/net/netutil"
+)
+
+const (
+	maxConns    = 16               // connections at a time
+	maxHead     = 16 << 10         // bytes of a request's head
+	headTimeout = time.Second      // for a request's head
+	sendTimeout = 10 * time.Second // for an answer to get away
 )
 
 // Server is the listener's server. Its fields are set before Serve.
 type Server struct {
-	Clock *netio.Clock
 	// Metrics are name, help text and value of every metric. Names that end in
 	// "_total" are counters.
 	Metrics []Metric
-	Now     func() time.Time
 }
 
 // Metric is one number that can be asked for at any time.
@@ -38,83 +47,58 @@ type Metric struct {
 
 // Serve answers on ln until ctx is done.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	server := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headTimeout, ReadTimeout: headTimeout, WriteTimeout: sendTimeout,
+		MaxHeaderBytes: maxHead,
+		ErrorLog:       log.New(io.Discard, "", 0), // a client's faults are nobody's news
+	}
+	// A client gets one answer for a connection: a scraper that stays would keep
+	// a place from others.
+	server.SetKeepAlivesEnabled(false)
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	err := server.Serve(netutil.LimitListener(ln, maxConns))
+	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the status page: %w", err)
+}
+
+func (s *Server) handler() http.Handler {
 	set := metrics.NewSet()
 	for _, m := range s.Metrics {
 		set.NewGauge(m.Name, m.Value)
 	}
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-	defer ln.Close()
-	slots := make(chan struct{}, 16)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind := "text/plain; version=0.0.4; charset=utf-8"
+		status := http.StatusOK
+		var body bytes.Buffer
+		switch {
+		case !ownName(r.Host):
+			status = http.StatusMisdirectedRequest
+			body.WriteString("ask under the name localhost or an address\n")
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			status = http.StatusMethodNotAllowed
+			w.Header().Set("Allow", "GET, HEAD")
+		case r.URL.Path == "/metrics":
+			s.write(&body, set)
+		case r.URL.Path == "/":
+			kind = "text/html; charset=utf-8"
+			if err := page.Execute(&body, s.Metrics); err != nil {
+				status = http.StatusInternalServerError
 			}
-			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("accept on the status listener: %w", err)
-			}
-			// Out of descriptors, most likely: clients of the proxy will leave.
-			select {
-			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond):
-			}
-			continue
+		default:
+			status = http.StatusNotFound
+			body.WriteString("there are / and /metrics\n")
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			c := netio.NewConn(conn, s.Clock)
-			defer c.Shut()
-			c.Timeout(time.Second)
-			s.answer(c, set)
-			c.Release()
-		})
-	}
-}
-
-func (s *Server) answer(c *netio.Conn, set *metrics.Set) {
-	var req httpmsg.Request
-	if req.Read(c, httpmsg.Limits{Fields: 16 << 10}) != nil {
-		return
-	}
-	resp := httpmsg.Response{Status: 200, Reason: "OK", Minor: 1}
-	var body strings.Builder
-	kind := "text/plain; version=0.0.4; charset=utf-8"
-	path, _, _ := strings.Cut(req.Target, "?")
-	switch {
-	case !ownName(req.Fields.Get("Host")):
-		resp.Status, resp.Reason = 421, "Misdirected Request"
-		body.WriteString("ask under the name localhost or an address\n")
-	case req.Method != "GET" && req.Method != "HEAD":
-		resp.Status, resp.Reason = 405, "Method Not Allowed"
-		resp.Fields.Add("Allow", "GET, HEAD")
-	case path == "/metrics":
-		s.write(&body, set)
-	case path == "/":
-		kind = "text/html; charset=utf-8"
-		s.page(&body)
-	default:
-		resp.Status, resp.Reason = 404, "Not Found"
-		body.WriteString("there are / and /metrics\n")
-	}
-	resp.Fields.Add("Date", string(httpmsg.AppendDate(nil, s.Now())))
-	resp.Fields.Add("Content-Type", kind)
-	resp.Fields.Add("Content-Length", fmt.Sprint(body.Len()))
-	resp.Fields.Add("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	resp.Fields.Add("Cache-Control", "no-store")
-	resp.Fields.Add("Connection", "close")
-	b, err := httpmsg.AppendResponse(nil, &resp)
-	if err != nil {
-		return
-	}
-	if req.Method != "HEAD" {
-		b = append(b, body.String()...)
-	}
-	c.Write(b) //nolint:errcheck // a client that has gone
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+		w.Write(body.Bytes()) //nolint:errcheck // a client that has gone
+	})
 }
 
 func (s *Server) write(w io.Writer, set *metrics.Set) {
@@ -137,16 +121,23 @@ func (s *Server) write(w io.Writer, set *metrics.Set) {
 	}
 }
 
-func (s *Server) page(w io.Writer) {
-	fmt.Fprint(w, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>proxyserver</title>\n"+
-		"<meta http-equiv=\"refresh\" content=\"2\">\n"+
-		"<style>body{font-family:sans-serif;max-width:44em;margin:3em auto}td{padding:.2em 1em .2em 0}td+td{text-align:right;font-variant-numeric:tabular-nums}</style></head>\n"+
-		"<body><h1>proxyserver</h1>\n<table>\n")
-	for _, m := range s.Metrics {
-		fmt.Fprintf(w, "<tr><td>%s<td>%.0f\n", m.Help, m.Value())
-	}
-	fmt.Fprint(w, "</table></body></html>\n")
-}
+var page = template.Must(template.New("status").Funcs(template.FuncMap{
+	"number": func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) },
+}).Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>proxyserver</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="2">
+<style>
+:root{color-scheme:light dark}
+body{font-family:sans-serif;max-width:44em;margin:3em auto;padding:0 1em}
+td{padding:.2em 1em .2em 0}
+td+td{text-align:right;font-variant-numeric:tabular-nums}
+</style></head>
+<body><h1>proxyserver</h1>
+<table>
+{{range .}}<tr><td>{{.Help}}<td>{{number (call .Value)}}
+{{end}}</table></body></html>
+`))
 
 // ownName reports whether a Host is localhost or an address: what a page with a
 // name of its own cannot make a browser send.

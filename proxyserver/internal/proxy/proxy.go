@@ -6,12 +6,17 @@
 // It refuses every request that another reader might understand differently,
 // and it knows neither how responses are stored nor how origins are reached.
 //
+// Its files in the order in which a request passes through them, and best read:
+// proxy, session, target and pathstyle, permit, tunnel, request, forwarded,
+// local, explain, respond, fail, page, send, body, accesslog, trace, uri.
+//
 // RFC 9110 (semantics, intermediaries), RFC 9112 (HTTP/1.1), RFC 9209
-// (Proxy-Status).
+// (Proxy-Status), RFC 7239 (Forwarded).
 package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -23,6 +28,7 @@ import (
 	"time"
 
 	"topdown/pkg/httpmsg"
+	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
@@ -51,6 +57,15 @@ type Server struct {
 	GetContent bool
 	LocalRoot  *os.Root // files for path-style requests that name no host; nil: none
 
+	// TLS, if not nil, is what clients are spoken to with.
+	TLS *tls.Config
+	// TrustProxy are the networks of proxies in front of this one, in reverse
+	// mode: what they say of the client counts.
+	TrustProxy []netip.Prefix
+	// PreserveHost sends the Host of the client to the origin of reverse mode,
+	// which then is a part of the cache's key.
+	PreserveHost bool
+
 	Rules *access.Rules // nil: the zero value's
 	Quota *access.Quota // nil: none
 
@@ -60,15 +75,15 @@ type Server struct {
 	TunnelIdle  time.Duration  // of a tunnel in both directions; default 10 min
 	Drain       time.Duration  // for exchanges under way at the end; default 3.5 s
 	Limits      httpmsg.Limits // of request heads
-	MaxBody     int64          // octets of a request's content; 0: no limit
+	MaxBody     int64          // bytes of a request's content; 0: no limit
 	MaxConns    int            // clients at a time; default 20,000
-	MaxPerAddr  int            // clients at a time from one address; 0: 256, loopback exempt; <0: no limit
+	MaxPerAddr  int            // clients at a time from one IPv4 address or IPv6 /64; 0: 256, loopback exempt; <0: no limit
 
-	Log    *zap.Logger      // life cycle and faults; required
-	Access *AccessLog       // nil: none
-	Trace  io.Writer        // both sides' messages and every decision; nil: none
-	Notify func(string)     // the lab's lines; nil: none
-	Now    func() time.Time // nil: time.Now
+	Log    *zap.Logger        // life cycle and faults; required
+	Access *logging.AccessLog // nil: none
+	Trace  io.Writer          // both sides' messages and every decision; nil: none
+	Notify func(string)       // the lab's lines; nil: none
+	Now    func() time.Time   // nil: time.Now
 	Stats  Stats
 
 	users atomic.Pointer[access.Users]
@@ -76,8 +91,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	perAddr  map[netip.Addr]int
-	own      netip.AddrPort // where it listens
+	perAddr  map[netip.Addr]int // by access.Network
+	own      netip.AddrPort     // where it listens
 	draining atomic.Bool
 	traceMu  sync.Mutex
 	wg       sync.WaitGroup
@@ -88,7 +103,7 @@ type Stats struct {
 	Requests, Errors           atomic.Int64 // answered; answered by the proxy itself with an error
 	Hits, Misses, Other        atomic.Int64 // from the store; from the origin; with no cache asked
 	Clients, Tunnels, Accepted atomic.Int64 // open; open; since the start
-	Received, Sent             atomic.Int64 // octets from and to clients, tunnels included, counted at their end
+	Received, Sent             atomic.Int64 // bytes from and to clients, tunnels included, counted at their end
 	Refused                    atomic.Int64 // connections over a limit
 }
 
@@ -96,7 +111,7 @@ type Stats struct {
 // password is asked for. It may be called while the server runs.
 func (s *Server) SetUsers(users *access.Users) { s.users.Store(users) }
 
-func (s *Server) prepare() {
+func (s *Server) setDefaults() {
 	for v, value := range map[*time.Duration]time.Duration{
 		&s.HeadTimeout: 10 * time.Second,
 		&s.BodyTimeout: 60 * time.Second,
@@ -126,7 +141,7 @@ func (s *Server) prepare() {
 // come to their end for at most Drain, and returns nil. An error is one of
 // accepting.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	s.prepare()
+	s.setDefaults()
 	s.mu.Lock()
 	s.own = addrPort(ln.Addr())
 	s.mu.Unlock()
@@ -147,7 +162,7 @@ func (s *Server) accept(ctx, work context.Context, ln net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.admit(work, conn)
+			s.handleConn(work, conn)
 			continue
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return nil
@@ -163,11 +178,15 @@ func (s *Server) accept(ctx, work context.Context, ln net.Listener) error {
 	}
 }
 
-// admit starts a session for conn unless a limit stands against it.
-func (s *Server) admit(ctx context.Context, conn net.Conn) {
+// handleConn starts a session for conn unless a limit stands against it.
+func (s *Server) handleConn(ctx context.Context, conn net.Conn) {
 	s.Stats.Accepted.Add(1)
-	c := &session{server: s, ctx: ctx, conn: netio.NewConn(conn, s.Clock), client: addrPort(conn.RemoteAddr())}
-	addr := c.client.Addr()
+	client := addrPort(conn.RemoteAddr())
+	if s.TLS != nil {
+		conn = tls.Server(conn, s.TLS)
+	}
+	c := &session{server: s, ctx: ctx, conn: netio.NewConn(conn, s.Clock), client: client}
+	addr := access.Network(c.client.Addr())
 	limit := s.MaxPerAddr
 	if limit == 0 && !addr.IsLoopback() {
 		limit = 256
@@ -195,27 +214,27 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) {
 		s.Notify("Received a connection from " + c.client.String())
 	}
 	s.wg.Go(func() {
-		defer s.forget(c)
-		defer s.survive()
+		defer s.removeSession(c)
+		defer s.recoverPanic()
 		c.serve()
 	})
 }
 
-// survive sees to it that a fault of ours costs one client its connection and
-// nobody else anything.
-func (s *Server) survive() {
+// recoverPanic makes a fault of ours cost one client its connection and nobody
+// else anything.
+func (s *Server) recoverPanic() {
 	if fault := recover(); fault != nil {
 		s.Log.Error("fault while serving a client", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
 	}
 }
 
-func (s *Server) forget(c *session) {
+func (s *Server) removeSession(c *session) {
 	// Step 7: close the connection.
 	c.conn.Shut()
 	c.conn.Release()
 	s.mu.Lock()
 	delete(s.sessions, c)
-	addr := c.client.Addr()
+	addr := access.Network(c.client.Addr())
 	if s.perAddr[addr]--; s.perAddr[addr] <= 0 {
 		delete(s.perAddr, addr)
 	}

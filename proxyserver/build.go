@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"topdown/proxyserver/internal/access"
+	"topdown/proxyserver/internal/cache"
+	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/ftp"
+	"topdown/proxyserver/internal/netio"
+	"topdown/proxyserver/internal/origin"
+	"topdown/proxyserver/internal/proxy"
+	"topdown/proxyserver/internal/rules"
+	"topdown/proxyserver/internal/store"
+
+	"go.uber.org/zap"
+)
+
+// parts are the chain, put together.
+type parts struct {
+	server *proxy.Server
+	origin *origin.Transport
+	cache  *cache.Cache
+	store  store.Store
+	dir    string // of the store, "" without one
+	log    *zap.Logger
+	ends   []func()
+}
+
+// close ends the parts, the last one made first.
+func (p *parts) close() {
+	for _, end := range slices.Backward(p.ends) {
+		end()
+	}
+}
+
+// build wires the chain: server -> cache -> origin or ftp.
+func build(ctx context.Context, c *config, addr string, log *zap.Logger) (p *parts, err error) {
+	p = &parts{log: log}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	// The parts outlive ctx: exchanges under way come to their end.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.ends = append(p.ends, cancel)
+	clock := netio.NewClock(ctx)
+	s := &proxy.Server{
+		Clock: clock, Log: log, Name: ownName(c.name, addr), Upstream: c.upstream,
+		GetContent: c.allowGetContent, PreserveHost: c.preserveHost, TrustProxy: c.trustProxy,
+		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, BodyTimeout: c.readTimeout, TunnelIdle: c.tunnelTimeout,
+		MaxConns: c.maxConns, MaxPerAddr: c.maxPerAddr, MaxBody: c.maxBody,
+		Rules: &access.Rules{
+			Clients: c.allowClient, Allow: c.allowTarget, Deny: c.denyTarget, Private: isLoopback(addr) || c.allowPrivate,
+			ConnectPorts: c.connectPort, TargetPorts: c.targetPort,
+			ThisMachine: isLoopback(addr), WebPorts: !isLoopback(addr),
+		},
+	}
+	p.server = s
+	if c.blockList != "" {
+		if s.Rules.Hosts, err = readFile("block-list", c.blockList, access.ParseHosts); err != nil {
+			return p, err
+		}
+	}
+	if c.userQuota > 0 {
+		s.Quota = &access.Quota{Limit: c.userQuota}
+	}
+	if c.authFile != "" {
+		users, usersErr := readFile("auth-file", c.authFile, access.ParseUsers)
+		if usersErr != nil {
+			return p, usersErr
+		}
+		s.SetUsers(users)
+	}
+	if c.localRoot != "" {
+		if s.LocalRoot, err = os.OpenRoot(c.localRoot); err != nil {
+			return p, noDirectory("--local-root", c.localRoot, err)
+		}
+		p.ends = append(p.ends, func() { s.LocalRoot.Close() }) //nolint:errcheck // only read from
+	}
+	dialer, err := p.dialer(c)
+	if err != nil {
+		return p, err
+	}
+	p.origin = origin.New(ctx, origin.Options{
+		Dialer: dialer, Clock: clock, Name: s.Name, Lab: c.lab,
+		ResponseTimeout: c.responseTimeout, ReadTimeout: c.readTimeout,
+	})
+	s.Tunnel = dialer.Tunnel
+	schemes := exchange.Schemes{"http": p.origin, "https": p.origin, "ftp": p.origin}
+	if dialer.Parent == nil {
+		schemes["ftp"] = &ftp.Transport{Dial: dialer.Dial, Clock: clock, Timeout: c.responseTimeout}
+	}
+	s.Transport = schemes
+	return p, p.addCache(c)
+}
+
+func (p *parts) dialer(c *config) (*origin.Dialer, error) {
+	d := &origin.Dialer{Timeout: c.connectTimeout, Parent: c.parent}
+	d.Check = func(_ string, addr netip.AddrPort) error {
+		if p.server.IsSelf(addr) {
+			return &exchange.Error{
+				Status: 502, Type: "proxy_loop_detected", Step: "checking for a loop",
+				Err: errors.New("that address is this proxy's own"),
+			}
+		}
+		if c.upstream != nil {
+			return nil // the operator has named the one origin
+		}
+		return p.server.Rules.Target(addr)
+	}
+	if c.caFile == "" {
+		return d, nil
+	}
+	pem, err := os.ReadFile(c.caFile)
+	if err != nil {
+		return nil, fileError("--ca-file", c.caFile, err)
+	}
+	if d.Roots, err = x509.SystemCertPool(); err != nil {
+		d.Roots = x509.NewCertPool()
+	}
+	if !d.Roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file %s: a certificate in PEM form is expected", c.caFile)
+	}
+	return d, nil
+}
+
+// addCache puts the cache in front of the transport.
+func (p *parts) addCache(c *config) error {
+	if c.noCache {
+		return nil
+	}
+	opened, err := p.openStore(c)
+	if err != nil {
+		return err
+	}
+	p.store = opened
+	p.cache = &cache.Cache{Next: p.server.Transport, Store: opened, Rules: c.rules(), Log: p.log, Name: p.server.Name}
+	p.server.Transport = p.cache
+	if c.purge {
+		p.server.Purge = p.cache.Purge
+	}
+	p.ends = append(p.ends, func() {
+		p.cache.Close()
+		if err := opened.Close(); err != nil {
+			p.log.Warn("close the store", zap.Error(err))
+		}
+	})
+	return nil
+}
+
+// rules says which kind of cache this is.
+func (c *config) rules() (r rules.Config) {
+	if c.upstream != nil {
+		r.Targeted = []string{"CDN-Cache-Control"}
+	}
+	return r
+}
+
+// openStore opens the store in its directory, in a temporary one if another
+// proxy has the usual one, and in memory where there is no place to write.
+func (p *parts) openStore(c *config) (store.Store, error) {
+	dir, temporary, err := cacheDir(c)
+	if err != nil {
+		p.log.Warn("nothing can be written: the cache is in memory (--cache-dir DIR names a place)", zap.Error(err))
+		return store.NewMemory(c.cacheMemory, 0), nil
+	}
+	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.cacheMemory, Rules: c.rules(), Log: p.log}
+	disk, err := store.OpenDisk(options)
+	if errors.Is(err, store.ErrInUse) && c.cacheDir == "" && len(c.command) == 0 {
+		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {
+			return nil, fmt.Errorf("make a temporary directory for the cache: %w", err)
+		}
+		p.log.Warn("another proxy uses the cache directory: this one has a temporary one", zap.String("dir", dir))
+		temporary, options.Dir = true, dir
+		disk, err = store.OpenDisk(options)
+	}
+	if err != nil {
+		return nil, noDirectory("--cache-dir", dir, err)
+	}
+	if temporary {
+		p.ends = append(p.ends, func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
+	}
+	p.dir = dir
+	return disk, nil
+}
+
+// cacheDir returns the directory of the store, a temporary one if there is no
+// better place.
+func cacheDir(c *config) (dir string, temporary bool, err error) {
+	if c.cacheDir != "" {
+		return c.cacheDir, false, nil
+	}
+	if base, baseErr := os.UserCacheDir(); baseErr == nil {
+		dir = filepath.Join(base, "topdown-proxyserver")
+		if os.MkdirAll(dir, 0o700) == nil {
+			return dir, false, nil
+		}
+	}
+	dir, err = os.MkdirTemp("", "topdown-proxyserver-")
+	return dir, err == nil, err
+}
+
+// noDirectory words why a directory cannot be used.
+func noDirectory(flag, dir string, err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s %s: no such directory", flag, dir)
+	}
+	return fileError(flag, dir, err)
+}
+
+// readFile has parse read the file that a flag names.
+func readFile[T any](flag, file string, parse func(io.Reader) (*T, error)) (*T, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fileError("--"+flag, file, err)
+	}
+	defer f.Close()
+	parsed, err := parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w", flag, file, err)
+	}
+	return parsed, nil
+}
+
+// ownName returns the proxy's name, or one that is made of host and address:
+// the same name again would look like a loop.
+func ownName(given, addr string) string {
+	if given != "" {
+		return given
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	h := fnv.New32a()
+	io.WriteString(h, host+" "+addr) //nolint:errcheck // a hash takes everything
+	return fmt.Sprintf("proxyserver-%08x", h.Sum32())
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/pkg/logging"
+	"topdown/proxyserver/internal/origin"
+	"topdown/proxyserver/internal/proxy"
+
+	"github.com/urfave/cli/v2"
+)
+
+// name is the program's, in its messages and in the names of its variables.
+const name = "proxyserver"
+
+// labName is the name under which graders start a proxy, with a port and
+// nothing else: it stands for --lab.
+const labName = "proxy"
+
+// config is what the command line and the environment ask for.
+type config struct {
+	command []string // the words of a command, none to serve
+
+	addr                   string
+	addrSetting            *setting // whether it was given matters
+	upstream               *proxy.Upstream
+	parent                 *origin.Parent
+	localRoot              string
+	lab                    bool
+	allowGetContent        bool
+	preserveHost           bool
+	trustProxy             []netip.Prefix
+	tlsCert, tlsKey        string
+	cacheDir               string
+	cacheSize, cacheMemory int64
+	noCache, purge         bool
+
+	authFile                              string
+	allowClient, allowTarget, denyTarget  []netip.Prefix
+	allowPrivate                          bool
+	connectPort, targetPort               []uint16
+	blockList                             string
+	userQuota                             int64
+	maxConns, maxPerAddr                  int
+	maxConnsSetting                       *setting
+	maxBody                               int64
+	headTimeout, idleTimeout, readTimeout time.Duration
+	connectTimeout, responseTimeout       time.Duration
+	tunnelTimeout                         time.Duration
+	caFile                                string
+
+	name                   string
+	accessLog, metricsAddr string
+	accessFormat           logging.AccessFormat
+	trace                  bool
+	logLevel, logFormat    string
+	version                bool
+}
+
+// groups returns the flags bound to the fields of c, as --help shows them.
+func (c *config) groups() []group {
+	c.addrSetting = newSetting("addr", "ADDRESS", "127.0.0.1:8899", "listen there; a bare PORT argument means 127.0.0.1:PORT", text(&c.addr))
+	c.maxConnsSetting = newSetting("max-conns", "N", "20000", "clients at a time", number(&c.maxConns, 1, 1<<30))
+	return []group{
+		{"Most used", []*setting{
+			c.addrSetting,
+			newSetting("upstream", "URL", "", "reverse mode: serve the one origin at URL", parsed(&c.upstream, proxy.ParseUpstream)),
+			newSetting("auth-file", "FILE", "", "ask for a user name and password of FILE (htpasswd -B)", text(&c.authFile)),
+			newList("allow-client", "NETWORK", "serve clients in NETWORK only", &c.allowClient, network),
+			newSetting("cache-dir", "DIR", "", "keep responses in DIR (default: in the user's cache directory, or a temporary one)", text(&c.cacheDir)),
+			newSetting("cache-size", "SIZE", "1GiB", "size of the store", size(&c.cacheSize, 1<<20)),
+			newSetting("access-log", "FILE", "-", "write a line per exchange to FILE; -: standard output, off: none", text(&c.accessLog)),
+			newSwitch("lab", "do as the course handouts do (see README.md); so does a program started as '"+labName+"'", &c.lab),
+			newSwitch("trace", "show on standard error both sides' messages and every decision", &c.trace),
+		}},
+		{"Where requests go", []*setting{
+			newSetting("parent", "URL", "", "send everything through the proxy at URL (http://[user:password@]host:port)", parsed(&c.parent, origin.ParseParent)),
+			newSetting("local-root", "DIR", "", "answer path-style requests that name no host from files in DIR", text(&c.localRoot)),
+			newSetting("ca-file", "FILE", "", "trust the certificate authorities in FILE (PEM) besides the system's", text(&c.caFile)),
+		}},
+		{"Reverse mode and TLS", []*setting{
+			newSetting("tls-cert", "FILE", "", "speak https with the certificate chain in FILE (PEM), read again when it changes", text(&c.tlsCert)),
+			newSetting("tls-key", "FILE", "", "its private key", text(&c.tlsKey)),
+			newSwitch("preserve-host", "send the client's Host to the origin, not the origin's own", &c.preserveHost),
+			newList("trust-proxy", "NETWORK", "believe what proxies in NETWORK say of the client (X-Forwarded-For and its kin)", &c.trustProxy, network),
+			newSwitch("allow-get-content", "pass on the content of GET and HEAD requests, which is refused with 400 otherwise", &c.allowGetContent),
+		}},
+		{"Cache", []*setting{
+			newSetting("cache-memory", "SIZE", "64MiB", "size of the copies of small responses in memory", size(&c.cacheMemory, 1<<20)),
+			newSwitch("no-cache", "store nothing", &c.noCache),
+			newSwitch("purge", "obey the method PURGE from this machine", &c.purge),
+		}},
+		{"Who may do what", []*setting{
+			newSwitch("allow-private", "connect to private addresses even when listening publicly", &c.allowPrivate),
+			newList("allow-target", "NETWORK", "connect to NETWORK whatever it is", &c.allowTarget, network),
+			newList("deny-target", "NETWORK", "never connect to NETWORK", &c.denyTarget, network),
+			newList("connect-port", "PORT", "allow CONNECT to PORT besides 443", &c.connectPort, port),
+			newList("target-port", "PORT", "allow URLs with PORT below 1024, besides 80 and 443, when listening publicly", &c.targetPort, port),
+			newSetting("block-list", "FILE", "", "refuse the hosts named in FILE, one a line, and what is below them", text(&c.blockList)),
+			newSetting("user-quota", "SIZE", "", "what each user may transfer a day (UTC), both directions", size(&c.userQuota, 1)),
+		}},
+		{"Limits", []*setting{
+			c.maxConnsSetting,
+			newSetting("max-conns-per-addr", "N", "", "clients at a time from one IPv4 address or IPv6 /64 (default: 256, this machine exempt)", number(&c.maxPerAddr, -1, 1<<30)),
+			newSetting("max-body", "SIZE", "", "largest content of a request (default: no limit)", size(&c.maxBody, 1)),
+			newSetting("head-timeout", "TIME", "10s", "time for a request's head", positive(&c.headTimeout)),
+			newSetting("idle-timeout", "TIME", "60s", "how long a client may stay without a request", positive(&c.idleTimeout)),
+			newSetting("connect-timeout", "TIME", "10s", "time for name, connection and TLS to an origin", positive(&c.connectTimeout)),
+			newSetting("response-timeout", "TIME", "60s", "time for an origin to begin its answer", positive(&c.responseTimeout)),
+			newSetting("read-timeout", "TIME", "60s", "time between two pieces of content, either way", positive(&c.readTimeout)),
+			newSetting("tunnel-timeout", "TIME", "10m", "how long a tunnel may be silent", positive(&c.tunnelTimeout)),
+		}},
+		{"What it tells", []*setting{
+			newSetting("name", "NAME", "", "this proxy's name in Via, Cache-Status and Proxy-Status (default: made from host and address)", parsed(&c.name, proxyName)),
+			newSetting("access-format", "FORMAT", "combined", "form of the access log: "+logging.AccessFormats, accessFormat(&c.accessFormat)),
+			newSetting("metrics-addr", "ADDRESS", "", "serve /metrics for Prometheus and a status page at ADDRESS, as in 127.0.0.1:9100", text(&c.metricsAddr)),
+			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&c.logLevel, logging.Levels)),
+			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&c.logFormat, logging.Formats)),
+			newSwitch("version", "print the version", &c.version),
+		}},
+	}
+}
+
+func accessFormat(to *logging.AccessFormat) func(string) error {
+	return func(value string) (err error) {
+		if *to, err = logging.ParseAccessFormat(value); err != nil {
+			return errors.New("one of " + logging.AccessFormats + " is expected")
+		}
+		return nil
+	}
+}
+
+// proxyName takes a name that fits into Via and Proxy-Status alike.
+func proxyName(value string) (string, error) {
+	if !httpmsg.IsToken(value) || value[0]|0x20 < 'a' || value[0]|0x20 > 'z' {
+		return "", errors.New("letters, digits and - are expected, a letter first")
+	}
+	return value, nil
+}
+
+const usageText = `proxyserver is a caching web proxy.
+
+Usage:
+  proxyserver [flags] [PORT]
+  proxyserver [flags] explain URL
+  proxyserver [flags] cache list | show URL | purge URL | purge-all
+`
+
+const moreText = `
+Commands:
+  explain URL           fetch a URL and show each message and decision
+  cache list            list what is stored
+  cache show URL        show what is stored for a URL
+  cache purge URL       remove what is stored for a URL
+  cache purge-all       remove everything
+
+A SIZE is written 500, 64KiB or 10MiB; a TIME 0.5 (seconds), 30s or 5m.
+Each flag can be given by the environment as well: --cache-size as
+PROXYSERVER_CACHE_SIZE.
+
+Examples:
+  proxyserver                                   for yourself, on port 8899
+  proxyserver --addr :8899 --auth-file users    for others, with passwords
+  proxyserver --addr :80 --upstream http://localhost:3000
+  proxyserver explain http://www.example.com/   why is that a hit, or a miss?
+
+Exit codes: 0 ended by a signal or done, 1 it could not listen or do what it was
+asked for, 2 it was called wrongly.
+`
+
+// runCommand reads the command line and does what it asks for.
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c := &config{}
+	groups := c.groups()
+	if program := filepath.Base(args[0]); strings.TrimSuffix(program, ".exe") == labName {
+		c.lab = true
+	}
+	settings := all(groups)
+	fromEnvironment(settings)
+	app := &cli.App{
+		Name:                  name,
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		HideHelpCommand:       true,
+		CustomAppHelpTemplate: usageText + help(groups) + moreText,
+		OnUsageError:          func(_ *cli.Context, err error, _ bool) error { return badFlag(err, settings) },
+		ExitErrHandler:        func(*cli.Context, error) {}, // run does that
+		Action: func(ctx *cli.Context) error {
+			if c.version {
+				return printVersion(stdout)
+			}
+			if err := check(settings); err != nil {
+				return err
+			}
+			if err := c.validate(ctx.Args().Slice()); err != nil {
+				return usageError{err}
+			}
+			if len(c.command) == 0 {
+				return serve(ctx.Context, c, stdout, stderr)
+			}
+			if c.command[0] == "explain" {
+				return explain(ctx.Context, c, stdout, stderr)
+			}
+			return cacheCommand(ctx.Context, c, stdout)
+		},
+	}
+	for _, s := range settings {
+		app.Flags = append(app.Flags, &cli.GenericFlag{Name: s.name, Value: s})
+	}
+	return app.RunContext(ctx, arrange(args, settings))
+}
+
+// validate reads the arguments, and checks what no flag can by itself.
+func (c *config) validate(args []string) error {
+	switch {
+	case len(args) > 0 && (args[0] == "explain" || args[0] == "cache"):
+		c.command = args
+		if err := c.validateCommand(); err != nil {
+			return err
+		}
+	case len(args) > 1:
+		return usagef("unexpected argument %q", args[1])
+	case len(args) == 1:
+		var n int
+		if number(&n, 0, 65535)(args[0]) != nil {
+			return usagef("argument %q: a port from 1 to 65535 is expected, or 0 for any", args[0])
+		}
+		if c.addrSetting.given != "" {
+			return errors.New("give either --addr or a port, not both")
+		}
+		c.addr = net.JoinHostPort("127.0.0.1", args[0])
+	}
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		return c.addrSetting.wrong("host:port is expected")
+	}
+	if c.metricsAddr != "" {
+		if _, _, err := net.SplitHostPort(c.metricsAddr); err != nil {
+			return usagef("--metrics-addr %q: host:port is expected", c.metricsAddr)
+		}
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if c.userQuota > 0 && c.authFile == "" {
+		return errors.New("--user-quota needs --auth-file: without names there are no users")
+	}
+	if c.upstream == nil {
+		for flag, given := range map[string]bool{
+			"allow-get-content": c.allowGetContent, "preserve-host": c.preserveHost, "trust-proxy": len(c.trustProxy) > 0,
+		} {
+			if given {
+				return usagef("--%s is for reverse mode: it needs --upstream", flag)
+			}
+		}
+	}
+	return c.checkPublic()
+}
+
+// checkPublic refuses to start a proxy that anybody on the Internet could use.
+func (c *config) checkPublic() error {
+	if isLoopback(c.addr) || c.authFile != "" || c.upstream != nil || len(c.command) > 0 {
+		return nil
+	}
+	if len(c.allowClient) == 0 {
+		return usagef("listening on %s would make an open proxy, and strangers would find it within hours: "+
+			"add --auth-file FILE (htpasswd -B -c FILE name) or --allow-client NETWORK", c.addr)
+	}
+	for _, prefix := range c.allowClient {
+		if prefix.Bits() < 8 {
+			return usagef("--allow-client %s lets in half the Internet: name smaller networks or add --auth-file FILE", prefix)
+		}
+	}
+	return nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/rules"
+)
+
+// addForwarded tells the origin of reverse mode who asks, and under which name:
+// X-Forwarded-For, -Host, -Proto and -Port, and the same as Forwarded (RFC 7239).
+// What the client said of that was left out, for anybody can say so; only the
+// word of a proxy in TrustProxy counts.
+func (c *session) addForwarded() {
+	proto := "http"
+	if c.server.TLS != nil {
+		proto = "https"
+	}
+	chain, host := c.ip(), c.req.Fields.Get("Host")
+	forwarded, port := "", ""
+	if c.trusted() {
+		f := c.req.Fields
+		if before := joined(f, "X-Forwarded-For"); before != "" {
+			chain = before + ", " + chain
+		}
+		if name := f.Get("X-Forwarded-Host"); name != "" && httpmsg.IsHost(name) {
+			host = name
+		}
+		if name := strings.ToLower(f.Get("X-Forwarded-Proto")); name == "http" || name == "https" {
+			proto = name
+		}
+		port = f.Get("X-Forwarded-Port")
+		forwarded = joined(f, "Forwarded")
+	}
+	if _, own, _ := rules.SplitPort(host); port == "" || !isNumber(port) {
+		if port = own; port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[proto]
+		}
+	}
+	if forwarded == "" {
+		forwarded = forwardedFrom(chain, host, proto)
+	} else {
+		forwarded += ", for=" + node(c.ip())
+	}
+	out := &c.out.Fields
+	out.Add("X-Forwarded-For", chain)
+	if host != "" {
+		out.Add("X-Forwarded-Host", host)
+	}
+	out.Add("X-Forwarded-Proto", proto)
+	out.Add("X-Forwarded-Port", port)
+	out.Add("Forwarded", forwarded)
+}
+
+// trusted reports whether the client is a proxy whose word counts.
+func (c *session) trusted() bool {
+	addr := c.client.Addr()
+	for _, network := range c.server.TrustProxy {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// joined returns a list-based field in one line.
+func joined(f httpmsg.Fields, name string) string {
+	var members []string
+	for member := range f.List(name) {
+		members = append(members, member)
+	}
+	return strings.Join(members, ", ")
+}
+
+// forwardedFrom says with RFC 7239 what the X-Forwarded fields say: the first
+// hop was to host by proto.
+func forwardedFrom(chain, host, proto string) string {
+	var b strings.Builder
+	first := true
+	for addr := range httpmsg.Members(chain) {
+		if !first {
+			b.WriteString(", ")
+		}
+		b.WriteString("for=" + node(addr))
+		if first && host != "" {
+			b.WriteString(";host=" + quote(host))
+		}
+		if first {
+			b.WriteString(";proto=" + proto)
+		}
+		first = false
+	}
+	return b.String()
+}
+
+// node is an address as RFC 7239, section 6 has it.
+func node(addr string) string {
+	ip, err := netip.ParseAddr(addr)
+	switch {
+	case err != nil:
+		return "unknown"
+	case ip.Is6() && !ip.Is4In6():
+		return `"[` + ip.WithZone("").String() + `]"`
+	}
+	return ip.Unmap().String()
+}
+
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 5
+}

@@ -27,6 +27,7 @@ type config struct {
 	args    []string // those that are no flags
 
 	json, quiet, verbose, trace bool
+	traceFile                   string
 
 	account, accountsFile         string
 	ca, clientCert, clientKey     string
@@ -142,7 +143,7 @@ func (p *program) runCommand(ctx context.Context, args []string) error {
 			if err := c.validate(); err != nil {
 				return err
 			}
-			return c.run(ctx.Context)
+			return p.traced(ctx.Context, c.run)
 		},
 	}
 	for _, s := range settings {

@@ -26,6 +26,7 @@ func (c *config) outputSettings() group {
 		newSwitch("quiet", "do not show the dialogue", &c.quiet).as("q"),
 		newSwitch("verbose", "show both directions of the dialogue, with times", &c.verbose).as("v"),
 		newSwitch("trace", "explain every step of the dialogue", &c.trace),
+		newSetting("trace-file", "FILE", "", "write the dialogue to FILE, which trace.html of the web server draws", text(&c.traceFile)),
 		newSwitch("json", "print the result as JSON on standard output", &c.json),
 	}}
 }

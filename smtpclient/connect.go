@@ -107,6 +107,7 @@ func (p *program) session(ctx context.Context, s *server, host, port string, det
 	cfg := &session.Config{
 		Host: host, Port: port, Network: c.network(), Timeout: c.timeout, Limit: c.sessionLimit,
 		Watch: session.Transcript(p.transcript(), detail, lessons), Mask: p.mask,
+		Trace: p.trace, Lessons: lessons,
 	}
 	if p.terminal {
 		cfg.FirstTimeout = terminalWait

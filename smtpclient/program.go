@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"topdown/smtpclient/internal/draft"
 	"topdown/smtpclient/internal/session"
+	"topdown/smtpclient/internal/tracefile"
 )
 
 // A program is what all commands share.
@@ -19,6 +24,7 @@ type program struct {
 	now      func() time.Time
 	random   io.Reader
 	mask     *session.Mask // gets every secret, hides it in all that is shown
+	trace    *session.Tracer
 }
 
 // transcript is where a session is shown: beside the JSON, not into it.
@@ -27,6 +33,30 @@ func (p *program) transcript() io.Writer {
 		return p.err
 	}
 	return p.out
+}
+
+// tracers are the functions that only pass on to the trace what others do.
+var tracers = []string{
+	"Emit", "said", "flush", "begin", "secured", "ended", "Close", "send", "Send", "SendSecret", "put", "Command", "command",
+	"expect", "func1", "readReply", "readSecretReply", "readLine",
+}
+
+// traced runs a command and writes its sessions to the file of --trace-file.
+func (p *program) traced(ctx context.Context, run func(context.Context) error) error {
+	if p.cfg.traceFile == "" {
+		return run(ctx)
+	}
+	out, err := os.Create(p.cfg.traceFile)
+	if err != nil {
+		return fail(exitCantCreate, "%w", draft.FileError("--trace-file ", err))
+	}
+	file := tracefile.New(out, name, "client", p.now(), tracers...)
+	p.trace = session.NewTracer(file)
+	err = run(ctx)
+	if wrong := errors.Join(file.Err(), out.Close()); wrong != nil {
+		p.warn("--trace-file %s: %v", p.cfg.traceFile, wrong)
+	}
+	return err
 }
 
 // warn tells about something that does not stop the command.

@@ -55,11 +55,14 @@ var changing = []struct {
 	{regexp.MustCompile(`=_[0-9a-f]{16}_`), "=_UNIQUE_"},
 	{regexp.MustCompile(` +[0-9.]+s ([CS!-]):`), "   0.000s $1:"},
 	{regexp.MustCompile(`127\.0\.0\.1:[0-9]+`), "127.0.0.1:PORT"},
-	{regexp.MustCompile(`Date: .*`), "Date: DATE"},
+	{regexp.MustCompile(`Date: [^\\\n]*`), "Date: DATE"},
 	{regexp.MustCompile(`"(date|Date)":"[^"]*"`), `"$1":"DATE"`},
 	{regexp.MustCompile(`after [0-9.]+ s`), "after TIME s"},
 	{regexp.MustCompile(`[0-9a-f]{8}( {2}the same|\b.*往返)`), "$1"},
 	{regexp.MustCompile(`"(send|total)_seconds":[0-9.e-]+`), `"${1}_seconds":TIME`},
+	{regexp.MustCompile(`"start":"[^"]*"`), `"start":"TIME"`},
+	{regexp.MustCompile(`"time":[0-9]+`), `"time":0`},
+	{regexp.MustCompile(`(\.go):[0-9]+"`), `$1:LINE"`},
 }
 
 // TestScripts runs the transcripts of testdata/script. Besides testscript's own

@@ -73,6 +73,7 @@ func (b *Body) fill() {
 		b.fail(b.s.conn.Failure(err))
 		return
 	}
+	b.s.conn.Received(line)
 	if b.since += int64(len(line)); b.since >= session.BufferSize {
 		b.since = 0
 		b.s.conn.Extend(blockTimeout)

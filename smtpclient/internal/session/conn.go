@@ -68,6 +68,7 @@ type Conn struct {
 	TLS *tls.ConnectionState
 
 	cfg      *Config
+	trace    *trace
 	implicit bool        // TLS came before the greeting
 	broken   bool        // the connection is of no further use
 	stop     func() bool // ends the watch over the context
@@ -141,10 +142,14 @@ func (c *Conn) send(line, shown string) error {
 
 // Emit reports a line to the watcher without sending it.
 func (c *Conn) Emit(from Speaker, line string) {
+	c.trace.said(from, c.step, c.Mask.Hide(line))
 	if c.Watch != nil {
 		c.Watch(Event{At: time.Now(), From: from, Step: c.step, Line: Printable(c.Mask.Hide(line))})
 	}
 }
+
+// Watched reports whether somebody wants to be told of lines.
+func (c *Conn) Watched() bool { return c.Watch != nil || c.trace != nil }
 
 // Flush sends what is buffered.
 func (c *Conn) Flush() error { return c.failed(c.w.Flush()) }
@@ -153,6 +158,7 @@ func (c *Conn) Flush() error { return c.failed(c.w.Flush()) }
 // calls Extend before each block.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
+	c.trace.content("client", p[:n])
 	return n, c.failed(err)
 }
 
@@ -193,6 +199,9 @@ func (c *Conn) ReadSlice() ([]byte, error) {
 // lines. Its errors do not pass through Conn; see Failure.
 func (c *Conn) Raw() *bufio.Reader { return c.r }
 
+// Received tells the trace of content that was read from Raw.
+func (c *Conn) Received(p []byte) { c.trace.content("server", p) }
+
 // Failure turns an error of Raw into one of this package's errors.
 func (c *Conn) Failure(err error) error { return c.failed(err) }
 
@@ -232,6 +241,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 // Close closes the connection. It may be called at any time and more than once.
 func (c *Conn) Close() {
 	c.broken = true
+	c.trace.ended()
 	c.greeted()
 	if c.stop != nil {
 		c.stop()

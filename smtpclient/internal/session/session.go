@@ -46,6 +46,9 @@ type Config struct {
 	// Limit bounds the time for connecting, and for each mail. 0 means none.
 	Limit time.Duration
 	Watch func(Event) // is told each line; may be nil
+	// Trace, if not nil, gets the session too, with Lessons to explain it.
+	Trace   *Tracer
+	Lessons *Lessons
 	// Waiting is told, once and from a goroutine of its own, what takes long:
 	// connecting or the greeting. May be nil.
 	Waiting func(what string)
@@ -96,6 +99,7 @@ func Connect(ctx context.Context, cfg *Config, implicitPort string) (*Conn, erro
 	if cfg.Limit > 0 {
 		c.Limit = time.Now().Add(cfg.Limit)
 	}
+	c.trace = cfg.Trace.begin(c, cfg.Lessons)
 	c.Step("connect")
 	c.Emit(Note, fmt.Sprintf("connected to %s", raw.RemoteAddr()))
 	if c.implicit {
@@ -188,7 +192,9 @@ func (c *Conn) Secure(ctx context.Context) error {
 	if c.cfg.Opportunistic {
 		checked = "certificate not checked"
 	}
-	c.Emit(Note, fmt.Sprintf("%s, %s, %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), checked))
+	how := fmt.Sprintf("%s, %s, %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), checked)
+	c.Emit(Note, how)
+	c.trace.secured(how)
 	return nil
 }
 

@@ -260,7 +260,7 @@ func (s *Session) expect(line string, want int) (Reply, error) {
 
 func (s *Session) readReply() (Reply, error) {
 	var seen func(string)
-	if s.conn.Watch != nil {
+	if s.conn.Watched() {
 		seen = func(line string) { s.conn.Emit(session.Server, line) }
 	}
 	return readReply(s.conn, s.conn.Mask, seen)

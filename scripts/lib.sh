@@ -13,8 +13,8 @@ die() {
 # modules: the folders of go.work's modules, relative to the root, one a line.
 modules() { GOWORK=$PWD/go.work go list -m -f '{{.Dir}}' | sed "s|^$PWD/||"; }
 
-# labs: the modules that hold a program.
-labs() { modules | grep -vx pkg; }
+# programs: the modules that hold a program.
+programs() { modules | grep -vx pkg; }
 
 # pick CANDIDATES [NAME…]: sets the array picked to the names, or to all of the
 # candidates (one a line) if none is given. An unknown name ends the script.

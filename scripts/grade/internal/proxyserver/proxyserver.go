@@ -1,0 +1,212 @@
+// Package proxyserver grades the web proxy lab: requirements P1 to P8 of the
+// assignment. The proxy stands between requests of the grader's and origins of the
+// grader's, which count what they are asked for.
+package proxyserver
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"topdown/scripts/grade/internal/rawhttp"
+	"topdown/scripts/grade/internal/rubric"
+	"topdown/scripts/grade/internal/sandbox"
+	"topdown/scripts/grade/internal/submission"
+)
+
+type lab struct {
+	s      *submission.Submission
+	host   string
+	port   int
+	proc   *sandbox.Process
+	origin *origin
+	path   *bool // whether the proxy takes the path form; found out once
+
+	canary []byte
+	secret string
+}
+
+// Rubric returns the lab's checks for a submission, and a function that ends it.
+// Without a submission the checks are for reading only.
+func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
+	l := &lab{s: s, host: "127.0.0.1"}
+	r := &rubric.Rubric{
+		Lab:    "proxyserver",
+		Stages: []string{"listen, fetch and answer", "the request to the origin", "the cache", "robust and safe", "beyond GET"},
+		Checks: l.checks(),
+		Vars: func() map[string]string {
+			vars := map[string]string{"host": l.host, "port": strconv.Itoa(l.port)}
+			if l.origin != nil {
+				vars["origin"] = l.origin.addr()
+			}
+			return vars
+		},
+	}
+	if s == nil {
+		return r, nil, nil
+	}
+	return r, l.close, l.prepare()
+}
+
+func (l *lab) prepare() error {
+	s := l.s
+	if s.Addr != "" {
+		host, port, err := net.SplitHostPort(s.Addr)
+		if err != nil {
+			return err
+		}
+		l.host = host
+		if l.port, err = strconv.Atoi(port); err != nil {
+			return err
+		}
+	}
+	var err error
+	if l.origin, err = newOrigin("origin", "127.0.0.1:0"); err != nil {
+		return err
+	}
+	l.canary = []byte("secret-" + s.Text(20))
+	// Outside the folder in which the proxy runs: a file beside it may be served,
+	// as one of the assignments has it.
+	l.secret = filepath.Join(s.Box.Scratch, "canary.txt")
+	return os.WriteFile(l.secret, l.canary, 0o644)
+}
+
+func (l *lab) close() {
+	if l.proc != nil {
+		l.proc.Stop()
+	}
+	l.origin.close()
+}
+
+func (l *lab) addr() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
+
+// ensure starts the proxy if it does not run, and makes t's log the origin's.
+func (l *lab) ensure(t *rubric.T) *rubric.Failure {
+	l.origin.follow(t.Log)
+	if l.s.Addr != "" || l.proc != nil && l.proc.Running() {
+		return nil
+	}
+	if l.proc != nil {
+		t.Log.Notef("the proxy had ended (%s) and is started again", l.proc.Ending())
+	}
+	l.port = l.s.FreePort()
+	p, f := l.s.StartTCP(t, l.s.Command, l.port, l.vars(strconv.Itoa(l.port)))
+	l.proc = p
+	return f
+}
+
+func (l *lab) vars(port string) map[string]string {
+	return map[string]string{"host": l.host, "port": port, "dir": l.s.Work}
+}
+
+// ready is ensure for checks that cannot say anything of a proxy that does not
+// start, or takes no form of request.
+func (l *lab) ready(t *rubric.T) *rubric.Failure {
+	if f := l.ensure(t); f != nil {
+		return rubric.Skipf("the proxy does not start: %s", f.Seen)
+	}
+	if l.path == nil {
+		word := []byte(l.s.Text(12))
+		l.origin.set("/probe", resource{body: word})
+		yes := false
+		if m, f := l.get(t, "/"+l.origin.addr()+"/probe", ""); f == nil && m.Code() == 200 && bytes.Contains(m.Raw, word) {
+			yes = true
+		} else if f := l.ensure(t); f != nil {
+			return rubric.Skipf("the proxy does not start: %s", f.Seen)
+		} else if m, f := l.get(t, "http://"+l.origin.addr()+"/probe", l.origin.addr()); f != nil || !bytes.Contains(m.Raw, word) {
+			return rubric.Skipf("the proxy fetches no page, neither in the path form nor in the absolute form")
+		}
+		l.path = &yes
+	}
+	return nil
+}
+
+// form writes the target for a page of an origin, in the form that the proxy takes.
+func (l *lab) form(o *origin, path string) (target, host string) {
+	return l.formOf(o.addr(), path)
+}
+
+func (l *lab) formOf(addr, path string) (target, host string) {
+	if l.path == nil || *l.path {
+		return "/" + addr + path, ""
+	}
+	return "http://" + addr + path, addr
+}
+
+// fetch gets a page of the origin through the proxy.
+func (l *lab) fetch(t *rubric.T, path string, fields ...string) (*rawhttp.Message, *rubric.Failure) {
+	target, host := l.form(l.origin, path)
+	return l.get(t, target, host, fields...)
+}
+
+// get sends a GET to the proxy. Without a host the Host field is the proxy's own.
+func (l *lab) get(t *rubric.T, target, host string, fields ...string) (*rawhttp.Message, *rubric.Failure) {
+	if host == "" {
+		host = l.addr()
+	}
+	if len(fields) == 0 {
+		fields = []string{"Connection: close"}
+	}
+	request := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: grade\r\nAccept: */*\r\n"
+	for _, field := range fields {
+		request += field + "\r\n"
+	}
+	return l.exchange(t, []byte(request+"\r\n"), l.s.Timeout)
+}
+
+func (l *lab) exchange(t *rubric.T, request []byte, timeout time.Duration) (*rawhttp.Message, *rubric.Failure) {
+	raw, err := net.DialTimeout("tcp", l.addr(), l.s.Timeout)
+	if err != nil {
+		return nil, rubric.Failf("a connection is accepted", "%s%s", submission.Reason(err), submission.State(l.proc))
+	}
+	defer raw.Close()
+	conn := t.Log.Wrap(raw, "")
+	_ = conn.SetWriteDeadline(time.Now().Add(l.s.Timeout))
+	if _, err := conn.Write(request); err != nil {
+		return nil, rubric.Failf("the request is taken", "%s%s", submission.Reason(err), submission.State(l.proc))
+	}
+	m := rawhttp.Read(conn, rawhttp.Options{Timeout: timeout})
+	if len(m.Raw) > 0 {
+		return m, nil
+	}
+	switch {
+	case m.TimedOut:
+		return nil, rubric.Failf("a response", "no byte came within %v%s", timeout, submission.State(l.proc))
+	case m.Reset:
+		return nil, rubric.Failf("a response", "the connection was reset before a byte came%s", submission.State(l.proc))
+	}
+	return nil, rubric.Failf("a response", "the connection was closed before a byte came%s", submission.State(l.proc))
+}
+
+// right fails unless m is a 200 with the body.
+func right(m *rawhttp.Message, body []byte, want string) *rubric.Failure {
+	switch {
+	case m.Code() == 0:
+		return rubric.Failf(want, "no status line: the first bytes are %q", clip(m.Raw))
+	case m.Code() != 200:
+		return rubric.Failf(want, "%q", m.StartLine)
+	}
+	got := m.Content()
+	if bytes.Equal(got, body) {
+		if m.TimedOut {
+			return rubric.Failf(want, "the page came, but then the connection stayed open: the browser goes on waiting").
+				WithHint("Close the client's connection when the response is sent, or send the Content-Length of the origin's response.")
+		}
+		return nil
+	}
+	if bytes.Contains(got, []byte("HTTP/1.")) {
+		return rubric.Failf(want, "a second head stands in the body: %q", clip(got)).
+			WithHint("The stored copy holds the origin's status line and header already: do not send another \"HTTP/1.0 200 OK\" before it.")
+	}
+	seen := fmt.Sprintf("%d bytes instead of %d", len(got), len(body))
+	if bytes.HasPrefix(body, got) {
+		seen = fmt.Sprintf("only the first %d of %d bytes", len(got), len(body))
+	}
+	return rubric.Failf(want, "%s: %q", seen, clip(got))
+}
+
+func clip(b []byte) []byte { return b[:min(len(b), 60)] }

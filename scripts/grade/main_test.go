@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"topdown/scripts/grade/internal/report"
+	"topdown/scripts/grade/internal/rubric"
+	"topdown/scripts/grade/internal/sandbox"
+	"topdown/scripts/grade/internal/submission"
+)
+
+// TestMain lets the test binary be worker and launcher, as the program is.
+func TestMain(m *testing.M) {
+	sandbox.Hook()
+	if len(os.Args) > 2 && os.Args[1] == sandbox.WorkerArg {
+		os.Exit(runWorker(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// requireReal reports whether what is missing here is a failure.
+func requireReal() bool { return os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" }
+
+// bestGrader grades as the program does by default.
+func bestGrader() grader { return grader{isolation: sandbox.Best(), total: 3 * time.Minute} }
+
+// unixOnly skips where the programs under test cannot be run the way they are.
+func unixOnly(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("runs programs through /bin/sh")
+	}
+}
+
+// plainSpec is what the command line gives without flags.
+func plainSpec(lab string) submission.Spec {
+	return submission.Spec{
+		Lab: lab, Name: lab, Seed: 1, Timeout: 5 * time.Second, Loss: []float64{4.0 / 11, 0.3}, Also: map[string]string{},
+	}
+}
+
+// failing shows the reports of what failed, when a test does.
+func failing(t *testing.T, r *rubric.Report) {
+	t.Helper()
+	t.Logf("%s", report.String(r))
+}
+
+func TestOwnLabsScoreFullWithBonus(t *testing.T) {
+	unixOnly(t)
+	for _, name := range labNames() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := buildOwn(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			spec := plainSpec(name)
+			spec.Dir, spec.Command, spec.Also = dir, labs()[name].command, labs()[name].also
+			r := bestGrader().grade(t.Context(), spec, nil)
+			if r.Problem != "" || r.Score != 100 || r.Bonus != r.BonusMax {
+				failing(t, r)
+				t.Errorf("%d of %d points, bonus %d of %d; full is expected", r.Score, r.Max, r.Bonus, r.BonusMax)
+			}
+		})
+	}
+}

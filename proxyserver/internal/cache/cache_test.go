@@ -48,10 +48,10 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // alone starts a cache without a proxy around it.
-func alone(newStore func(*testing.T, rules.Config) store.Store) cachetest.Start {
+func alone(newStore func(*testing.T, rules.Config) store.Store, config rules.Config) cachetest.Start {
 	return func(t *testing.T, origin *cachetest.Origin, clock *cachetest.Clock, targeted bool) func(cachetest.Request) cachetest.Answer {
 		t.Helper()
-		c := &Cache{Next: scripted{origin}, Now: clock.Now}
+		c := &Cache{Next: scripted{origin}, Now: clock.Now, Rules: config}
 		if targeted {
 			c.Rules.Targeted = []string{"CDN-Cache-Control"}
 		}
@@ -83,6 +83,9 @@ func alone(newStore func(*testing.T, rules.Config) store.Store) cachetest.Start 
 	}
 }
 
+// stores are those that the tests are run with.
+var stores = map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk}
+
 func inMemory(*testing.T, rules.Config) store.Store { return store.NewMemory(16<<20, 0) }
 
 // fromDisk keeps next to nothing in memory, so that heads and bodies are read
@@ -98,8 +101,8 @@ func fromDisk(t *testing.T, c rules.Config) store.Store {
 }
 
 func TestRFC9111(t *testing.T) {
-	for name, newStore := range map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk} {
-		t.Run(name, func(t *testing.T) { cachetest.Run(t, cachetest.Cases(), alone(newStore)) })
+	for name, newStore := range stores {
+		t.Run(name, func(t *testing.T) { cachetest.Run(t, cachetest.Cases(), alone(newStore, rules.Config{})) })
 	}
 }
 

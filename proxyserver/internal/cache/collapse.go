@@ -45,10 +45,11 @@ func (q *query) fetch() (*exchange.Response, error) {
 // join makes q take part in a fetch: in one under way, or in a new one, which
 // it leads: q must then start it. Only plain GETs take part in that of others:
 // for a range, or a precondition that is the origin's to evaluate, nobody knows
-// what will come.
+// what will come. In the lab each client asks for itself: there origins answer
+// one by one on purpose, to see whether the proxy can do better.
 func (q *query) join() (r *reader, leads bool) {
 	s := &q.c.fetches
-	if q.alone || q.tries >= maxTries || q.req.Method != "GET" || q.rules.HasRange() || q.rules.ForOrigin() ||
+	if q.alone || q.c.Rules.Lab || q.tries >= maxTries || q.req.Method != "GET" || q.rules.HasRange() || q.rules.ForOrigin() ||
 		q.found.forward == "request" || s.isAlone(q.key, q.now) {
 		return q.newFetch().joinLeader(q.ctx), true
 	}

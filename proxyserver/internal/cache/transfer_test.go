@@ -81,7 +81,7 @@ func content(n int) []byte {
 // eachStore runs a test with a store of each kind.
 func eachStore(t *testing.T, test func(t *testing.T, s store.Store)) {
 	t.Helper()
-	for name, newStore := range map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk} {
+	for name, newStore := range stores {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t, rules.Config{})) })
 	}
 }

@@ -19,6 +19,10 @@ type Config struct {
 	// cache, the first that is present and valid wins (RFC 9213); a reverse
 	// proxy's is "CDN-Cache-Control".
 	Targeted []string
+	// Lab is the world of the course's handouts: origins that know nothing of
+	// caching. Their 200 and 404 answers are kept for a short time all the same
+	// (RFC 9111, section 4.2.2).
+	Lab bool
 }
 
 // Ruling is a decision with its reason.

@@ -52,7 +52,7 @@ func NewStored(h Head, c Config) *Stored {
 		date = h.ResponseTime
 	}
 	s.date = date
-	s.lifetime = lifetimeOf(h.Status, h.Fields, &s.policy, date)
+	s.lifetime = lifetimeOf(h.Status, h.Fields, &s.policy, date, c)
 	if value := h.Fields.Get("Last-Modified"); value != "" {
 		if modified, ok := httpmsg.ParseDateLoosely(value, h.ResponseTime); ok {
 			s.modified = modified

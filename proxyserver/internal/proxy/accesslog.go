@@ -25,11 +25,3 @@ func (c *session) logAccess(start time.Time) {
 	}
 	c.server.Access.Append(&entry)
 }
-
-// ip returns the client's address as text.
-func (c *session) ip() string {
-	if c.clientIP == "" {
-		c.clientIP = c.client.Addr().String()
-	}
-	return c.clientIP
-}

@@ -8,13 +8,16 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/netio"
 )
 
 // clientBody is the content of a request, read by the transport while this
 // session may already be writing the response.
 type clientBody struct {
 	httpmsg.Body
-	session *session
+	conn    *netio.Conn
+	clock   *netio.Clock
+	timeout time.Duration // between two pieces
 	present bool
 
 	mu      sync.Mutex
@@ -35,12 +38,12 @@ var errAborted = errors.New("the exchange is over")
 // noBody stands for the content of every request that has none.
 var noBody = &clientBody{}
 
-func newBody(c *session) *clientBody {
-	if c.req.Framing == 0 {
+func newBody(conn *netio.Conn, framing httpmsg.Framing, clock *netio.Clock, timeout time.Duration, limit int64) *clientBody {
+	if framing == 0 {
 		return noBody
 	}
-	b := &clientBody{session: c, present: true}
-	b.Reset(c.conn, c.req.Framing, httpmsg.BodyLimits{Size: c.server.MaxBody})
+	b := &clientBody{conn: conn, clock: clock, timeout: timeout, present: true}
+	b.Reset(conn, framing, httpmsg.BodyLimits{Size: limit})
 	return b
 }
 
@@ -54,12 +57,11 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		}
 		return 0, errAborted
 	}
-	clock := b.session.server.Clock
-	b.session.conn.Timeout(b.session.server.BodyTimeout)
-	start := clock.Now()
+	b.conn.Timeout(b.timeout)
+	start := b.clock.Now()
 	n, err := b.Body.Read(p)
 	b.got += int64(n)
-	b.waited += clock.Now() - start
+	b.waited += b.clock.Now() - start
 	if b.waited > bodyGrace+time.Duration(b.got/minRate)*time.Second {
 		err = &exchange.Error{Status: 408, Type: "http_request_error", Step: "reading the content of the request", Err: errors.New("the content comes too slowly")}
 	}
@@ -76,9 +78,9 @@ func (b *clientBody) trailers() httpmsg.Fields {
 // whether the content had been read to its end.
 func (b *clientBody) abort() (complete bool) {
 	if !b.mu.TryLock() {
-		b.session.conn.InterruptRead()
+		b.conn.InterruptRead()
 		b.mu.Lock()
-		b.session.conn.Renew(b.session.server.BodyTimeout)
+		b.conn.Renew(b.timeout)
 	}
 	defer b.mu.Unlock()
 	b.aborted = true

@@ -42,24 +42,6 @@ func (c *session) fail(err error) {
 	c.answer(failure.Status, fields, errorPage(c.server.Name, failure))
 }
 
-// explainFailure returns what a client is told of an error.
-func explainFailure(err error) *exchange.Error {
-	if failure, ok := errors.AsType[*exchange.Error](err); ok {
-		return failure
-	}
-	if bad, ok := errors.AsType[*httpmsg.Error](err); ok {
-		if bad.Status == 502 {
-			return &exchange.Error{Status: 502, Type: "http_protocol_error", Step: "reading the answer", Err: bad}
-		}
-		return &exchange.Error{Status: bad.Status, Type: "http_request_error", Step: "reading the request", Err: bad}
-	}
-	return &exchange.Error{
-		Status: 502, Type: "proxy_internal_error", Step: "passing the request on", Err: errors.New("the proxy could not do that"),
-	}
-}
-
-func statusOf(err error) int { return explainFailure(err).Status }
-
 // proxyStatus renders a Proxy-Status field value.
 func proxyStatus(name string, failure *exchange.Error) string {
 	return name + "; error=" + failure.Type + "; details=" + quote(failure.Step+": "+failure.Err.Error())
@@ -81,8 +63,4 @@ func quote(s string) string {
 		}
 	}
 	return string(append(b, '"'))
-}
-
-func policy(status int, kind, step string, err error) error {
-	return &exchange.Error{Status: status, Type: kind, Step: step, Err: err}
 }

@@ -6,7 +6,6 @@ import (
 	"mime"
 	"path"
 	"strconv"
-	"strings"
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
@@ -55,29 +54,6 @@ func (c *session) purge() error {
 	text := "removed " + strconv.Itoa(n) + " stored response(s)\n"
 	c.answer(status, httpmsg.Fields{{Name: "Content-Type", Value: "text/plain"}}, []byte(text))
 	return nil
-}
-
-// hasLocal reports whether the local root has a regular file of that name.
-func (s *Server) hasLocal(name string) bool {
-	if !validLocal(name) {
-		return false
-	}
-	info, err := s.LocalRoot.Stat(name)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// validLocal refuses names that could mean anything but a file below the root:
-// encoded bytes, dot segments and hidden files.
-func validLocal(name string) bool {
-	if name == "" || strings.ContainsAny(name, "%\\\x00:") {
-		return false
-	}
-	for segment := range strings.SplitSeq(name, "/") {
-		if segment == "" || segment[0] == '.' {
-			return false
-		}
-	}
-	return true
 }
 
 // serveLocal answers a path-style request whose first segment is no host.

@@ -113,6 +113,29 @@ func (s *Server) locateLocal(req *httpmsg.Request, parsed httpmsg.Target) target
 	return t
 }
 
+// hasLocal reports whether the local root has a regular file of that name.
+func (s *Server) hasLocal(name string) bool {
+	if !validLocal(name) {
+		return false
+	}
+	info, err := s.LocalRoot.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// validLocal refuses names that could mean anything but a file below the root:
+// encoded bytes, dot segments and hidden files.
+func validLocal(name string) bool {
+	if name == "" || strings.ContainsAny(name, "%\\\x00:") {
+		return false
+	}
+	for segment := range strings.SplitSeq(name, "/") {
+		if segment == "" || segment[0] == '.' {
+			return false
+		}
+	}
+	return true
+}
+
 // pathPrefix is how the root of an origin is written in path style.
 func pathPrefix(t target) string {
 	if t.scheme == "http" {

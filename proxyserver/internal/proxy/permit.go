@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"time"
 
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
@@ -41,12 +40,6 @@ func (c *session) permit() error {
 		return policy(403, "destination_ip_prohibited", "checking the port", err)
 	}
 	return nil
-}
-
-// retryError says when a client may come back.
-type retryError struct {
-	error
-	after time.Duration
 }
 
 // authenticate finds the user. A client that knows of the proxy is asked with

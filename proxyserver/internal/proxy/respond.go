@@ -11,10 +11,6 @@ import (
 	"topdown/proxyserver/internal/netio"
 )
 
-// oneWrite is how large a head and body together may be to be copied into one
-// buffer.
-const oneWrite = 32 << 10
-
 // respond writes resp to the client. What goes wrong from here on can be told
 // only by breaking the transfer off, so that it cannot pass for a whole one.
 func (c *session) respond(resp *exchange.Response) {

@@ -8,6 +8,10 @@ import (
 	"topdown/pkg/httpmsg"
 )
 
+// oneWrite is how large a head and body together may be to be copied into one
+// buffer.
+const oneWrite = 32 << 10
+
 var writeBuffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, 36<<10)
 	return &b

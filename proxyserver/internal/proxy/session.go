@@ -2,11 +2,7 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"io"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,92 +42,12 @@ type session struct {
 	interimOpen bool
 }
 
-// serve answers requests until one side wants no more.
-func (c *session) serve() {
-	if !c.handshake() {
-		return
-	}
-	for c.waitRequest() {
-		// Step 4: receive and parse the request.
-		if err := c.req.Read(c.conn, c.server.Limits); err != nil {
-			c.refuseHead(err)
-			return
-		}
-		if !c.handle() {
-			return
-		}
-		c.conn.Release()
-	}
-}
-
-// handshake agrees on TLS where the server wants it.
-func (c *session) handshake() bool {
-	secured, ok := c.conn.Conn.(*tls.Conn)
-	if !ok {
-		return true
-	}
-	c.conn.Timeout(c.server.HeadTimeout)
-	err := secured.HandshakeContext(c.ctx)
-	if plain, isPlain := errors.AsType[tls.RecordHeaderError](err); isPlain && plain.Conn != nil {
-		// A client that speaks plain HTTP should learn why nothing comes.
-		io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis port speaks TLS: use https://.\n") //nolint:errcheck // as well as it goes
-	}
-	return err == nil
-}
-
-// waitRequest waits until a request begins, and reports whether one does.
-func (c *session) waitRequest() bool {
-	c.busy.Store(false)
-	if c.server.draining.Load() {
-		return false
-	}
-	c.conn.Timeout(c.server.IdleTimeout)
-	if c.refusal != nil {
-		c.conn.Timeout(time.Second) // somebody else may need the place
-	}
-	// The others first: by the time it is this session's turn again, the next
-	// request has often come, and there is no need to wait for it.
-	runtime.Gosched()
-	if c.conn.Wait() != nil {
-		return false
-	}
-	c.busy.Store(true)
-	c.conn.Timeout(c.server.HeadTimeout)
-	return true
-}
-
-// refuseHead answers a head that is malformed or does not come to its end.
-func (c *session) refuseHead(err error) {
-	c.reset()
-	c.keep = false
-	switch {
-	case netio.IsTimeout(err):
-		err = &httpmsg.Error{Status: 408, Reason: "the request did not come to its end in time"}
-	case isProtocol(err):
-	default:
-		return // the client has gone
-	}
-	if c.req.Method == "" {
-		c.req.Method = "GET"
-	}
-	start := c.now()
-	c.fail(err)
-	c.server.Stats.Requests.Add(1)
-	c.logAccess(start)
-	c.conn.Linger()
-}
-
-func isProtocol(err error) bool {
-	_, ok := errors.AsType[*httpmsg.Error](err)
-	return ok
-}
-
 // reset makes the session ready for the request that has been read.
 func (c *session) reset() {
 	c.user, c.status, c.sent, c.result, c.trace = "", 0, 0, "", nil
 	c.target = target{}
 	c.keep = c.req.Persistent() && !c.server.draining.Load()
-	c.body = newBody(c)
+	c.body = newBody(c.conn, c.req.Framing, c.server.Clock, c.server.BodyTimeout, c.server.MaxBody)
 }
 
 // now returns the time if the access log will want it.
@@ -142,141 +58,26 @@ func (c *session) now() time.Time {
 	return c.server.Now()
 }
 
-// handle answers one request and reports whether another may follow.
-func (c *session) handle() (again bool) {
-	c.reset()
-	if c.server.Trace != nil || c.explaining() {
-		c.trace = c.server.newTrace(c)
-		defer c.trace.flush()
+// ip returns the client's address as text.
+func (c *session) ip() string {
+	if c.clientIP == "" {
+		c.clientIP = c.client.Addr().String()
 	}
-	start := c.now()
-	before := c.conn.Received.Load() + c.conn.Sent.Load()
-	if err := c.exchange(); err != nil {
-		if c.req.Method == "CONNECT" && c.conn.Buffered() > 0 {
-			c.keep = false // what comes was meant for the tunnel, and is no request
-		}
-		c.fail(err)
-	}
-	c.server.Stats.Requests.Add(1)
-	c.logAccess(start)
-	if c.user != "" && c.server.Quota != nil {
-		c.server.Quota.Add(c.user, c.conn.Received.Load()+c.conn.Sent.Load()-before, c.server.Now())
-	}
-	if c.body.present && !c.body.abort() && c.keep {
-		c.keep = false
-	}
-	if !c.keep && (c.body.present && !c.body.Done() || c.conn.Buffered() > 0) {
-		c.conn.Linger()
-	}
-	return c.keep
+	return c.clientIP
 }
 
-// exchange carries out one request: it finds out what is meant, whether that is
-// allowed, and has it answered here or by the transport.
-func (c *session) exchange() error {
-	var err error
-	if c.target, err = c.server.locate(&c.req); err != nil {
-		return err
-	}
-	if err = c.permit(); err != nil {
-		return err
-	}
-	switch c.target.mode {
-	case tunnel:
-		return c.connect()
-	case itself:
-		return c.answerOptions()
-	case local:
-		return c.serveLocal()
-	}
-	if c.req.Method == "PURGE" && c.server.Purge != nil {
-		return c.purge()
-	}
-	done, err := c.prepare()
-	if done || err != nil {
-		return err
-	}
-	resp, err := c.fetch()
-	if c.explaining() {
-		c.answerExplained(resp, err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.Upgraded != nil {
-		return c.upgrade(resp)
-	}
-	// Step 6: send it to the client.
-	c.respond(resp)
-	// The transport must not read from the client any more once the body is
-	// closed.
-	if c.body.present {
-		c.body.abort()
-	}
-	return nil
+func (c *session) explaining() bool {
+	return len(c.req.Fields) > 0 && c.req.Method == "GET" && c.req.Fields.Has(explainField) && c.fromHere()
 }
 
-// fetch gets the response. Interim ones go to the client meanwhile.
-func (c *session) fetch() (*exchange.Response, error) {
-	if c.req.Minor >= 1 && !c.explaining() {
-		c.interimOpen = true
-		c.out.Interim = c.interim
-	}
-	// Step 5: get the response, from the cache or from the origin.
-	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
-	if c.out.Interim != nil {
-		c.interimMu.Lock()
-		c.interimOpen = false
-		c.interimMu.Unlock()
-	}
-	if err == nil {
-		c.count(resp.Result)
-	}
-	return resp, err
+// fromHere reports whether the request was made on the proxy's own machine, and
+// not only passed on by a server there.
+func (c *session) fromHere() bool {
+	f := c.req.Fields
+	return c.client.Addr().IsLoopback() && !f.Has("Forwarded") && !f.Has("X-Forwarded-For") && !f.Has("X-Real-IP") && !f.Has("Via")
 }
 
-// interim passes a 1xx response on (RFC 9110, section 15.2).
-func (c *session) interim(resp *httpmsg.Response) {
-	c.interimMu.Lock()
-	defer c.interimMu.Unlock()
-	if !c.interimOpen {
-		return
-	}
-	head := *resp
-	head.Minor = 1
-	b, err := httpmsg.AppendResponse(nil, &head)
-	if err != nil {
-		return
-	}
-	c.conn.Timeout(c.server.BodyTimeout)
-	c.conn.Write(b) //nolint:errcheck // a client that has gone shows at the final response
-	if c.trace != nil {
-		c.trace.client("<", b)
-	}
-}
-
-// count adds a response to the statistics, and to the lab's lines.
-func (c *session) count(result exchange.Result) {
-	c.result = result
-	stats := &c.server.Stats
-	switch result {
-	case exchange.Hit, exchange.Stale, exchange.Revalidated:
-		stats.Hits.Add(1)
-	case exchange.Miss, exchange.Collapsed:
-		stats.Misses.Add(1)
-	default:
-		stats.Other.Add(1)
-	}
-	if c.server.Notify != nil {
-		switch result {
-		case exchange.Hit, exchange.Stale:
-			c.server.Notify("Read from cache")
-		case exchange.Revalidated:
-			c.server.Notify("Read from cache, which " + c.out.Host + " says is up to date")
-		default:
-			c.server.Notify("Fetched from " + c.out.Host)
-		}
-	}
-}
+// explainField in a GET from the proxy's own machine asks for the trace of the
+// exchange instead of its response. No web page can have a browser send it:
+// names that begin with "Proxy-" are forbidden to scripts.
+const explainField = "Proxy-Explain"

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"io"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -11,15 +13,21 @@ import (
 // trace collects what happens in one exchange and writes it in one piece, so
 // that exchanges do not mix.
 type trace struct {
-	server *Server
-	mu     sync.Mutex
-	buf    bytes.Buffer
+	out *tracer
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
-func (s *Server) newTrace(c *session) *trace {
-	t := &trace{server: s}
-	t.buf.WriteString("--- " + c.client.String() + "\n")
-	if head, err := httpmsg.AppendRequest(nil, &c.req); err == nil {
+// tracer is where the traces of all exchanges go.
+type tracer struct {
+	mu sync.Mutex
+	w  io.Writer // nil: nowhere
+}
+
+func newTrace(out *tracer, client netip.AddrPort, req *httpmsg.Request) *trace {
+	t := &trace{out: out}
+	t.buf.WriteString("--- " + client.String() + "\n")
+	if head, err := httpmsg.AppendRequest(nil, req); err == nil {
 		t.client(">", head)
 	}
 	return t
@@ -59,12 +67,12 @@ func (t *trace) head(prefix string, head []byte) {
 func (t *trace) flush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.server.Trace == nil {
+	if t.out.w == nil {
 		return
 	}
-	t.server.traceMu.Lock()
-	defer t.server.traceMu.Unlock()
-	t.server.Trace.Write(t.buf.Bytes()) //nolint:errcheck // nobody to tell
+	t.out.mu.Lock()
+	defer t.out.mu.Unlock()
+	t.out.w.Write(t.buf.Bytes()) //nolint:errcheck // nobody to tell
 	t.buf.Reset()
 }
 

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/rules"
 )
 
@@ -13,10 +12,6 @@ func cutFold(s, prefix string) (string, bool) {
 		return s[len(prefix):], true
 	}
 	return s, false
-}
-
-func badTarget(reason string) error {
-	return &httpmsg.Error{Status: 400, Reason: reason}
 }
 
 // portOf returns the port of an origin.

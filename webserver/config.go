@@ -49,6 +49,7 @@ type config struct {
 	logFormat    string
 	noSandbox    bool
 	trace        bool
+	traceFile    string
 	version      bool
 }
 
@@ -67,6 +68,7 @@ func (c *config) groups() []group {
 			newSetting("tls-key", "FILE", "", "its private key (PEM)", text(&c.tlsKey)),
 			newSetting("access-log", "FILE", "-", "a line for each request; - is standard output, off is none; SIGHUP opens it anew", text(&c.accessLog)),
 			newSwitch("trace", "show each message and each decision, with the RFC's section, on standard error", &c.trace),
+			newSetting("trace-file", "FILE", "", "write the same to FILE, which trace.html of the sample site draws", text(&c.traceFile)),
 		}},
 		{"Files", []*setting{
 			newSwitch("spa", "answer with index.html where a page is missing (single-page application)", &c.spa),

@@ -23,6 +23,7 @@ import (
 	"topdown/webserver/internal/sandbox"
 	"topdown/webserver/internal/server"
 	"topdown/webserver/internal/site"
+	"topdown/webserver/internal/tracefile"
 	"topdown/webserver/www"
 )
 
@@ -59,9 +60,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		MaxConns: p.connections(), MaxConnsPerAddr: c.maxPerAddr, CountLoopback: c.perAddr.given != "",
 		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, MinRate: c.minRate,
 	}
-	if c.trace {
-		p.server.Trace = server.NewTracer(stderr, time.Now)
+	closeTrace, err := p.trace(stderr)
+	if err != nil {
+		return err
 	}
+	defer closeTrace()
 	if c.root != "" {
 		p.rules.ReadDirs = append(p.rules.ReadDirs, c.root)
 	}
@@ -94,6 +97,32 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		}
 	}
 	return p.server.Serve(ctx, p.listeners.main...)
+}
+
+// trace sets up the transcript, as text and as a file.
+func (p *parts) trace(stderr io.Writer) (stop func(), err error) {
+	stop = func() {}
+	var file *tracefile.File
+	if name := p.config.traceFile; name != "" {
+		out, err := os.Create(name)
+		if err != nil {
+			return nil, fileError("--trace-file", name, err)
+		}
+		file = tracefile.New(out, "webserver", "server", time.Now(), server.TraceHelpers...)
+		stop = func() {
+			if err := errors.Join(file.Err(), out.Close()); err != nil {
+				p.log.Warn("the trace file is not complete", zap.Error(err))
+			}
+		}
+	}
+	if !p.config.trace {
+		stderr = nil
+	}
+	if stderr != nil || file != nil {
+		p.server.Trace = server.NewTracer(stderr, time.Now)
+		p.server.Trace.File = file
+	}
+	return stop, nil
 }
 
 // connections returns how many connections there can be. A file to serve, a log, a

@@ -45,7 +45,7 @@ func (c *conn) sendFile(x *exchange, f *site.LargeFile, r httpmsg.ByteRange, las
 	if c.work.req.Method == "HEAD" {
 		return
 	}
-	c.trace.content(r.Size())
+	c.trace.content(nil, r.Size())
 	if c.flush() != nil {
 		return
 	}

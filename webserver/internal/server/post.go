@@ -38,13 +38,18 @@ func (c *conn) post(x *exchange, r *site.Resource) {
 		c.say("9110, 10.1.1", "the client waits for leave to send the body: 100")
 		x.continued = true
 		w.out = append(w.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		if c.trace != nil {
+			c.trace.sent(w.out)
+		}
 		if c.flush() != nil {
 			return
 		}
 	}
 	c.enter(body)
 	defer c.enter(responding)
-	result, err := form.Read(&w.body, req.Fields.Get("Content-Type"), options)
+	posted := counter{r: &w.body}
+	result, err := form.Read(&posted, req.Fields.Get("Content-Type"), options)
+	c.trace.took(posted.n)
 	if err != nil {
 		c.refuseBody(x, err)
 		return
@@ -57,6 +62,18 @@ func (c *conn) post(x *exchange, r *site.Resource) {
 		return
 	}
 	c.sendContent(x, 200, "text/html; charset=utf-8", form.AppendHTML(nil, result), fields...)
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // refuseBody answers a body that could not be accepted. The connection ends

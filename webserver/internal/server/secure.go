@@ -21,6 +21,10 @@ func (c *conn) secure() bool {
 	err := secured.HandshakeContext(ctx)
 	if err == nil {
 		c.nc = secured
+		if c.trace != nil {
+			state := secured.ConnectionState()
+			c.trace.secured(&state)
+		}
 		return true
 	}
 	if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && looksLikeHTTP(wrong.RecordHeader) {

@@ -104,7 +104,13 @@ func (c *conn) content(x *exchange, p []byte) {
 		return
 	}
 	x.sent += int64(len(p))
-	c.trace.content(int64(len(p)))
+	if c.trace != nil {
+		begins := p
+		if w.req.Method == "POST" {
+			begins = nil // it repeats what the form said
+		}
+		c.trace.content(begins, int64(len(p)))
+	}
 	if len(w.out)+len(p) <= maxOut {
 		w.out = append(w.out, p...)
 		return

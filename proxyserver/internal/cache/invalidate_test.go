@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,5 +173,92 @@ func TestShortPart(t *testing.T) {
 		if n := len(lookup(s, "http://example.org/a")); n != 0 {
 			t.Errorf("%d stored", n)
 		}
+	})
+}
+
+// versions is an origin whose pages have a version each, which a PUT raises.
+type versions struct {
+	page  [8]atomic.Int64
+	told  [8]atomic.Int64 // the version after the last change that was answered
+	asked atomic.Int64
+}
+
+func (o *versions) Exchange(_ context.Context, req *exchange.Request) (*exchange.Response, error) {
+	page := &o.page[req.Path[1]-'0']
+	if req.Method == "PUT" {
+		page.Add(1)
+		return response("no-store", io.NopCloser(strings.NewReader("")), 0), nil
+	}
+	version := page.Load()
+	if o.asked.Add(1)%4 == 0 {
+		// This answer comes a moment after whoever changes the page next has
+		// been told that it is changed.
+		for range 100 {
+			if time.Sleep(20 * time.Microsecond); o.told[req.Path[1]-'0'].Load() > version {
+				time.Sleep(20 * time.Microsecond)
+				break
+			}
+		}
+	}
+	text := strconv.FormatInt(version, 10)
+	return response("max-age=1000", io.NopCloser(strings.NewReader(text)), httpmsg.Framing(len(text))), nil
+}
+
+// Whoever asks after a change has been answered gets what was changed, whatever
+// was being fetched, stored or read meanwhile: no invalidation is lost (RFC
+// 9111, section 4.4).
+func TestNoInvalidationIsLost(t *testing.T) {
+	changes := 400
+	if n, err := strconv.Atoi(os.Getenv("TOPDOWN_CHANGES")); err == nil {
+		changes = n
+	}
+	eachStore(t, func(t *testing.T, s store.Store) {
+		t.Helper()
+		origin := &versions{}
+		c := &Cache{Next: origin, Store: s}
+		defer c.Close()
+		ask := func(method, path string, fields ...httpmsg.Field) string {
+			req := get(path, fields...)
+			req.Method = method
+			_, got, err := readAll(t.Context(), c, req)
+			if err != nil {
+				t.Errorf("%s %s: %v", method, path, err)
+			}
+			return string(got)
+		}
+		var clients sync.WaitGroup
+		var done atomic.Bool
+		for i := range 4 { // they keep fetches and hits going all the time
+			clients.Go(func() {
+				for n := i; !done.Load(); n++ {
+					ask("GET", "/"+strconv.Itoa(n%len(origin.page)))
+				}
+			})
+		}
+		var changers sync.WaitGroup
+		for i := range len(origin.page) / 2 {
+			changers.Go(func() {
+				for n := range changes / (len(origin.page) / 2) {
+					page := 2*i + n%2 // each is changed here alone
+					path := "/" + strconv.Itoa(page)
+					ask("PUT", path)
+					version := origin.page[page].Load()
+					origin.told[page].Store(version)
+					want := strconv.FormatInt(version, 10)
+					if n%7 == 0 {
+						ask("GET", path, httpmsg.Field{Name: "Cache-Control", Value: "no-cache"})
+					}
+					for again := range 1 + n%8/7 {
+						time.Sleep(time.Duration(again) * 200 * time.Microsecond)
+						if got := ask("GET", path); got != want {
+							t.Errorf("change %d of %s, request %d: got version %s, want %s", n, path, again, got, want)
+						}
+					}
+				}
+			})
+		}
+		changers.Wait()
+		done.Store(true)
+		clients.Wait()
 	})
 }

@@ -110,7 +110,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-var readyLine = regexp.MustCompile(`(?m)^  (?:curl: +curl -x http://|http://)([0-9.]+:[0-9]+)[ /]`)
+var readyLine = regexp.MustCompile(`(?m)^  (?:curl: +curl -x https?://|https?://)([0-9.]+:[0-9]+)[ /]`)
 
 // start runs the program with its environment emptied but for what is given.
 func start(t *testing.T, env []string, args ...string) *running {

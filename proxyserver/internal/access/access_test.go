@@ -168,3 +168,91 @@ func FuzzParseUsers(f *testing.F) {
 		ParseUsers(strings.NewReader(text))
 	})
 }
+
+// One client is an IPv4 address or an IPv6 /64: who has one has all of its
+// addresses.
+func TestNetwork(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::", "::1": "::",
+	} {
+		if got := Network(netip.MustParseAddr(addr)); got.String() != want {
+			t.Errorf("Network(%s) = %s, want %s", addr, got, want)
+		}
+	}
+}
+
+func TestLockOut(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := ParseUsers(strings.NewReader("ann:" + string(hash) + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1e9, 0)
+	compared := 0
+	for i := range 300 {
+		addr := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 14: byte(i >> 8), 15: byte(i)})
+		if _, err := users.Check("Basic YW5uOnk=", addr, now); errors.Is(err, ErrCredentials) {
+			compared++
+		}
+	}
+	if compared != maxFailures {
+		t.Errorf("of 300 wrong passwords from one /64 %d were compared, want %d", compared, maxFailures)
+	}
+	locked := netip.MustParseAddr("2001:db8::1:1")
+	for i := range 2 * maxRemembered {
+		users.fail(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(users.failures) > maxRemembered {
+		t.Errorf("%d networks are remembered", len(users.failures))
+	}
+	if _, err := users.Check("Basic YW5uOnk=", locked, now); !errors.Is(err, ErrTooManyFailures) {
+		t.Errorf("after many others have failed, who was locked out is free: %v", err)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	public := Rules{WebPorts: true, TargetPorts: []uint16{631}}
+	local := Rules{ThisMachine: true}
+	for _, tt := range []struct {
+		scheme string
+		port   uint16
+		public bool
+		local  bool
+	}{
+		{"http", 80, true, true},
+		{"https", 443, true, true},
+		{"http", 443, true, true},
+		{"http", 8080, true, true},
+		{"http", 1024, true, true},
+		{"http", 631, true, true},
+		{"http", 587, false, true},
+		{"http", 22, false, true},
+		{"http", 1023, false, true},
+		{"http", 21, false, true},
+		{"ftp", 21, true, true},
+		{"ftp", 22, false, true},
+		{"http", 25, false, false},
+	} {
+		if err := public.Port(tt.scheme, tt.port); (err == nil) != tt.public {
+			t.Errorf("public: %s port %d: %v", tt.scheme, tt.port, err)
+		}
+		if err := local.Port(tt.scheme, tt.port); (err == nil) != tt.local {
+			t.Errorf("local: %s port %d: %v", tt.scheme, tt.port, err)
+		}
+	}
+	for name, allowed := range map[string]bool{"localhost": true, "LOCALHOST.": true, "127.0.0.1": true, "[::1]": true, "a.example": false, "10.0.0.1": false} {
+		if err := local.Connect(name, 8443); (err == nil) != allowed {
+			t.Errorf("local: CONNECT %s:8443: %v", name, err)
+		}
+		err := public.Connect(name, 8443)
+		if err == nil || !strings.Contains(err.Error(), "--connect-port 8443") {
+			t.Errorf("public: CONNECT %s:8443: %v", name, err)
+		}
+	}
+	if local.Connect("localhost", 25) == nil {
+		t.Error("CONNECT localhost:25 is allowed")
+	}
+}

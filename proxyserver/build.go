@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/cache"
 	"topdown/proxyserver/internal/exchange"
@@ -59,6 +60,7 @@ func build(ctx context.Context, c *config, addr string, log *zap.Logger) (p *par
 		Clock: clock, Log: log, Name: ownName(c.name, addr), Upstream: c.upstream,
 		GetContent: c.allowGetContent, PreserveHost: c.preserveHost, TrustProxy: c.trustProxy,
 		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, BodyTimeout: c.readTimeout, TunnelIdle: c.tunnelTimeout,
+		Limits:   httpmsg.Limits{HostOptional: c.lab},
 		MaxConns: c.maxConns, MaxPerAddr: c.maxPerAddr, MaxBody: c.maxBody,
 		Rules: &access.Rules{
 			Clients: c.allowClient, Allow: c.allowTarget, Deny: c.denyTarget, Private: isLoopback(addr) || c.allowPrivate,
@@ -160,7 +162,8 @@ func (p *parts) addCache(c *config) error {
 }
 
 // rules says which kind of cache this is.
-func (c *config) rules() (r rules.Config) {
+func (c *config) rules() rules.Config {
+	r := rules.Config{Lab: c.lab}
 	if c.upstream != nil {
 		r.Targeted = []string{"CDN-Cache-Control"}
 	}
@@ -173,9 +176,9 @@ func (p *parts) openStore(c *config) (store.Store, error) {
 	dir, temporary, err := cacheDir(c)
 	if err != nil {
 		p.log.Warn("nothing can be written: the cache is in memory (--cache-dir DIR names a place)", zap.Error(err))
-		return store.NewMemory(c.cacheMemory, 0), nil
+		return store.NewMemory(c.cacheMemory, c.maxObject), nil
 	}
-	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.cacheMemory, Rules: c.rules(), Log: p.log}
+	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.cacheMemory, Object: c.maxObject, Rules: c.rules(), Log: p.log}
 	disk, err := store.OpenDisk(options)
 	if errors.Is(err, store.ErrInUse) && c.cacheDir == "" && len(c.command) == 0 {
 		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {

@@ -41,6 +41,7 @@ type config struct {
 	tlsCert, tlsKey        string
 	cacheDir               string
 	cacheSize, cacheMemory int64
+	maxObject              int64
 	noCache, purge         bool
 
 	authFile                              string
@@ -95,6 +96,7 @@ func (c *config) groups() []group {
 		}},
 		{"Cache", []*setting{
 			newSetting("cache-memory", "SIZE", "64MiB", "size of the copies of small responses in memory", size(&c.cacheMemory, 1<<20)),
+			newSetting("max-object", "SIZE", "", "largest response that is stored (default: a quarter of --cache-size)", size(&c.maxObject, 1)),
 			newSwitch("no-cache", "store nothing", &c.noCache),
 			newSwitch("purge", "obey the method PURGE from this machine", &c.purge),
 		}},

@@ -111,9 +111,9 @@ func parseField(line string) (Field, error) {
 
 // checkHost enforces RFC 9112, section 3.2: exactly one valid Host field in
 // HTTP/1.1, at most one before.
-func checkHost(minor int, f Fields) error {
+func checkHost(minor int, f Fields, optional bool) error {
 	switch n := f.Count("Host"); {
-	case n == 0 && minor >= 1:
+	case n == 0 && minor >= 1 && !optional:
 		return bad("9112, 3.2", "there is no Host field")
 	case n > 1:
 		return bad("9112, 3.2", "there is more than one Host field")

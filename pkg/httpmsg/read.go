@@ -24,6 +24,9 @@ type Limits struct {
 	Target int // bytes of the request target; default 8,192 (RFC 9112 wants 8,000)
 	Fields int // bytes of all field lines together; default 65,536
 	Count  int // field lines; default 200
+	// HostOptional accepts an HTTP/1.1 request without Host, which RFC 9112,
+	// section 3.2 wants refused; some courses' clients send no other.
+	HostOptional bool
 }
 
 const (
@@ -80,7 +83,7 @@ func (r *Request) Read(src Source, limits Limits) error {
 	if r.Framing, err = requestFraming(r.Minor, r.Fields); err != nil {
 		return err
 	}
-	return checkHost(r.Minor, r.Fields)
+	return checkHost(r.Minor, r.Fields, limits.HostOptional)
 }
 
 // Read reads the head of the response to a request with that method from src and

@@ -363,3 +363,17 @@ func BenchmarkReadRequest(b *testing.B) {
 		}
 	}
 }
+
+func TestHostOptional(t *testing.T) {
+	for head, accepted := range map[string]bool{
+		"GET http://a/ HTTP/1.1\r\n\r\n":                       true,
+		"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n":            true,
+		"GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n": false,
+		"GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n":          false,
+	} {
+		var req Request
+		if err := req.Read(bufio.NewReader(strings.NewReader(head)), Limits{HostOptional: true}); (err == nil) != accepted {
+			t.Errorf("%q: %v", head, err)
+		}
+	}
+}

@@ -115,13 +115,23 @@ var readyLine = regexp.MustCompile(`(?m)^  (?:curl: +curl -x https?://|https?://
 // start runs the program with its environment emptied but for what is given.
 func start(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command(program(t), args...), stdout: new(lines), stderr: new(lines), done: make(chan error, 1)}
-	r.cmd.Env = append([]string{}, env...)
-	r.cmd.Stdout, r.cmd.Stderr = r.stdout, r.stderr
-	if err := r.cmd.Start(); err != nil {
+	cmd := exec.Command(program(t), args...)
+	cmd.Env = append([]string{}, env...)
+	return startCommand(t, cmd)
+}
+
+// startCommand runs a proxy with an empty environment.
+func startCommand(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{t: t, cmd: cmd, stdout: new(lines), stderr: new(lines), done: make(chan error, 1)}
+	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
+	if cmd.Env == nil {
+		cmd.Env = []string{}
+	}
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { r.done <- r.cmd.Wait() }()
+	go func() { r.done <- cmd.Wait() }()
 	t.Cleanup(func() { r.stop() })
 	await(t, "Ready to serve", func() bool {
 		select {

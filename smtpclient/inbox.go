@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,7 +23,8 @@ func (c *config) inboxDetail() session.Detail {
 
 // inboxList shows the mailbox, a line for each message.
 func (p *program) inboxList(ctx context.Context) error {
-	return p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {
+	var problem error // of a message, not of the session
+	err := p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {
 		count, size, err := box.Stat()
 		if err != nil {
 			return err
@@ -31,10 +33,14 @@ func (p *program) inboxList(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		unreadable := 0
 		for _, entry := range entries {
 			line, err := mailbox.List(box, entry)
 			if err != nil {
 				return err
+			}
+			if line.Unreadable != "" {
+				unreadable++
 			}
 			if p.cfg.json {
 				if err := p.printJSON(line); err != nil {
@@ -47,8 +53,12 @@ func (p *program) inboxList(ctx context.Context) error {
 		if !p.cfg.json {
 			fmt.Fprintf(p.out, "%d messages, %s\n", count, mailbox.SizeText(size))
 		}
+		if unreadable > 0 {
+			problem = fail(exitData, "%d of %d messages cannot be listed; inbox show shows what can be shown, inbox save --raw saves them", unreadable, len(entries))
+		}
 		return nil
 	})
+	return cmp.Or(err, problem)
 }
 
 // message opens the mailbox and does something with one message of it.
@@ -83,10 +93,16 @@ func (p *program) inboxShow(ctx context.Context) error {
 			out = nil
 		}
 		shown, err := mailbox.Show(body, out)
-		if err != nil || !p.cfg.json {
+		if err != nil {
 			return err
 		}
-		return p.printJSON(shown)
+		if p.cfg.json {
+			return p.printJSON(shown)
+		}
+		for _, text := range shown.Warnings {
+			p.warn("%s", session.Printable(text))
+		}
+		return nil
 	})
 }
 

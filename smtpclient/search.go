@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -53,8 +54,8 @@ func (s *search) look(ctx context.Context) (list []partReport, found bool, err e
 				continue
 			}
 			header, err := mailbox.Header(box, entry)
-			if err != nil {
-				return err
+			if _, refused := errors.AsType[*pop3.Error](err); err != nil && !refused && !errors.Is(err, message.ErrTooComplex) {
+				return err // a message of others' that cannot be read is not ours
 			}
 			if header.Get("Message-ID") != "<"+s.mail.MessageID+">" {
 				if entry.UID != "" {
@@ -81,7 +82,7 @@ func (s *search) compare(box *pop3.Session, entry pop3.Entry, header message.Hea
 	}
 	list := []partReport{{"subject", "header", len(s.mail.Subject), header.Text("Subject") == s.mail.Subject}}
 	n := 0
-	err = message.Read(body, nil, func(p *message.Part) error {
+	err = message.Read(body, func(p *message.Part) error {
 		sum := sha256.New()
 		if _, cerr := io.Copy(sum, p.Body); cerr != nil {
 			return cerr

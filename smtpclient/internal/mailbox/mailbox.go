@@ -52,9 +52,11 @@ func CheckName(which string) error {
 	return nil
 }
 
-// Header fetches the header of a message, with TOP where there is one.
+// Header fetches the header of a message, with TOP where there is one. The error
+// is a *pop3.Error, or wraps message.ErrTooComplex beside the fields within the
+// bounds; any other error is of the connection.
 func Header(box *pop3.Session, entry pop3.Entry) (message.Header, error) {
-	body, err := box.Top(entry.Number, 0)
+	body, err := box.Top(entry, 0)
 	if _, refused := errors.AsType[*pop3.Error](err); refused {
 		body, err = box.Retrieve(entry)
 	}
@@ -62,10 +64,10 @@ func Header(box *pop3.Session, entry pop3.Entry) (message.Header, error) {
 		return nil, err
 	}
 	header, err := message.ReadHeader(body)
-	if err != nil {
+	if err != nil && !errors.Is(err, message.ErrTooComplex) {
 		return nil, fmt.Errorf("message %d: %w", entry.Number, err)
 	}
-	return header, body.Discard()
+	return header, errors.Join(err, body.Discard())
 }
 
 // countingReader counts what passes.

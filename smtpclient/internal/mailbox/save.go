@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"topdown/smtpclient/internal/message"
+	"topdown/smtpclient/internal/session"
 )
 
 // A SavedPart is a file that save has written.
@@ -30,8 +31,9 @@ type Saver struct {
 
 // Save writes the parts of the message in r.
 func (s *Saver) Save(r io.Reader) error {
+	visitor := s.visitor()
 	if s.Raw == "" {
-		return message.Read(r, nil, s.part)
+		return visitor.Read(r)
 	}
 	raw, err := create(s.Dir, s.Raw)
 	if err != nil {
@@ -39,7 +41,7 @@ func (s *Saver) Save(r io.Reader) error {
 	}
 	defer raw.Close()
 	count := &countingReader{r: r}
-	if err = message.Read(io.TeeReader(count, outputWriter{raw}), nil, s.part); err != nil {
+	if err = visitor.Read(io.TeeReader(count, outputWriter{raw})); err != nil {
 		return err
 	}
 	if err = raw.Close(); err != nil {
@@ -49,28 +51,36 @@ func (s *Saver) Save(r io.Reader) error {
 	return nil
 }
 
-// part writes one part. A file that cannot be completed is taken away.
+func (s *Saver) visitor() *message.Visitor {
+	return &message.Visitor{Part: s.part, Warn: func(text string) { s.Warn("%s", session.Printable(text)) }}
+}
+
+// part writes one part, and if it is a message, that message's parts too.
 func (s *Saver) part(p *message.Part) error {
 	f, err := create(s.Dir, message.SafeName(p))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
 	w := bufio.NewWriterSize(outputWriter{f}, 64<<10)
-	n, err := io.Copy(w, p.Body)
-	if ferr := w.Flush(); ferr != nil {
+	count := &countingReader{r: io.TeeReader(p.Body, w)}
+	p.Body = count
+	if p.IsMessage() {
+		err = p.Read(s.visitor())
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, p.Body)
+	}
+	if ferr := w.Flush(); err == nil {
 		err = ferr
 	}
 	if cerr := f.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("%w: %w", ErrOutput, cerr)
 	}
 	if err != nil {
-		if !damaged(err) {
-			_ = os.Remove(f.Name()) // the first error counts
-			return err
-		}
-		s.Warn("part %s is damaged (%v): %s has what could be read", p.Path, err, f.Name())
+		_ = os.Remove(f.Name()) // a file that cannot be completed; the first error counts
+		return err
 	}
-	s.Saved(SavedPart{p.Path, p.Type, f.Name(), n})
+	s.Saved(SavedPart{p.Path, p.Type, f.Name(), count.n})
 	return nil
 }
 

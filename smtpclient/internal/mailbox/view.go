@@ -8,18 +8,18 @@ import (
 	"strings"
 
 	"topdown/smtpclient/internal/message"
-	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/session"
 )
 
 // maxShown bounds how much of one text part show prints, in bytes.
 const maxShown = 1 << 20
 
-// A Shown message is the result of inbox show as JSON.
+// A Shown message is the result of showing it.
 type Shown struct {
-	Header map[string]string `json:"header"`
-	Text   string            `json:"text"`
-	Parts  []ShownPart       `json:"parts"`
+	Header   map[string]string `json:"header"`
+	Text     string            `json:"text"`
+	Parts    []ShownPart       `json:"parts"`
+	Warnings []string          `json:"warnings,omitempty"` // what is broken or left out
 }
 
 // A ShownPart is one that is not shown as text.
@@ -30,107 +30,161 @@ type ShownPart struct {
 	Size int64  `json:"size"` // bytes
 }
 
-// Show writes a message to w: who, when, what, its text, and a list of its
-// parts. A nil w leaves all that to the result.
+// Show writes a message to w: who, when, what, its text, those of the messages in
+// it, and a list of its parts. A nil w leaves all that to the result.
 func Show(r io.Reader, w io.Writer) (*Shown, error) {
-	v := &view{out: w, json: w == nil}
-	if v.json {
-		v.out = &v.text
+	shown := &Shown{Header: make(map[string]string), Parts: []ShownPart{}}
+	var text strings.Builder
+	json := w == nil
+	if json {
+		w = &text
 	}
-	if err := message.Read(r, v.head, v.part); err != nil {
+	v := &view{out: w, shown: shown, json: json}
+	if err := v.visitor().Read(r); err != nil {
 		return nil, err
 	}
 	if err := v.end(); err != nil {
 		return nil, err
 	}
-	v.shown.Text = v.text.String()
-	return &v.shown, nil
+	shown.Text = text.String()
+	if json {
+		return shown, nil
+	}
+	if len(shown.Parts) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, p := range shown.Parts {
+		fmt.Fprintf(w, "[%s] %s %s %s\n", p.Part, session.Printable(p.Type), session.Printable(p.Name), SizeText(p.Size))
+	}
+	return shown, nil
 }
 
 // view shows a message while it is read. HTML waits: it is only shown if there
 // is no plain text.
 type view struct {
 	out       io.Writer
-	json      bool
-	shown     Shown           // for JSON
-	text      strings.Builder // for JSON: what would be printed as text
+	shown     *Shown
+	json      bool // the header is in the JSON, not in the text
+	inner     bool // of a message in a message
 	htmlText  string
 	plainSeen bool
-	parts     []string
+}
+
+func (v *view) visitor() *message.Visitor {
+	return &message.Visitor{Head: v.head, Part: v.part, Warn: func(text string) {
+		v.shown.Warnings = append(v.shown.Warnings, text)
+	}}
 }
 
 func (v *view) head(h message.Header) error {
-	v.shown = Shown{Header: make(map[string]string), Parts: []ShownPart{}}
 	for _, name := range []string{"Date", "From", "To", "Cc", "Reply-To", "Subject"} {
-		if text := h.Text(name); text != "" {
+		text := h.Text(name)
+		if text == "" {
+			continue
+		}
+		if !v.inner {
 			v.shown.Header[name] = text
-			if !v.json {
-				fmt.Fprintf(v.out, "%s: %s\n", name, session.Printable(text))
-			}
+		}
+		if v.inner || !v.json {
+			fmt.Fprintf(v.out, "%s: %s\n", name, session.Printable(text))
 		}
 	}
-	if !v.json {
+	if v.inner || !v.json {
 		fmt.Fprintln(v.out)
 	}
 	return nil
 }
 
 func (v *view) part(p *message.Part) error {
-	text := !p.Attachment() && (p.Type == "text/plain" || p.Type == "text/html")
-	size := &countingReader{}
-	var err error
 	switch {
-	case text && p.Type == "text/plain":
+	case p.IsMessage():
+		return v.forwarded(p)
+	case p.Type == "message/delivery-status", p.Type == "message/global-delivery-status":
+		return v.deliveries(p)
+	case p.Type == "text/calendar":
+		return v.event(p)
+	case !p.Attachment() && p.Type == "text/plain":
 		v.plainSeen = true
-		source := p.Text()
-		if err = printText(v.out, source); err == nil {
-			size.r = source // what is left over
+		return printText(v.out, p.Text())
+	case !p.Attachment() && p.Type == "text/html":
+		if v.htmlText != "" {
+			return nil
 		}
-	case text && v.htmlText == "":
+		var err error
 		v.htmlText, err = message.PlainText(p.Text())
+		return err
 	}
-	if size.r == nil {
-		size.r = p.Body
-	}
+	return v.list(p)
+}
+
+// list names a part that is not shown.
+func (v *view) list(p *message.Part) error {
+	size, err := io.Copy(io.Discard, p.Body)
 	name := p.Filename
 	if name == "" && p.ContentID != "" {
 		name = "cid:" + p.ContentID
 	}
-	if err == nil {
-		_, err = io.Copy(io.Discard, size)
+	v.shown.Parts = append(v.shown.Parts, ShownPart{p.Path, p.Type, name, size})
+	return err
+}
+
+// forwarded shows a message in the message.
+func (v *view) forwarded(p *message.Part) error {
+	fmt.Fprintf(v.out, "\n-------- Message in the message [%s] --------\n", p.Path)
+	inner := &view{out: v.out, shown: v.shown, json: v.json, inner: true}
+	if err := p.Read(inner.visitor()); err != nil {
+		return err
 	}
-	note := ""
+	if err := inner.end(); err != nil {
+		return err
+	}
+	fmt.Fprintf(v.out, "-------- End of the message [%s] --------\n", p.Path)
+	return nil
+}
+
+// deliveries tells a delivery report, a sentence for each recipient.
+func (v *view) deliveries(p *message.Part) error {
+	list, err := message.ReadDeliveries(p.Text())
 	if err != nil {
-		if !damaged(err) {
-			return err
-		}
-		note = fmt.Sprintf(" (damaged: %v)", err)
+		return err
 	}
-	if !text {
-		v.shown.Parts = append(v.shown.Parts, ShownPart{p.Path, p.Type, name, size.n})
-		v.parts = append(v.parts, fmt.Sprintf("[%s] %s %s %s%s", p.Path, session.Printable(p.Type), session.Printable(name), SizeText(size.n), note))
-	} else if note != "" {
-		v.parts = append(v.parts, fmt.Sprintf("[%s] %s%s", p.Path, p.Type, note))
+	if len(list) == 0 {
+		return v.list(p)
+	}
+	fmt.Fprintln(v.out, "\nDelivery report:")
+	for _, d := range list {
+		fmt.Fprintf(v.out, "  %s\n", session.Printable(d.String()))
+	}
+	return nil
+}
+
+// event tells an invitation.
+func (v *view) event(p *message.Part) error {
+	e, err := message.ReadEvent(p.Text())
+	if err != nil {
+		return err
+	}
+	if e == nil {
+		return v.list(p)
+	}
+	kind, known := map[string]string{"": "Event", "REQUEST": "Invitation", "CANCEL": "Cancelled", "REPLY": "Answer to an invitation", "PUBLISH": "Event"}[e.Method]
+	if !known {
+		kind = "Calendar, " + e.Method
+	}
+	fmt.Fprintln(v.out)
+	for _, line := range []struct{ name, text string }{{kind, e.Summary}, {"When", e.When}, {"Where", e.Where}, {"Organizer", e.Organizer}} {
+		if line.text != "" {
+			fmt.Fprintf(v.out, "%s: %s\n", session.Printable(line.name), session.Printable(strings.ReplaceAll(line.text, "\n", ", ")))
+		}
 	}
 	return nil
 }
 
 func (v *view) end() error {
-	if !v.plainSeen && v.htmlText != "" {
-		if err := printText(v.out, strings.NewReader(v.htmlText)); err != nil {
-			return err
-		}
+	if v.plainSeen || v.htmlText == "" {
+		return nil
 	}
-	if v.json {
-		return nil // the parts are in the JSON
-	}
-	if len(v.parts) > 0 {
-		fmt.Fprintln(v.out)
-	}
-	for _, line := range v.parts {
-		fmt.Fprintln(v.out, line)
-	}
-	return nil
+	return printText(v.out, strings.NewReader(v.htmlText))
 }
 
 // printText prints a stranger's text line by line, made safe for a terminal.
@@ -150,11 +204,4 @@ func printText(w io.Writer, r io.Reader) error {
 			return err
 		}
 	}
-}
-
-// damaged tells errors of a part's encoding from those of the connection, after
-// which there is nothing more to read.
-func damaged(err error) bool {
-	return !errors.Is(err, session.ErrClosed) && !errors.Is(err, session.ErrTimeout) && !errors.Is(err, pop3.ErrProtocol) &&
-		!errors.Is(err, ErrOutput)
 }

@@ -13,7 +13,7 @@ func BenchmarkRead(b *testing.B) {
 		strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", lines) + "--b--\r\n"
 	b.SetBytes(int64(len(mail)))
 	for b.Loop() {
-		err := Read(strings.NewReader(mail), nil, func(p *Part) error {
+		err := Read(strings.NewReader(mail), func(p *Part) error {
 			_, err := io.Copy(io.Discard, p.Body)
 			return err
 		})

@@ -50,7 +50,7 @@ func composed(t *testing.T, m *Mail) string {
 // outline lists the parts of a message.
 func outline(t *testing.T, text string) (parts []string) {
 	t.Helper()
-	err := Read(strings.NewReader(text), nil, func(p *Part) error {
+	err := Read(strings.NewReader(text), func(p *Part) error {
 		body, err := io.ReadAll(p.Body)
 		parts = append(parts, fmt.Sprintf("%s %s %s %s %s %.40q", p.Path, p.Type, p.Disposition, p.Filename, p.ContentID, body))
 		return err
@@ -207,19 +207,26 @@ func TestRead(t *testing.T) {
 		{"no header", "\nbody", []string{`1 text/plain    "body"`}},
 		{"empty", "", []string{`1 text/plain    ""`}},
 		{"boundary is never closed", "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n\ntwo\n", []string{`1 text/plain    "one"`, `2 text/plain    "two\n"`}},
-		{"boundary never comes", "Content-Type: multipart/mixed; boundary=b\n\ntext", nil},
-		{"no boundary given", "Content-Type: multipart/mixed\n\ntext", []string{`1 multipart/mixed    "text"`}},
+		{"boundary never comes", "Content-Type: multipart/mixed; boundary=b\n\ntext", []string{`1 text/plain    "text"`}},
+		{"no boundary given", "Content-Type: multipart/mixed\n\ntext", []string{`1 text/plain    "text"`}},
 		{"outer boundary ends the inner", "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/alternative; boundary=b\n\n--b\n\none\n--a\n\ntwo\n--a--\nrest", []string{`1.1 text/plain    "one"`, `2 text/plain    "two"`}},
 		{"boundary with spaces behind", "Content-Type: multipart/mixed; boundary=a\n\n--a \t\n\none\n--a--  \n", []string{`1 text/plain    "one"`}},
 		{"prefix of a boundary", "Content-Type: multipart/mixed; boundary=a\n\n--a\n\n--ab\none\n--a--", []string{`1 text/plain    "--ab\none"`}},
-		{"part is only a header", "Content-Type: multipart/mixed; boundary=a\n\n--a\nX: y\n--a\n\ntwo\n--a--", []string{`2 text/plain    "two"`}},
+		{"part is only a header", "Content-Type: multipart/mixed; boundary=a\n\n--a\nX: y\n--a\n\ntwo\n--a--", []string{`1 text/plain    ""`, `2 text/plain    "two"`}},
 		{"base64 with dirt", "Content-Transfer-Encoding: BASE64\n\n aGVs *bG8\n", []string{`1 text/plain    "hello"`}},
 		{"base64 cut", "Content-Transfer-Encoding: base64\n\naGVsbG8gd", []string{`1 text/plain    "hello t"`}},
 		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\na=3D=\nb =\n\n", []string{`1 text/plain    "a=b \n"`}},
 		{"long line", "X: y\n\n" + strings.Repeat("x", 200000) + "\nend", []string{`1 text/plain    "` + strings.Repeat("x", 40) + `"`}},
 		{"encoded names", "Content-Type: image/png; name=\"=?utf-8?q?gr=C3=BC=C3=9Fe.png?=\"\n\n", []string{`1 image/png  grüße.png  ""`}},
 		{"broken type", "Content-Type: ;;;\n\nx", []string{`1 text/plain    "x"`}},
-		{"line that is no field", "garbage\nContent-Type: text/html\n\nx", []string{`1 text/html    "x"`}},
+		{"line that is no field", "garbage\nContent-Type: text/html\n\nx", []string{`1 text/plain    "garbage\nContent-Type: text/html\n\nx"`}},
+		{"no empty line", "Subject: s\nthe body begins\nhere: so", []string{`1 text/plain    "the body begins\nhere: so"`}},
+		{"mbox marks", "From x@y Thu\nSubject: s\n>From z\nX: y\n\nx", []string{`1 text/plain    "x"`}},
+		{"uuencode", "Content-Transfer-Encoding: x-uuencode\n\nbegin 644 x\n#0V%T\n`\nend\n", []string{`1 text/plain    "Cat"`}},
+		{"uuencode without end", "Content-Transfer-Encoding: uuencode\n\nbegin 644 x\n#0V%T\n", []string{`1 text/plain    "Cat"`}},
+		{"quoted-printable that is none", "Content-Transfer-Encoding: quoted-printable\n\n100% =zz = \nx =", []string{`1 text/plain    "100% =zz x "`}},
+		{"digest", "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: s\n\nx\n--b--", []string{`1 message/rfc822    "Subject: s\n\nx"`}},
+		{"long preamble", "Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("x", 100000) + "\n--b\n\none\n--b--", []string{`0 text/plain    "` + strings.Repeat("x", 40) + `"`, `1 text/plain    "one"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, outline(t, tt.in)); diff != "" {
@@ -240,26 +247,42 @@ func TestReadBounds(t *testing.T) {
 	for name, in := range map[string]string{
 		"depth":  nested,
 		"parts":  "Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n\nx\n", 2000),
-		"fields": strings.Repeat("X: y\n", 2000) + "\n",
-		"header": "X: " + strings.Repeat("y", 1<<20) + "\n\n",
+		"fields": strings.Repeat("X: y\n", 2000) + "\nthe body",
+		"header": "X: " + strings.Repeat("y", 1<<20) + "\n\nthe body",
 	} {
-		err := Read(strings.NewReader(in), nil, func(*Part) error { return nil })
-		if !errors.Is(err, ErrTooComplex) {
-			t.Errorf("%s: %v", name, err)
+		var body, warned string
+		parts := 0
+		visitor := &Visitor{Warn: func(text string) { warned += text }, Part: func(p *Part) error {
+			text, err := io.ReadAll(p.Body)
+			body = string(text)
+			parts++
+			return err
+		}}
+		if err := visitor.Read(strings.NewReader(in)); err != nil || warned == "" || parts > maxParts {
+			t.Errorf("%s: %v, %d parts, warned %q", name, err, parts, warned)
+		}
+		if strings.HasSuffix(in, "the body") {
+			if body != "the body" {
+				t.Errorf("%s: the body is %.40q", name, body)
+			}
+			if h, err := ReadHeader(strings.NewReader(in)); !errors.Is(err, ErrTooComplex) || len(h) > maxHeaderFields {
+				t.Errorf("%s: %v, %d fields", name, err, len(h))
+			}
 		}
 	}
 }
 
 func TestCharsets(t *testing.T) {
 	var got string
-	err := Read(strings.NewReader("Content-Type: text/plain; charset=gb2312\r\nSubject: =?gbk?b?xOO6ww==?=\r\n\r\n\xc4\xe3\xba\xc3"), func(h Header) error {
+	visitor := &Visitor{Head: func(h Header) error {
 		got = h.Text("Subject") + " "
 		return nil
-	}, func(p *Part) error {
+	}, Part: func(p *Part) error {
 		text, err := io.ReadAll(p.Text())
 		got += string(text)
 		return err
-	})
+	}}
+	err := visitor.Read(strings.NewReader("Content-Type: text/plain; charset=gb2312\r\nSubject: =?gbk?b?xOO6ww==?=\r\n\r\n\xc4\xe3\xba\xc3"))
 	if err != nil || got != "你好 你好" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -295,7 +318,7 @@ func TestCheck(t *testing.T) {
 
 func TestPlainText(t *testing.T) {
 	got, err := PlainText(strings.NewReader("<html><head><title>t</title><style>x</style></head><body><p>Gr&uuml;&szlig;e<br>you &amp; me</p>\n<p>bye<script>alert(1)</script></p>"))
-	if want := "Grüße\nyou & me\nbye\n"; err != nil || got != want {
+	if want := "Grüße\nyou & me\n\nbye\n"; err != nil || got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -382,13 +405,13 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		total := 0
-		err := Read(bytes.NewReader(data), nil, func(p *Part) error {
+		err := Read(bytes.NewReader(data), func(p *Part) error {
 			n, _ := io.Copy(io.Discard, p.Body) // encodings may be damaged
 			total += int(n)
 			_ = SafeName(p)
 			return nil
 		})
-		if err != nil && !errors.Is(err, ErrTooComplex) {
+		if err != nil {
 			t.Fatal(err)
 		}
 		if total > len(data)+3 {

@@ -3,222 +3,153 @@ package message
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"mime/quotedprintable"
 	"slices"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/transform"
 )
 
 // Bounds on the structure of a message from a stranger.
 const (
 	maxDepth    = 20
 	maxParts    = 1000
-	maxBoundary = 200
+	maxBoundary = 4096
+	maxPreamble = 64 << 10
 	readBuffer  = 64 << 10
+	innerBuffer = 8 << 10 // of a message in a message
 )
 
 // ErrTooComplex is wrapped by errors about messages beyond these bounds.
 var ErrTooComplex = errors.New("the message is too complex")
 
-// A Header is a list of fields in their order, values unfolded.
-type Header []Field
-
-// Get returns the first value of the named field, or an empty string.
-func (h Header) Get(name string) string {
-	for _, f := range h {
-		if strings.EqualFold(f.Name, name) {
-			return f.Value
-		}
-	}
-	return ""
+// A Visitor is told what a message consists of, while it is read.
+type Visitor struct {
+	// Head gets the message's header; may be nil.
+	Head func(Header) error
+	// Part gets each leaf of the tree of parts, in order.
+	Part func(*Part) error
+	// Warn is told what is broken or left out; may be nil.
+	Warn func(text string)
 }
 
-// Text returns the first value of the named field with encoded words decoded
-// (RFC 2047). Bytes that are not UTF-8 are taken for Windows-1252.
-func (h Header) Text(name string) string { return DecodeWords(h.Get(name)) }
-
-var wordDecoder = &mime.WordDecoder{CharsetReader: charsetReader}
-
-// DecodeWords decodes the encoded words in a header value.
-func DecodeWords(s string) string {
-	if !utf8.ValidString(s) {
-		s, _ = charmap.Windows1252.NewDecoder().String(s)
-	}
-	decoded, err := wordDecoder.DecodeHeader(s)
-	if err != nil {
-		return s
-	}
-	return decoded
+// Read reads a message from r. It needs the same memory for a mail of any size,
+// and stops at the first error of r or of the visitor. There is no other error:
+// structure that is broken is read as far as it makes sense, what makes no sense
+// is text, and what goes beyond a bound is left out, of which the visitor is
+// warned.
+func (v *Visitor) Read(r io.Reader) error {
+	return (&walker{Visitor: v, r: bufio.NewReaderSize(r, readBuffer), parts: new(int), lineStart: true}).message("", 0)
 }
 
-func charsetReader(charset string, r io.Reader) (io.Reader, error) {
-	enc, err := Charset(charset)
-	if err != nil {
-		return nil, err
-	}
-	return transform.NewReader(r, enc.NewDecoder()), nil
+// Read calls visit for each leaf part of the message in r.
+func Read(r io.Reader, visit func(*Part) error) error {
+	return (&Visitor{Part: visit}).Read(r)
 }
 
-// Charset returns the named character set.
-func Charset(charset string) (encoding.Encoding, error) {
-	if charset == "" || strings.EqualFold(charset, "us-ascii") {
-		charset = "utf-8"
-	}
-	enc, err := htmlindex.Get(charset)
-	if err != nil {
-		return nil, fmt.Errorf("the character set %q is unknown", charset)
-	}
-	return enc, nil
-}
-
-// A Part is a leaf of a message's tree: text, an image, an attachment.
-type Part struct {
-	Path        string // "1.2": the second part of the first; "1" if there is only one
-	Header      Header
-	Type        string // media type, lower case
-	Charset     string // of text, as declared
-	Disposition string // "inline", "attachment" or empty
-	Filename    string // as the sender gave it: see SafeName
-	ContentID   string // without < and >
-	// Body is the content, transfer encoding undone. It is valid until the
-	// visitor returns, which need not have read it to its end.
-	Body io.Reader
-}
-
-// Text returns Body as UTF-8. An unknown character set passes as it is.
-func (p *Part) Text() io.Reader {
-	enc, err := Charset(p.Charset)
-	if err != nil {
-		return p.Body
-	}
-	return transform.NewReader(p.Body, enc.NewDecoder())
-}
-
-// Attachment tells a part to be saved from one to be read.
-func (p *Part) Attachment() bool {
-	return p.Disposition == "attachment" || p.Filename != "" || !strings.HasPrefix(p.Type, "text/")
-}
-
-// Read reads a message from r and calls visit for each leaf part in order. It
-// needs the same memory for a mail of any size. It returns the message's header
-// as soon as possible through head, which may be nil, and stops at the first
-// error of r or of a visit. Structure that is broken is read as far as it goes.
-func Read(r io.Reader, head func(Header) error, visit func(*Part) error) error {
-	w := &walker{r: bufio.NewReaderSize(r, readBuffer), visit: visit, lineStart: true}
-	header, err := w.header()
-	if err != nil {
-		return err
-	}
-	if head != nil {
-		if err = head(header); err != nil {
-			return err
-		}
-	}
-	if err = w.entity(header, "", 0); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, w) // the epilogue
-	return err
-}
-
-// ReadHeader reads only the header of a message.
+// ReadHeader reads only the header of a message. If it is too large, what is
+// within the bounds is returned with an error that wraps ErrTooComplex.
 func ReadHeader(r io.Reader) (Header, error) {
-	w := &walker{r: bufio.NewReaderSize(r, readBuffer), lineStart: true}
-	return w.header()
+	return (&walker{Visitor: &Visitor{}, r: bufio.NewReaderSize(r, readBuffer), lineStart: true}).header()
 }
 
 // walker reads a message line by line, always knowing all boundaries that are
 // open: a delimiter of an outer multipart ends the inner ones too.
 type walker struct {
+	*Visitor
 	r          *bufio.Reader
-	visit      func(*Part) error
 	boundaries []string
-	parts      int
+	root       string // what the paths begin with: empty, or "2." in a message in a message
+	parts      *int   // so far, those of messages in the message included
 
 	lineStart bool   // the next byte begins a line
 	out, next []byte // to be returned by Read, in this order
 	held      []byte // the line end after them: it belongs to a delimiter that follows
 	hit       int    // 1 + index of the boundary whose delimiter was met, 0 if none
 	closing   bool   // the delimiter was a closing one
+	fresh     int    // 1 + index of the boundary of which no part has begun, or 0
 }
 
-// header reads fields up to the empty line, or up to a delimiter.
-func (w *walker) header() (Header, error) {
-	var h Header
-	total := 0
-	for {
-		line, err := w.line()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return h, nil
-			}
-			return nil, err
-		}
-		var whole strings.Builder
-		whole.Write(bytes.TrimRight(line, "\r\n"))
-		// A line longer than the buffer comes in pieces.
-		for w.hit == 0 && !w.lineStart {
-			if line, err = w.line(); err != nil {
-				break
-			}
-			if total += len(line); total > maxHeaderBytes {
-				break
-			}
-			whole.Write(bytes.TrimRight(line, "\r\n"))
-		}
-		text := whole.String()
-		if w.hit != 0 || text == "" {
-			return h, nil
-		}
-		if total += len(text); total > maxHeaderBytes || len(h) >= maxHeaderFields {
-			return nil, fmt.Errorf("%w: a header of more than %d bytes or %d fields", ErrTooComplex, maxHeaderBytes, maxHeaderFields)
-		}
-		name, value, ok := strings.Cut(text, ":")
-		switch {
-		case isSpace(text[0]) && len(h) > 0:
-			h[len(h)-1].Value += " " + strings.TrimSpace(text)
-		case ok:
-			h = append(h, Field{strings.TrimSpace(name), strings.TrimSpace(value)})
-		default: // no field: real mail has such lines, readers skip them
-		}
+func (w *walker) warn(format string, args ...any) {
+	if w.Warn != nil {
+		w.Warn(fmt.Sprintf(format, args...))
 	}
+}
+
+// message reads a whole message; path and depth are of the part that it is.
+func (w *walker) message(path string, depth int) error {
+	header, err := w.header()
+	if errors.Is(err, ErrTooComplex) {
+		w.warn("%v: the rest of it is left out", err)
+		err = nil
+	}
+	if err == nil && w.Head != nil {
+		err = w.Head(header)
+	}
+	if err == nil {
+		err = w.entity(header, "text/plain", path, depth)
+	}
+	if err != nil {
+		return err
+	}
+	return w.drain() // the epilogue
+}
+
+// drain reads to the end or the next delimiter.
+func (w *walker) drain() error {
+	_, err := io.Copy(io.Discard, w)
+	return err
 }
 
 // entity reads the body that belongs to h.
-func (w *walker) entity(h Header, path string, depth int) error {
+func (w *walker) entity(h Header, standard, path string, depth int) error {
 	if w.hit != 0 { // the header ended at a delimiter: there is no body
-		return nil
+		return w.leaf(newPart(h, standard), path, depth)
 	}
-	p := newPart(h)
-	boundary := p.boundary(h)
-	if boundary == "" {
-		return w.leaf(p, path)
+	p := newPart(h, standard)
+	if !strings.HasPrefix(p.Type, "multipart/") {
+		return w.leaf(p, path, depth)
 	}
-	if depth >= maxDepth {
-		return fmt.Errorf("%w: multiparts nested more than %d deep", ErrTooComplex, maxDepth)
+	switch boundary := p.boundary; {
+	case boundary == "":
+		return w.textInstead(p, path, depth, "it does not say what separates its parts")
+	case depth >= maxDepth:
+		return w.textInstead(p, path, depth, fmt.Sprintf("it is nested more than %d deep", maxDepth))
+	default:
+		w.boundaries = append(w.boundaries, boundary)
 	}
-	w.boundaries = append(w.boundaries, boundary)
 	level := len(w.boundaries)
-	if _, err := io.Copy(io.Discard, w); err != nil { // the preamble
+	w.fresh = level
+	preamble, err := w.preamble()
+	w.fresh = 0
+	if err != nil {
 		return err
+	}
+	if w.hit != level { // the parts never begin: the text is all there is
+		w.out = preamble
+		alone := path
+		if len(preamble) >= maxPreamble {
+			alone += "0." // its parts may still come
+		}
+		if err := w.textInstead(p, alone, depth, "nothing separates its parts"); err != nil {
+			return err
+		}
+	}
+	standard = "text/plain"
+	if p.Type == "multipart/digest" {
+		standard = "message/rfc822" // RFC 2046 section 5.1.5
 	}
 	for n := 1; w.hit == level && !w.closing; n++ {
 		w.hit, w.held = 0, nil
 		header, err := w.header()
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrTooComplex) {
 			return err
 		}
-		if err := w.entity(header, fmt.Sprintf("%s%d.", path, n), depth+1); err != nil {
+		if header == nil && w.hit == level {
+			n-- // two delimiters in a row have no part between them
+			continue
+		}
+		if err := w.entity(header, standard, fmt.Sprintf("%s%d.", path, n), depth+1); err != nil {
 			return err
 		}
 	}
@@ -227,31 +158,47 @@ func (w *walker) entity(h Header, path string, depth int) error {
 		return nil // the end, or a delimiter of an outer multipart
 	}
 	w.hit, w.held = 0, nil
-	_, err := io.Copy(io.Discard, w) // the epilogue
-	return err
+	return w.drain() // the epilogue
+}
+
+// preamble reads what stands before the first delimiter, as far as it is worth
+// keeping in case that there is none.
+func (w *walker) preamble() ([]byte, error) {
+	var b bytes.Buffer
+	_, err := io.Copy(&b, io.LimitReader(w, maxPreamble))
+	if b.Len() == maxPreamble && err == nil && w.hit == 0 {
+		rest := append(b.Bytes(), w.out...)
+		w.out = nil
+		return rest, nil // too long: it is taken for the text
+	}
+	return b.Bytes(), err
+}
+
+// textInstead takes a multipart without parts for text.
+func (w *walker) textInstead(p *Part, path string, depth int, why string) error {
+	w.warn("%s: %s, so it is taken for text", p.Type, why)
+	p.Type = "text/plain"
+	return w.leaf(p, path, depth)
 }
 
 // leaf hands a part to the visitor.
-func (w *walker) leaf(p *Part, path string) error {
-	if w.parts++; w.parts > maxParts {
-		return fmt.Errorf("%w: more than %d parts", ErrTooComplex, maxParts)
+func (w *walker) leaf(p *Part, path string, depth int) error {
+	if *w.parts++; *w.parts > maxParts {
+		if *w.parts == maxParts+1 {
+			w.warn("%v: more than %d parts, the rest is left out", ErrTooComplex, maxParts)
+		}
+		return w.drain()
 	}
-	if p.Path = strings.TrimSuffix(path, "."); p.Path == "" {
-		p.Path = "1"
+	if path == w.root {
+		path += "1" // a message that is one part
 	}
-	switch strings.ToLower(strings.TrimSpace(p.Header.Get("Content-Transfer-Encoding"))) {
-	case "base64":
-		p.Body = base64.NewDecoder(base64.StdEncoding, &alphabet{r: w})
-	case "quoted-printable":
-		p.Body = quotedprintable.NewReader(w)
-	default:
-		p.Body = w
-	}
-	if err := w.visit(p); err != nil {
+	p.Path = strings.TrimSuffix(path, ".")
+	p.walker, p.depth = w, depth
+	p.Body = p.decoded(w)
+	if err := w.Part(p); err != nil {
 		return err
 	}
-	_, err := io.Copy(io.Discard, w)
-	return err
+	return w.drain()
 }
 
 // Read gives the body of the current entity up to the next delimiter.
@@ -320,108 +267,11 @@ func (w *walker) line() ([]byte, error) {
 func (w *walker) delimiter(text string) {
 	for i, boundary := range slices.Backward(w.boundaries) {
 		if rest, ok := strings.CutPrefix(text, boundary); ok && (rest == "" || rest == "--") {
+			if rest == "--" && w.fresh == i+1 {
+				return // an end before the beginning is text
+			}
 			w.hit, w.closing, w.held = i+1, rest == "--", nil
 			return
 		}
 	}
-}
-
-// newPart reads the fields that say what a part is. Broken ones count as
-// missing.
-func newPart(h Header) *Part {
-	p := &Part{Header: h, Type: "text/plain"}
-	kind, parameters := parseType(h.Get("Content-Type"))
-	if strings.Contains(kind, "/") {
-		p.Type = kind
-	}
-	p.Charset = parameters["charset"]
-	disposition, more := parseType(h.Get("Content-Disposition"))
-	if disposition != "" {
-		p.Disposition = "attachment"
-		if disposition == "inline" {
-			p.Disposition = "inline"
-		}
-	}
-	if p.Filename = DecodeWords(more["filename"]); p.Filename == "" {
-		p.Filename = DecodeWords(parameters["name"])
-	}
-	p.ContentID = strings.Trim(h.Get("Content-ID"), "<> ")
-	return p
-}
-
-// parseType parses a media type or disposition as far as it can be understood.
-func parseType(value string) (string, map[string]string) {
-	kind, parameters, err := mime.ParseMediaType(value)
-	if err != nil && kind == "" {
-		kind, _, _ = strings.Cut(value, ";")
-		kind = strings.ToLower(strings.TrimSpace(kind))
-	}
-	return kind, parameters
-}
-
-// boundary returns what separates the parts of a multipart, else nothing.
-func (p *Part) boundary(h Header) string {
-	if !strings.HasPrefix(p.Type, "multipart/") {
-		return ""
-	}
-	_, parameters := parseType(h.Get("Content-Type"))
-	if b := parameters["boundary"]; len(b) <= maxBoundary {
-		return b
-	}
-	return ""
-}
-
-// alphabet lets only the characters of base64 pass (RFC 2045 section 6.8 tells
-// decoders to ignore the others), ends at padding and adds what is missing.
-type alphabet struct {
-	r    io.Reader
-	n    int // characters so far
-	done bool
-}
-
-// Read implements io.Reader.
-func (a *alphabet) Read(p []byte) (int, error) {
-	for !a.done {
-		n, err := a.r.Read(p)
-		kept := 0
-		for _, b := range p[:n] {
-			switch {
-			case b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '+', b == '/':
-				p[kept] = b
-				kept++
-			case b == '=':
-				a.done = true
-			}
-			if a.done {
-				break
-			}
-		}
-		a.n += kept
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				return kept, err
-			}
-			a.done = true
-		}
-		if kept > 0 {
-			return kept, nil
-		}
-	}
-	pad := 0
-	switch a.n % 4 {
-	case 2, 3:
-		pad = 4 - a.n%4
-	case 1: // six bits are no byte: make them one rather than fail
-		pad = 3
-	}
-	if pad == 0 || len(p) == 0 {
-		return 0, io.EOF
-	}
-	fill := "==="
-	if a.n%4 == 1 {
-		fill = "A=="
-	}
-	n := copy(p, fill[:pad])
-	a.n += n
-	return n, nil
 }

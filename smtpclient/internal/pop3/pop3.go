@@ -248,15 +248,16 @@ func (s *Session) Retrieve(entry Entry) (*Body, error) {
 
 // Top is RETR for the header and the first lines of the body; a server may not
 // have it (an *Error).
-func (s *Session) Top(number, lines int) (*Body, error) {
-	if _, err := s.command("TOP", fmt.Sprintf("TOP %d %d", number, lines)); err != nil {
+func (s *Session) Top(entry Entry, lines int) (*Body, error) {
+	if _, err := s.command("TOP", fmt.Sprintf("TOP %d %d", entry.Number, lines)); err != nil {
 		return nil, err
 	}
-	return s.body(maxTop), nil
+	return s.body(max(leastTop, entry.Size)), nil
 }
 
-// maxTop bounds the answer to TOP, in bytes.
-const maxTop = 1 << 20
+// leastTop is what the answer to TOP may have at least, in bytes: servers add
+// lines to a header.
+const leastTop = 1 << 20
 
 // Delete is step 8: DELE marks a message; only a QUIT that the server confirms deletes.
 func (s *Session) Delete(number int) error {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -91,25 +90,4 @@ func isBase64(s string) bool {
 		}
 	}
 	return true
-}
-
-// version tells one state of a file from another.
-type version struct {
-	info os.FileInfo
-	err  string
-}
-
-func stat(path string) version {
-	info, err := os.Stat(path)
-	if err != nil {
-		return version{err: err.Error()}
-	}
-	return version{info: info}
-}
-
-func (v version) same(w version) bool {
-	if v.info == nil || w.info == nil {
-		return v.info == w.info && v.err == w.err
-	}
-	return os.SameFile(v.info, w.info) && v.info.Size() == w.info.Size() && v.info.ModTime().Equal(w.info.ModTime())
 }

@@ -12,16 +12,12 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"topdown/webserver/internal/watch"
 )
 
-const (
-	checkEvery = time.Second // how often a change of the file is looked for
-	// settled is how old a file must be for its modification time to tell one
-	// version from the next.
-	settled = 2 * time.Second
-	// maxRemembered bounds the credentials that need no bcrypt any more.
-	maxRemembered = 1024
-)
+// maxRemembered bounds the credentials that need no bcrypt any more.
+const maxRemembered = 1024
 
 // Users are the users of an htpasswd file. The methods may be called
 // concurrently.
@@ -36,10 +32,7 @@ type Users struct {
 	hashes     map[string][]byte
 	decoy      []byte // what unknown users are compared with
 	remembered map[[sha256.Size]byte]string
-	loaded     version // of the file, good or bad
-	loadedAt   time.Time
-	checkedAt  time.Time
-	lastErr    string // reported about this version
+	file       *watch.Files
 }
 
 // Open reads the users of an htpasswd file, which must all have bcrypt hashes.
@@ -52,11 +45,10 @@ func Open(path string, report func(error)) (*Users, error) {
 		slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	rand.Read(u.key[:])
-	now := u.now()
-	if err := u.load(stat(path), now); err != nil {
+	var err error
+	if u.file, err = watch.New(u.now(), "the users read before stay", u.load, path); err != nil {
 		return nil, err
 	}
-	u.checkedAt = now
 	return u, nil
 }
 
@@ -73,7 +65,7 @@ func (u *Users) Check(ctx context.Context, authorization string) (user string, o
 	credentials := keyed(u.key, user+":"+password)
 
 	u.mu.Lock()
-	fault := u.refresh()
+	fault := u.file.Refresh(u.now())
 	_, known := u.remembered[credentials]
 	remembered := u.remembered
 	hash, exists := u.hashes[user]
@@ -112,33 +104,8 @@ func (u *Users) Check(ctx context.Context, authorization string) (user string, o
 	return user, true
 }
 
-// refresh reads the file again if it has changed. The caller holds u.mu. The
-// error is new: it is not returned twice.
-func (u *Users) refresh() error {
-	now := u.now()
-	if since := now.Sub(u.checkedAt); since >= 0 && since < checkEvery {
-		return nil
-	}
-	u.checkedAt = now
-	current := stat(u.path)
-	if current.same(u.loaded) && (current.info == nil || u.loadedAt.Sub(current.info.ModTime()) > settled) {
-		return nil
-	}
-	err := u.load(current, now)
-	if err == nil {
-		u.lastErr = ""
-		return nil
-	}
-	if err.Error() == u.lastErr {
-		return nil
-	}
-	u.lastErr = err.Error()
-	return fmt.Errorf("%w; the users read before stay", err)
-}
-
-// load reads the file, of which current is the state before.
-func (u *Users) load(current version, now time.Time) error {
-	u.loaded, u.loadedAt = current, now
+// load reads the file.
+func (u *Users) load() error {
 	hashes, err := readFile(u.path)
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"topdown/webserver/internal/watch"
 )
 
 // hash returns a cheap bcrypt hash of that kind.
@@ -51,7 +53,7 @@ func newSetup(t *testing.T, text string) *setup {
 	if s.Users, err = Open(s.path, func(err error) { s.reports = append(s.reports, err.Error()) }); err != nil {
 		t.Fatal(err)
 	}
-	s.clock = s.checkedAt
+	s.clock = time.Now()
 	s.now = func() time.Time {
 		s.clockMu.Lock()
 		defer s.clockMu.Unlock()
@@ -64,7 +66,7 @@ func newSetup(t *testing.T, text string) *setup {
 func (s *setup) later() {
 	s.clockMu.Lock()
 	defer s.clockMu.Unlock()
-	s.clock = s.clock.Add(checkEvery)
+	s.clock = s.clock.Add(2 * watch.Every)
 }
 
 func (s *setup) check(t *testing.T, user, password string, want bool) {

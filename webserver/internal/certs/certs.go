@@ -11,13 +11,11 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"topdown/webserver/internal/watch"
 )
 
 const (
-	checkEvery = time.Second // how often a change of the files is looked for
-	// settled is how old a file must be for its modification time to tell one
-	// version from the next.
-	settled = 2 * time.Second
 	// expiryEvery is how often an expired certificate is reported.
 	expiryEvery = 24 * time.Hour
 	// maxFile is more than any chain of certificates has.
@@ -31,13 +29,10 @@ type Source struct {
 	report            func(error)
 	now               func() time.Time
 
-	mu        sync.Mutex
-	cert      *tls.Certificate
-	loaded    [2]version // of the files, good or bad
-	loadedAt  time.Time
-	checkedAt time.Time
-	warnedAt  time.Time // of the expiry
-	lastErr   string    // reported about this version
+	mu       sync.Mutex
+	cert     *tls.Certificate
+	files    *watch.Files
+	warnedAt time.Time // of the expiry
 }
 
 // New reads a certificate, followed in its file by those that signed it, and
@@ -51,10 +46,10 @@ func New(certFile, keyFile string, report func(error)) (*Source, error) {
 	}
 	s := &Source{certFile: certFile, keyFile: keyFile, report: report, now: time.Now}
 	now := s.now()
-	if err := s.load(s.stat(), now); err != nil {
+	var err error
+	if s.files, err = watch.New(now, "the certificate read before stays", s.load, certFile, keyFile); err != nil {
 		return nil, err
 	}
-	s.checkedAt = now
 	if err := s.validity(now); err != nil {
 		report(err)
 	}
@@ -89,20 +84,8 @@ func (s *Source) certificate() *tls.Certificate {
 // to report. The caller holds s.mu.
 func (s *Source) refresh() (faults []error) {
 	now := s.now()
-	if since := now.Sub(s.checkedAt); since >= 0 && since < checkEvery {
-		return nil
-	}
-	s.checkedAt = now
-	current := s.stat()
-	if !s.unchanged(current) {
-		err := s.load(current, now)
-		switch {
-		case err == nil:
-			s.lastErr = ""
-		case err.Error() != s.lastErr:
-			s.lastErr = err.Error()
-			faults = append(faults, fmt.Errorf("%w; the certificate read before stays", err))
-		}
+	if err := s.files.Refresh(now); err != nil {
+		faults = append(faults, err)
 	}
 	if err := s.validity(now); err != nil {
 		faults = append(faults, err)
@@ -110,9 +93,8 @@ func (s *Source) refresh() (faults []error) {
 	return faults
 }
 
-// load reads the files, of which current is the state before.
-func (s *Source) load(current [2]version, now time.Time) error {
-	s.loaded, s.loadedAt = current, now
+// load reads the files.
+func (s *Source) load() error {
 	cert, err := readPair(s.certFile, s.keyFile)
 	if err != nil {
 		return err
@@ -138,19 +120,6 @@ func (s *Source) validity(now time.Time) error {
 	}
 	s.warnedAt = now
 	return err
-}
-
-func (s *Source) stat() [2]version {
-	return [2]version{stat(s.certFile), stat(s.keyFile)}
-}
-
-func (s *Source) unchanged(current [2]version) bool {
-	for i, v := range current {
-		if !v.same(s.loaded[i]) || v.info != nil && s.loadedAt.Sub(v.info.ModTime()) <= settled {
-			return false
-		}
-	}
-	return true
 }
 
 // readPair reads a certificate and its key and checks that they belong
@@ -214,25 +183,4 @@ func blocks(data []byte) map[string]bool {
 		types[block.Type] = true
 		data = rest
 	}
-}
-
-// version tells one state of a file from another.
-type version struct {
-	info os.FileInfo
-	err  string
-}
-
-func stat(path string) version {
-	info, err := os.Stat(path)
-	if err != nil {
-		return version{err: err.Error()}
-	}
-	return version{info: info}
-}
-
-func (v version) same(w version) bool {
-	if v.info == nil || w.info == nil {
-		return v.info == w.info && v.err == w.err
-	}
-	return os.SameFile(v.info, w.info) && v.info.Size() == w.info.Size() && v.info.ModTime().Equal(w.info.ModTime())
 }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"topdown/webserver/internal/watch"
 )
 
 // pair makes a certificate of that name and its key, as PEM.
@@ -71,7 +73,7 @@ func newSetup(t *testing.T, cert, key []byte) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.clock = s.checkedAt
+	s.clock = time.Now()
 	s.now = func() time.Time {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -145,40 +147,40 @@ func TestRenewal(t *testing.T) {
 	if got := s.name(t); got != "one" {
 		t.Errorf("within a second: %q", got)
 	}
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	if got := s.name(t); got != "one" {
 		t.Errorf("new certificate with the old key: %q is served", got)
 	}
 	if len(s.reports) != 1 || !strings.Contains(s.reports[0], "stays") {
 		t.Fatalf("reports: %q", s.reports)
 	}
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	s.name(t)
 	if len(s.reports) != 1 {
 		t.Errorf("reported again: %q", s.reports)
 	}
 
 	write(t, s.key, key2)
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	if got := s.name(t); got != "two" {
 		t.Errorf("after the renewal: %q", got)
 	}
 
 	write(t, s.cert, cert2[:len(cert2)/2])
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	if got := s.name(t); got != "two" || len(s.reports) != 2 {
 		t.Errorf("half a file: %q, reports %q", got, s.reports)
 	}
 	if err := os.Remove(s.cert); err != nil {
 		t.Fatal(err)
 	}
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	if got := s.name(t); got != "two" || len(s.reports) != 3 {
 		t.Errorf("no file: %q, reports %q", got, s.reports)
 	}
 	write(t, s.cert, cert1)
 	write(t, s.key, key1)
-	s.later(checkEvery)
+	s.later(2 * watch.Every)
 	if got := s.name(t); got != "one" || len(s.reports) != 3 {
 		t.Errorf("put back: %q, reports %q", got, s.reports)
 	}

@@ -32,13 +32,21 @@ type config struct {
 	uploadQuota        int64
 	maxBody            int64
 
-	tlsCert, tlsKey, redirectHTTP string
-	htpasswd                      string
+	tlsCert, tlsKey string
+	redirectHTTP    string   // "" for none
+	domains         []string // to get certificates for
+	certDir         string
+	acmeEmail       string
+	acmeDirectory   string
+	acmeCA          string
+	htpasswd        string
 
 	maxConns     int
 	maxPerAddr   int
 	limits       *setting // --max-conns: whether it was given matters
 	perAddr      *setting // the same
+	address      *setting // --addr: the same
+	redirect     *setting // --redirect-http: the same
 	headTimeout  time.Duration
 	idleTimeout  time.Duration
 	minRate      int64
@@ -57,15 +65,16 @@ type config struct {
 func (c *config) groups() []group {
 	c.limits = newSetting("max-conns", "N", "20000", "hold at most N connections at a time", number(&c.maxConns, 1, 1<<30))
 	c.perAddr = newSetting("max-conns-per-addr", "N", "256", "hold at most N connections of one client, an IPv4 address or an IPv6 /64 (not of this machine itself, unless given); 0: no limit", number(&c.maxPerAddr, 0, 1<<30))
+	c.address = newSetting("addr", "ADDRESS", ":8080", "listen on host:port, :port, or unix:/path (with --domain: :443)", text(&c.addr))
+	c.redirect = newSetting("redirect-http", "ADDRESS", "", "listen there, too, and redirect to https (with --domain: :80); off: do not", text(&c.redirectHTTP))
 	return []group{
 		{"Most used", []*setting{
 			newSetting("root", "DIR", "", "serve the files in this directory and nothing outside it (default: a sample site)", text(&c.root)),
-			newSetting("addr", "ADDRESS", ":8080", "listen on host:port, :port, or unix:/path", text(&c.addr)),
+			c.address,
 			newSwitch("listing", "list directories that have no index.html", &c.listing),
 			newSetting("uploads", "DIR", "", "keep the files of posted forms in this directory", text(&c.uploads)),
 			newSetting("htpasswd", "FILE", "", "ask for a user of this file (made by htpasswd -B)", text(&c.htpasswd)),
-			newSetting("tls-cert", "FILE", "", "certificate chain (PEM): speak https; read again when it changes", text(&c.tlsCert)),
-			newSetting("tls-key", "FILE", "", "its private key (PEM)", text(&c.tlsKey)),
+			newSetting("domain", "NAMES", "", "speak https, with certificates that are got and renewed for these names or addresses (separated by commas)", names(&c.domains)),
 			newSetting("access-log", "FILE", "-", "a line for each request; - is standard output, off is none; SIGHUP opens it anew", text(&c.accessLog)),
 			newSwitch("trace", "show each message and each decision, with the RFC's section, on standard error", &c.trace),
 			newSetting("trace-file", "FILE", "", "write the same to FILE, which trace.html of the sample site draws", text(&c.traceFile)),
@@ -81,7 +90,13 @@ func (c *config) groups() []group {
 			newSetting("max-body", "SIZE", "10MiB", "largest other request body", size(&c.maxBody)),
 		}},
 		{"https", []*setting{
-			newSetting("redirect-http", "ADDRESS", "", "listen there, too, and redirect to https", text(&c.redirectHTTP)),
+			newSetting("tls-cert", "FILE", "", "certificate chain (PEM): speak https; read again when it changes", text(&c.tlsCert)),
+			newSetting("tls-key", "FILE", "", "its private key (PEM)", text(&c.tlsKey)),
+			c.redirect,
+			newSetting("cert-dir", "DIR", "", "where --domain keeps keys and certificates (default: $STATE_DIRECTORY, else a directory of the user's)", text(&c.certDir)),
+			newSetting("acme-email", "ADDRESS", "", "where the authority may write to", text(&c.acmeEmail)),
+			newSetting("acme-directory", "URL", "", "directory of another authority than Let's Encrypt", text(&c.acmeDirectory)),
+			newSetting("acme-ca", "FILE", "", "certificate (PEM) to trust when asking it", text(&c.acmeCA)),
 		}},
 		{"Limits", []*setting{
 			c.limits,
@@ -120,6 +135,7 @@ Commands:
 Examples:
   webserver                             the sample site, at http://localhost:8080/
   webserver ./public 8081 --listing     a directory, at port 8081
+  webserver /srv/www --domain example.com,www.example.com
   webserver --trace                     show each message and each decision
   webserver get http://localhost:8080/  send a GET, show the response
 
@@ -177,11 +193,14 @@ func (c *config) validate(args []string) error {
 	if err := c.positional(args); err != nil {
 		return err
 	}
+	if err := c.validateDomains(); err != nil {
+		return err
+	}
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
-	case c.redirectHTTP != "" && c.tlsCert == "":
-		return errors.New("--redirect-http needs --tls-cert and --tls-key: there is no https to redirect to")
+	case c.redirectHTTP != "" && c.tlsCert == "" && len(c.domains) == 0:
+		return errors.New("--redirect-http needs --tls-cert and --tls-key, or --domain: there is no https to redirect to")
 	case !httpmsg.IsValue(c.cacheControl):
 		return fmt.Errorf("--cache-control %q: a field cannot hold one of its characters", c.cacheControl)
 	case c.spa && c.root == "":
@@ -211,7 +230,7 @@ func (c *config) positional(args []string) error {
 	if _, err := strconv.ParseUint(args[0], 10, 16); err != nil {
 		return fmt.Errorf("argument %q: a port from 1 to 65535 is expected, or 0 for any", args[0])
 	}
-	c.addr = ":" + args[0]
+	c.addr, c.address.given = ":"+args[0], "PORT"
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (l *listeners) serveOthers(ctx context.Context, srv *server.Server) {
 			port = fmt.Sprint(tcp.Port)
 		}
 		redirect := &server.Server{
-			Site: srv.Site, Log: srv.Log, Access: srv.Access, Metrics: srv.Metrics, Trace: srv.Trace, RedirectTo: port,
+			Site: srv.Site, Log: srv.Log, Access: srv.Access, Metrics: srv.Metrics, Trace: srv.Trace, RedirectTo: port, Challenge: srv.Challenge,
 			MaxConns: srv.MaxConns, MaxConnsPerAddr: srv.MaxConnsPerAddr, CountLoopback: srv.CountLoopback,
 			HeadTimeout: srv.HeadTimeout, IdleTimeout: srv.IdleTimeout, MinRate: srv.MinRate,
 		}

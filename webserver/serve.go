@@ -9,12 +9,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
 	"topdown/pkg/logging"
+	"topdown/webserver/internal/acme"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/certs"
 	"topdown/webserver/internal/form"
@@ -36,6 +38,7 @@ type parts struct {
 	lines     *logging.AccessLog
 	rules     sandbox.Rules // what the process still needs once it serves
 	listeners listeners
+	authority *acme.Manager // nil without --domain
 }
 
 // serve puts the server together and runs it until ctx ends.
@@ -86,17 +89,32 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	defer p.onHangup()()
 	p.listeners.serveOthers(ctx, p.server)
+	p.ready(stdout)
+	if p.authority != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		var asking sync.WaitGroup
+		asking.Go(func() { p.authority.Run(ctx) })
+		defer asking.Wait()
+		defer cancel()
+	}
+	return p.server.Serve(ctx, p.listeners.main...)
+}
+
+// ready says where the server can be found.
+func (p *parts) ready(w io.Writer) {
+	fmt.Fprintln(w, "Ready to serve...")
 	scheme := "http"
 	if p.server.TLS != nil {
 		scheme = "https"
 	}
-	fmt.Fprintln(stdout, "Ready to serve...")
 	for _, ln := range p.listeners.main {
 		for _, url := range listen.URLs(ln.Addr(), scheme) {
-			fmt.Fprintln(stdout, "  "+url)
+			fmt.Fprintln(w, "  "+url)
 		}
 	}
-	return p.server.Serve(ctx, p.listeners.main...)
+	if p.authority != nil {
+		p.announce(w)
+	}
 }
 
 // trace sets up the transcript, as text and as a file.
@@ -185,6 +203,9 @@ func (p *parts) uploads() error {
 
 // tls sets up https.
 func (p *parts) tls() error {
+	if len(p.config.domains) > 0 {
+		return p.domains()
+	}
 	if p.config.tlsCert == "" {
 		return nil
 	}

@@ -15,6 +15,9 @@ type Rules struct {
 	// takes the right to read the folders in which they, and the files that they
 	// link to, lie: keep them in folders of their own.
 	ReadFiles []string
+	// Files may be read as long as they stay the same files; those that are missing
+	// are passed over.
+	Files []string
 	// WriteDirs are folders in which files may be made, written, renamed,
 	// removed, and read.
 	WriteDirs []string

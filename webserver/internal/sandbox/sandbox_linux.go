@@ -45,6 +45,9 @@ func restrict(rules Rules) (string, error) {
 	if len(read) > 0 {
 		opts = append(opts, landlock.PathAccess(readAccess, read...))
 	}
+	if len(rules.Files) > 0 {
+		opts = append(opts, landlock.ROFiles(rules.Files...).IgnoreIfMissing())
+	}
 	if len(write) > 0 {
 		opts = append(opts, landlock.PathAccess(writeAccess, write...))
 	}

@@ -60,6 +60,13 @@ func (c *conn) respond(x *exchange) {
 		return
 	}
 	x.query = target.Query
+	if c.s.Challenge != nil && req.Method == "GET" {
+		if text, ok := c.s.Challenge(x.path); ok {
+			c.say("8555, 8.3", "an authority asks whether this is the server of the name")
+			c.sendContent(x, 200, "application/octet-stream", []byte(text))
+			return
+		}
+	}
 	if c.s.RedirectTo != "" {
 		c.redirectToTLS(x, target)
 		return

@@ -21,11 +21,13 @@ func (c *conn) secure() bool {
 	err := secured.HandshakeContext(ctx)
 	if err == nil {
 		c.nc = secured
+		state := secured.ConnectionState()
 		if c.trace != nil {
-			state := secured.ConnectionState()
 			c.trace.secured(&state)
 		}
-		return true
+		// An authority that wanted a proof (ACME, TLS-ALPN-01) has it with the
+		// handshake, and speaks nothing more.
+		return state.NegotiatedProtocol == "" || state.NegotiatedProtocol == "http/1.1"
 	}
 	if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && looksLikeHTTP(wrong.RecordHeader) {
 		c.acquire()

@@ -58,6 +58,10 @@ type Server struct {
 	// with a redirect to https at that port (443: none).
 	RedirectTo string
 
+	// Challenge, if not nil, knows what to answer to an authority that asks whether
+	// this is the server of a name (ACME, HTTP-01). path is of a plain request.
+	Challenge func(path string) (text string, ok bool)
+
 	// Trace, if not nil, is told what is received, decided and sent.
 	Trace *Tracer
 

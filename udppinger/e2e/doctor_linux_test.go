@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -112,11 +113,12 @@ func TestDoctorInEachCase(t *testing.T) {
 		"forward", "ip daddr 10.214.0.6 reject with icmpx type admin-prohibited",
 		"forward", "ip daddr 10.214.0.7 reject with icmpx type port-unreachable",
 	)
-	for _, tt := range []struct {
+	type examination struct {
 		name, target string
 		code         int
 		want         []string
-	}{
+	}
+	examinations := []examination{
 		{"open", "10.213.0.2:8080", 0, []string{"OPEN: ", "10 of 10", "from 64 to 65000 bytes pass"}},
 		{"open with losses on purpose", "10.213.0.2:8081", 0, []string{"OPEN: ", "from 64 to 65000 bytes pass"}},
 		{"open, plain lab server", "10.213.0.2:12000", 0, []string{"OPEN: ", "the first 1024 bytes"}},
@@ -137,10 +139,13 @@ func TestDoctorInEachCase(t *testing.T) {
 		{"refused on the way in the host's words", "10.214.0.7:8080", 1, []string{"refused from 10.213.0.2: port unreachable", "REFUSED: a firewall"}},
 		{"absent behind a router", "10.214.0.5:8080", 1, []string{"from 10.213.0.2: host unreachable", "UNREACHABLE"}},
 		{"absent on the same network", "10.213.0.77:8080", 1, []string{"from 10.213.0.1: host unreachable", "UNREACHABLE"}},
-	} {
+	}
+	results := together(len(examinations), func(i int) (string, int) {
+		return command(t, in(client, binary, "doctor", "-W", "1", examinations[i].target)...)
+	})
+	for i, tt := range examinations {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			out, code := command(t, in(client, binary, "doctor", "-W", "1", tt.target)...)
+			out, code := results[i].out, results[i].code
 			if code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
@@ -165,11 +170,12 @@ func TestTheSenderOfAnICMPErrorIsNamed(t *testing.T) {
 		"forward", "ip daddr 10.214.0.6 reject with icmpx type admin-prohibited",
 		"forward", "ip daddr 10.214.0.7 reject with icmpx type port-unreachable",
 	)
-	for _, tt := range []struct {
+	type run struct {
 		name string
 		args []string
 		want string
-	}{
+	}
+	runs := []run{
 		{"closed", []string{"10.213.0.2:8099"}, "Sequence 1: Refused: the port is closed (ICMP port unreachable)"},
 		{"the host's firewall", []string{"10.213.0.2:8087"}, "From 10.213.0.2: administratively prohibited: a firewall on that host refuses (ICMP type 3 code 13)"},
 		{"a firewall on the way", []string{"10.214.0.6"}, "From 10.213.0.2: administratively prohibited: a firewall on the way refuses (ICMP type 3 code 13)"},
@@ -178,10 +184,13 @@ func TestTheSenderOfAnICMPErrorIsNamed(t *testing.T) {
 		{"absent", []string{"-W", "5", "10.214.0.5"}, "From 10.213.0.2: host unreachable (ICMP type 3 code 1)"},
 		{"ping", []string{"--format", "ping", "10.214.0.6"}, "From 10.213.0.2 icmp_seq=1 Packet filtered"},
 		{"json", []string{"--format", "json", "10.214.0.6"}, `"icmp":{"from":"10.213.0.2","type":3,"code":13,"meaning":"administratively prohibited"}`},
-	} {
+	}
+	results := together(len(runs), func(i int) (string, int) {
+		return command(t, in(client, append([]string{binary, "-c", "1"}, runs[i].args...)...)...)
+	})
+	for i, tt := range runs {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			out, code := command(t, in(client, append([]string{binary, "-c", "1"}, tt.args...)...)...)
+			out, code := results[i].out, results[i].code
 			if code != 1 || !strings.Contains(out, tt.want) {
 				t.Errorf("exit code %d, %q is missing:\n%s", code, tt.want, out)
 			}
@@ -208,4 +217,21 @@ func rules(t *testing.T, where []string, hookAndRule ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s%s", err, out, text)
 	}
+}
+
+// result is what a command wrote, and its exit code.
+type result struct {
+	out  string
+	code int
+}
+
+// together runs commands that mostly wait at the same time.
+func together(n int, run func(i int) (string, int)) []result {
+	results := make([]result, n)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() { results[i].out, results[i].code = run(i) })
+	}
+	wg.Wait()
+	return results
 }

@@ -27,7 +27,7 @@ func TestIPv6(t *testing.T) {
 
 func TestSeveralTargets(t *testing.T) {
 	one, two := labServer(t, "udp4"), labServer(t, "udp4", "1", "2", "3")
-	stdout, stderr, code := call(t, "-c", "3", "-W", "1", one, two)
+	stdout, stderr, code := call(t, "-c", "3", "-W", "0.3", one, two)
 	if code != 1 {
 		t.Errorf("exit code %d, want 1: one target is silent\n%s", code, stderr)
 	}

@@ -261,7 +261,7 @@ func TestLossDirectionIsNamed(t *testing.T) {
 		{"back", client, "udp sport 8080 numgen random mod 100 < 30"},
 	} {
 		rule(t, tt.where, "input", tt.match)
-		out, code := command(t, in(client, binary, "-c", "1000", "-i", "2ms", "-W", "2", "--format", "json", "10.213.0.2")...)
+		out, code := command(t, in(client, binary, "-c", "1000", "-i", "2ms", "-W", "0.5", "--format", "json", "10.213.0.2")...)
 		var f figures
 		if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 {
 			t.Fatalf("%s: exit code %d, %v\n%s", tt.name, code, err, out)
@@ -301,7 +301,7 @@ func TestServersTruthAndPingersClaimsAgree(t *testing.T) {
 	}
 	t.Cleanup(stop)
 	listening(t, where, "8080")
-	out, _ := command(t, in(where, binary, "-c", "500", "-i", "2ms", "-W", "2", "--format", "csv")...)
+	out, _ := command(t, in(where, binary, "-c", "500", "-i", "2ms", "-W", "0.5", "--format", "csv")...)
 	stop()
 	file, err := os.ReadFile(truth)
 	if err != nil {

@@ -152,7 +152,7 @@ func (s *Server) Addr() netip.AddrPort {
 // Close gives up the sockets. Serve does so itself.
 func (s *Server) Close() {
 	for _, sh := range s.shards {
-		_ = sh.socket.conn.Close()
+		_ = sh.socket.close()
 	}
 	if s.listener != nil {
 		s.listener.Close()

@@ -23,6 +23,9 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 	return &socket{conn: conn}, nil
 }
 
+// close ends a receive that waits, and gives the socket up.
+func (s *socket) close() error { return s.conn.Close() }
+
 // receive waits for a packet. It is valid until the next call.
 func (s *socket) receive() ([]packet, error) {
 	n, from, err := s.conn.ReadFromUDPAddrPort(s.buffer[:])

@@ -77,6 +77,7 @@ func (c *config) groups(command string) []group {
 		{"When and how to send", append([]*setting{
 			newSwitch("flood", "send the next ping at the reply, or 10 ms after the last; print the summary only", &c.schedule.Flood),
 			newSetting("duration", "TIME", "", "send for this time; 0: no limit", duration(&c.schedule.Duration)),
+			newSwitch("spin", "never sleep while waiting for replies, for one core of this machine (Linux)", &c.options.Spin),
 			newSwitch("tcp", "ping over a TCP connection, line by line", &c.tcp),
 			newSetting("tos", "N", "", "IPv4 type of service or IPv6 traffic class, 0 to 255", number(&c.options.TOS, 0, 255)),
 			newSetting("ttl", "N", "", "IPv4 time to live or IPv6 hop limit, 1 to 255", number(&c.options.TTL, 1, 255)),

@@ -31,6 +31,7 @@ type config struct {
 	silence time.Duration
 	rate    int // answers a second to one network; 0 is no limit
 	sockets int // 0 is one a core
+	spin    bool
 
 	truth       string
 	metricsAddr string
@@ -60,6 +61,7 @@ func (c *config) groups() []group {
 			newSetting("silence", "TIME", echo.DefaultSilence.String(), "a client whose heartbeat stays away for this time has stopped", duration(&c.silence)),
 			newSetting("rate", "N", strconv.Itoa(echo.DefaultRate), "send at most N answers a second to one network (IPv4 /24, IPv6 /56; loopback is free); 0: no limit", number(&c.rate, 0, 1<<31-1)),
 			newSetting("sockets", "N", "", "share the port among N UDP sockets (Linux; default: one a core, at most 16)", number(&c.sockets, 0, 64)),
+			newSwitch("spin", "never sleep: RTTs without wake-ups, for one core of this machine (Linux)", &c.spin),
 		}},
 		{"What it tells", []*setting{
 			newSetting("truth", "FILE", "", "write what was done to each packet to this file, one JSON object a line", text(&c.truth)),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 
 	"topdown/pkg/logging"
 	"topdown/udppingserver/internal/echo"
@@ -24,7 +25,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	}
 	server := &echo.Server{
 		Impair: c.network, PerClient: !c.seeded(),
-		TCP: c.tcp, Rate: c.rate, Sockets: c.sockets, Silence: c.silence,
+		TCP: c.tcp, Rate: c.rate, Sockets: c.sockets, Spin: c.spin, Silence: c.silence,
 		Out: stdout, Log: log,
 	}
 	if server.Rate == 0 {
@@ -59,6 +60,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		}
 		_ = server.WriteStatistics(stdout)
 	})
+	// A socket's thread waits inside of a system call. The Go runtime takes a
+	// processor (GOMAXPROCS) away from such a thread after 20 µs if it has no idle
+	// one, and looks for work with it: more time than the reply takes. So there
+	// are more of them than there are sockets.
+	if most := server.Sockets + 2; runtime.GOMAXPROCS(0) < most {
+		runtime.GOMAXPROCS(most)
+	}
 	ready(stdout, server, c)
 	err = server.Serve(ctx)
 	fmt.Fprintln(stdout)

@@ -211,6 +211,15 @@ func newDurations(m *stats.Moments) durations {
 	}
 }
 
+// percentiles adds those of r, if there are any.
+func (d *durations) percentiles(r *stats.RTT) {
+	if r.N == 0 {
+		return
+	}
+	d.Median, d.P90, d.P99 = new(int64(r.Percentile(50))), new(int64(r.Percentile(90))), new(int64(r.Percentile(99)))
+	d.PercentileError = r.PercentileError()
+}
+
 type statistics struct {
 	StartTime        string     `json:"start_time"`
 	RTT              durations  `json:"rtt"`
@@ -219,6 +228,7 @@ type statistics struct {
 	SendDelayChange  *durations `json:"send_delay_change,omitempty"`
 	BackDelayChange  *durations `json:"receive_delay_change,omitempty"`
 	ServerProcessing *durations `json:"server_processing_time,omitempty"`
+	Network          *durations `json:"network_rtt,omitempty"`
 	Connect          int64      `json:"tcp_connect,omitempty"`
 	Duration         int64      `json:"duration"`
 	Sent             uint64     `json:"packets_sent"`
@@ -257,16 +267,13 @@ func figures(s *Summary) statistics {
 		DirectionKnown: c.Extended,
 		LostThere:      c.LostThere, LostAtServer: c.LostAtServer, LostBack: c.LostBack, LostUnknown: c.LostUnknown,
 	}
-	if s.RTT.N > 0 {
-		f.RTT.Median = new(int64(s.RTT.Percentile(50)))
-		f.RTT.P90 = new(int64(s.RTT.Percentile(90)))
-		f.RTT.P99 = new(int64(s.RTT.Percentile(99)))
-		f.RTT.PercentileError = s.RTT.PercentileError()
-	}
+	f.RTT.percentiles(s.RTT)
 	if c.Extended {
 		f.SendDelayChange = change(&s.There)
 		f.BackDelayChange = change(&s.Back)
 		f.ServerProcessing = new(newDurations(&s.Residence))
+		f.Network = new(newDurations(&s.Network.Moments))
+		f.Network.percentiles(s.Network)
 	}
 	return f
 }

@@ -195,6 +195,10 @@ func writeDirections(w io.Writer, s *Summary) {
 		micros(s.There.Mean()-s.There.Min), micros(s.There.Max-s.There.Min),
 		micros(s.Back.Mean()-s.Back.Min), micros(s.Back.Max-s.Back.Min))
 	fmt.Fprintf(w, "Time in the server avg %s max %s\n", micros(s.Residence.Mean()), micros(s.Residence.Max))
+	if n := s.Network; n.N > 0 {
+		fmt.Fprintf(w, "The network's share of the RTT p50/p90/p99 = %.6f/%.6f/%.6f s\n",
+			n.Percentile(50).Seconds(), n.Percentile(90).Seconds(), n.Percentile(99).Seconds())
+	}
 }
 
 func address(t *Target) string {

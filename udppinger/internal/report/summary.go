@@ -62,6 +62,9 @@ type Summary struct {
 	// clocks, which is not known: only their changes mean something.
 	There, Back stats.Moments
 	Residence   stats.Moments // in the server
+	// Network is what is left of the RTTs without the Residence: the network's
+	// share.
+	Network *stats.RTT
 	// Refusals are the ICMP errors that came, by host and kind, a few at most.
 	Refusals []Refusal
 	Strays   string // where the last stray came from
@@ -73,7 +76,7 @@ const DefaultWindow = time.Minute
 // NewSummary returns the summary of a run that starts at start, with a window of
 // the given length; 0 is DefaultWindow, of which no text tells.
 func NewSummary(target Target, start time.Time, window time.Duration) *Summary {
-	s := &Summary{Target: target, Start: start, RTT: stats.NewRTT(), Series: stats.NewSeries(4096), Windowed: window > 0}
+	s := &Summary{Target: target, Start: start, RTT: stats.NewRTT(), Network: stats.NewRTT(), Series: stats.NewSeries(4096), Windowed: window > 0}
 	if window <= 0 {
 		window = DefaultWindow
 	}
@@ -103,6 +106,9 @@ func (s *Summary) Observe(e ping.Event) {
 			s.There.Add(there)
 			s.Back.Add(back)
 			s.Residence.Add(p.Server.Residence)
+			if share := p.RTT - p.Server.Residence; p.Server.Residence < maxResidence && share > 0 {
+				s.Network.Add(share)
+			}
 		}
 	case ping.Stray:
 		s.Strays = e.From
@@ -110,6 +116,10 @@ func (s *Summary) Observe(e ping.Event) {
 		s.Series.Add(p.Begun, p.RTT, p.Verdict != ping.OnTime && p.Verdict != ping.Reordered)
 	}
 }
+
+// maxResidence is what a server writes for a residence that its field has no room
+// for, and longer ones.
+const maxResidence = time.Duration(1<<32 - 1)
 
 // decided takes a verdict into the window.
 func (s *Summary) decided(p *ping.Probe, revised bool) {

@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Source netip.AddrPort // address to send from; its port may be 0
 	TOS    int            // IPv4 type of service or IPv6 traffic class, 0 to 255
+	Spin   bool           // Receive looks for messages without ever sleeping (Linux)
 	TTL    int            // IPv4 time to live or IPv6 hop limit, 1 to 255; 0: the system's
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type UDP struct {
 	target unix.Sockaddr
 	buffer []byte
 	oob    []byte
+	spin   bool
 	closed atomic.Bool
 
 	// The kernel numbers the messages that it stamps from 0: message number 0
@@ -65,7 +67,7 @@ func Dial(target netip.AddrPort, o Options) (*UDP, error) {
 	if err != nil {
 		return nil, dialError(target, os.NewSyscallError("socket", err))
 	}
-	u := &UDP{fd: fd, wake: -1, target: to, buffer: make([]byte, bufferSize), oob: make([]byte, 1024)}
+	u := &UDP{fd: fd, wake: -1, spin: o.Spin, target: to, buffer: make([]byte, bufferSize), oob: make([]byte, 1024)}
 	if err := u.setUp(family, o); err != nil {
 		u.release()
 		return nil, dialError(target, err)
@@ -186,6 +188,10 @@ func (u *UDP) Receive() (Notice, error) {
 
 // wait blocks until there is something to receive or the socket is closed.
 func (u *UDP) wait() error {
+	if u.spin {
+		runtime.Gosched() // whatever else there is to do on this processor
+		return nil
+	}
 	fds := []unix.PollFd{{Fd: int32(u.fd), Events: unix.POLLIN}, {Fd: int32(u.wake), Events: unix.POLLIN}}
 	for {
 		_, err := unix.Poll(fds, -1)

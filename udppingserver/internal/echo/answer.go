@@ -89,7 +89,8 @@ func (sh *shard) decide(p *packet, req wire.Request, now time.Time) (Verdict, ui
 	if counted(req) {
 		c.run.answer(req)
 		p.apart = true
-		wire.Fill(p.data, req, c.run.report(now, time.Since(now)+fate.Delay))
+		came, ago := p.received(now)
+		wire.Fill(p.data, req, c.run.report(came, ago+fate.Delay))
 	}
 	if fate.Corrupt && len(p.data) > 0 {
 		bit := fate.Bit % uint32(8*len(p.data))

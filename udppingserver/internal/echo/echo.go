@@ -43,6 +43,9 @@ type Server struct {
 	// Sockets is the number of UDP sockets that share the port; 0 means one for
 	// each core, at most 16. Systems other than Linux always have one.
 	Sockets int
+	// Spin has each socket look for packets without ever sleeping (Linux): no
+	// wake-ups in anybody's RTT, for a core each. Then the default is one socket.
+	Spin bool
 	// Silence is how long a heartbeat may stay away before its client counts as
 	// stopped; 0 means DefaultSilence.
 	Silence time.Duration
@@ -86,6 +89,9 @@ func (s *Server) Listen(addr string) error {
 	if s.Rate == 0 {
 		s.Rate = DefaultRate
 	}
+	if s.Sockets == 0 && s.Spin {
+		s.Sockets = 1
+	}
 	if s.Sockets == 0 {
 		s.Sockets = min(runtime.GOMAXPROCS(0), 16)
 	}
@@ -123,7 +129,7 @@ func (s *Server) open(addr string) error {
 	}
 	s.Sockets = 1 + len(others) // as many as this system shares a port among
 	for _, conn := range append([]*net.UDPConn{first}, others...) {
-		socket, failed := newSocket(conn)
+		socket, failed := newSocket(conn, s.Spin)
 		if failed != nil {
 			return failed
 		}

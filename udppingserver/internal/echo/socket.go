@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // maxMessage is the largest UDP message there can be.
@@ -52,6 +53,21 @@ func sameAddress(addr string, bound netip.AddrPort) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(bound.Port())))
 }
 
+// received returns when a packet came, and how long ago that is. now is when this
+// program had it.
+func (p *packet) received(now time.Time) (at time.Time, ago time.Duration) {
+	ago = time.Since(now)
+	if p.came == 0 {
+		return now, ago
+	}
+	// Somebody may have set the wall clock in between: then now has to do.
+	waited := time.Duration(now.UnixNano() - p.came)
+	if waited < 0 || waited > time.Second {
+		return now, ago
+	}
+	return time.Unix(0, p.came), ago + waited
+}
+
 // packet is one UDP message and where it is from.
 type packet struct {
 	from    netip.AddrPort
@@ -60,5 +76,6 @@ type packet struct {
 	copies  int  // how often data is to be sent back: 0, 1, 2
 	apart   bool // the reply is not to share a message with others
 
+	came  int64  // when the kernel had it, ns since 1970 by the wall clock; 0 if not known
 	local []byte // which of our addresses it was sent to, as the system puts it
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -61,6 +62,7 @@ type socket struct {
 	errno                 syscall.Errno
 	toSend, sent          int
 
+	spin   bool // look for packets without ever sleeping
 	closed atomic.Bool
 }
 
@@ -71,19 +73,22 @@ type mmsghdr struct {
 	_      uint32
 }
 
-// controlSize has room for an IPv6 address of ours, and for segment's.
-const controlSize = 40 + segmentSize
+// controlSize has room for a stamp, an IPv6 address of ours, and segment's.
+const (
+	stampSize   = 32 // CMSG_SPACE of a struct timespec
+	controlSize = stampSize + 40 + segmentSize
+)
 
 var sharePort = func(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 }
 
-func newSocket(conn *net.UDPConn) (*socket, error) {
+func newSocket(conn *net.UDPConn, spin bool) (*socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, raw: raw}
+	s := &socket{conn: conn, raw: raw, spin: spin}
 	for i := range s.in {
 		s.buffers[i] = make([]byte, maxMessage)
 		s.vectors[i].Base = &s.buffers[i][0]
@@ -108,6 +113,9 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 	_ = raw.Control(func(fd uintptr) {
 		_, failed := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
 		s.coalesce = failed == nil
+		// When the kernel had a packet, long before this thread runs: what the
+		// client is told of the time spent here begins then. No stamps, no harm.
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	})
 	// The thread waits in recvmmsg itself. The runtime's poller, or poll(2) and
 	// then a receive, would be a second system call for each packet and a later
@@ -118,6 +126,12 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 		return nil, errors.Join(err, failed)
 	}
 	s.receiveCall = func(fd uintptr) bool {
+		for s.spin && !s.closed.Load() {
+			if s.take(unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)) {
+				return true
+			}
+			runtime.Gosched() // whatever else there is to do on this processor
+		}
 		if s.count > 1 {
 			for range looks {
 				// This does not wait, so the scheduler need not know of it.
@@ -183,7 +197,7 @@ func (s *socket) receive() ([]packet, error) {
 		p := &s.packets[i]
 		p.data = s.buffers[i][:m.length]
 		p.from = sender(&s.names[i])
-		p.local = s.control[i][:m.header.Controllen]
+		p.came, p.local = stamped(s.control[i][:m.header.Controllen])
 		p.unicast = sentToOne(p.local)
 		p.copies, p.apart = 0, false
 	}
@@ -208,6 +222,8 @@ func (s *socket) reply(batch []packet) (failed int) {
 			out := &s.out[s.toSend]
 			*out = s.in[first] // name, vector and control as they came
 			out.header.Flags = 0
+			out.header.Control = &s.control[first][controlSize-cap(run[0].local)]
+			out.header.SetControllen(len(run[0].local))
 			if len(run) > 1 {
 				out.header.SetIovlen(len(run))
 				out.header.SetControllen(s.segment(first, len(run[0].local), len(run[0].data)))
@@ -265,11 +281,12 @@ func (s *socket) alike(batch []packet) int {
 // segment adds to the control messages of packet i, which end at offset at, that
 // the message is to be cut into pieces of size bytes. It returns their new end.
 func (s *socket) segment(i, at, size int) (end int) {
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&s.control[i][at]))
+	local := s.packets[i].local[:at+segmentSize]
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&local[at]))
 	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 	header.SetLen(unix.CmsgLen(2))
-	*(*uint16)(unsafe.Pointer(&s.control[i][at+unix.CmsgLen(0)])) = uint16(size)
-	return at + segmentSize
+	*(*uint16)(unsafe.Pointer(&local[at+unix.CmsgLen(0)])) = uint16(size)
+	return len(local)
 }
 
 // send sends one packet.
@@ -283,6 +300,20 @@ func (p *packet) keep() packet {
 	kept := *p
 	kept.local = append([]byte(nil), p.local...)
 	return kept
+}
+
+// stamped takes the kernel's stamp of receipt off the control messages of a
+// packet, which may not be sent back; it comes first. 0 means that there is none.
+func stamped(control []byte) (came int64, local []byte) {
+	if len(control) < stampSize {
+		return 0, control
+	}
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	if header.Level != unix.SOL_SOCKET || header.Type != unix.SCM_TIMESTAMPNS {
+		return 0, control
+	}
+	at := (*unix.Timespec)(unsafe.Pointer(&control[unix.CmsgLen(0)]))
+	return at.Nano(), control[stampSize:]
 }
 
 // sender reads the address that a packet came from.

@@ -19,7 +19,7 @@ type socket struct {
 // sharePort is nil where sockets of one process cannot share a port usefully.
 var sharePort func(fd uintptr) error
 
-func newSocket(conn *net.UDPConn) (*socket, error) {
+func newSocket(conn *net.UDPConn, _ bool) (*socket, error) {
 	return &socket{conn: conn}, nil
 }
 

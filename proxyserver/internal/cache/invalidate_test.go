@@ -262,3 +262,38 @@ func TestNoInvalidationIsLost(t *testing.T) {
 		clients.Wait()
 	})
 }
+
+// Nor is what was asked for before an invalidation and answered after it.
+func TestInvalidatedBeforeTheAnswer(t *testing.T) {
+	for kind, fields := range map[string]httpmsg.Fields{
+		"plain":  nil,
+		"range":  {{Name: "Range", Value: "bytes=0-100"}},
+		"reload": {{Name: "Cache-Control", Value: "no-cache"}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			eachStore(t, func(t *testing.T, s store.Store) {
+				t.Helper()
+				asked, gate := make(chan struct{}), make(chan struct{})
+				c := &Cache{Store: s, Next: &slowOrigin{serve: func(_ context.Context, n int, _ *exchange.Request) (*exchange.Response, error) {
+					text := "NEW"
+					if n == 1 {
+						text = "OLD"
+						close(asked)
+						<-gate
+					}
+					return response("max-age=1000", io.NopCloser(strings.NewReader(text)), 3), nil
+				}}}
+				defer c.Close()
+				var client sync.WaitGroup
+				client.Go(func() { readAll(t.Context(), c, get("/p", fields...)) })
+				<-asked
+				c.Purge("http://example.org/p")
+				close(gate)
+				client.Wait()
+				if got := ask(t, c, get("/p")); got != "NEW" {
+					t.Errorf("afterwards: %q", got)
+				}
+			})
+		})
+	}
+}

@@ -28,7 +28,11 @@ func (q *query) bypass(why rules.Ruling, forward string) (*exchange.Response, er
 	}
 	if !rules.Safe(method) && resp.Status >= 200 && resp.Status < 400 {
 		q.key = rules.Key(q.req.Scheme, q.req.Host, q.req.Path)
-		for _, key := range append(rules.Related(q.key, resp.Fields), q.key) {
+		keys := append(rules.Related(q.key, resp.Fields), q.key)
+		if c.Rules.Groups {
+			q.invalidateGroups(append(rules.InvalidatedGroups(resp.Fields), q.groupsUnder(keys)...))
+		}
+		for _, key := range keys {
 			n := c.invalidate(q.ctx, key)
 			if q.explained() {
 				q.say("RFC 9111, 4.4", "a successful "+method+" invalidates "+key+": "+strconv.Itoa(n)+" removed")

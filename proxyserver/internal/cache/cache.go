@@ -7,8 +7,9 @@
 // collapse (clients that want the same share one fetch), ask (what the origin
 // is asked, and what becomes of its answer), validate (what a 304 means),
 // transfer (content on its way to the store), reader (clients that take part in
-// a fetch), fetch (what those share), serve (answers from the store), lookup (what is stored for a
-// request), table (the fetches under way), background (goroutines and their
+// a fetch), fetch (what those share), serve (answers from the store), lookup
+// (what is stored for a request), groups (responses that are made invalid
+// together), table (the fetches under way), background (goroutines and their
 // bounds).
 //
 // What it refuses to do: keep a response that did not come to its end, keep or

@@ -99,6 +99,10 @@ func (q *query) readOther(r *reader, stored *rules.Stored) *exchange.Response {
 	if verdict.Use == rules.Validate || !stored.Selects(&q.rules) {
 		return nil
 	}
+	if q.isOutOfDate(stored) {
+		q.alone = true // nor will it do when it is stored
+		return nil
+	}
 	q.found.verdict, q.found.stored = verdict, stored
 	q.found.plan = rules.PlanAnswer(&q.rules, stored, &rules.Extent{})
 	resp := q.head(exchange.Collapsed, "; fwd="+q.found.forward+"; collapsed")

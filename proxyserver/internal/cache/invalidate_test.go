@@ -17,6 +17,7 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
 
@@ -295,5 +296,59 @@ func TestInvalidatedBeforeTheAnswer(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A group that is made invalid takes along what was asked for before and
+// answered after it, and stays invalid when the store is opened again.
+func TestGroupInvalidatedMeanwhile(t *testing.T) {
+	config := rules.Config{Groups: true}
+	options := store.DiskOptions{Dir: t.TempDir(), Rules: config}
+	group := httpmsg.Field{Name: "Cache-Groups", Value: `"a"`}
+	asked, gate := make(chan struct{}), make(chan struct{})
+	origin := &slowOrigin{serve: func(_ context.Context, n int, req *exchange.Request) (*exchange.Response, error) {
+		switch {
+		case req.Method == "POST":
+			return response("no-store", io.NopCloser(strings.NewReader("")), 0, httpmsg.Field{Name: "Cache-Group-Invalidation", Value: `"a"`}), nil
+		case n == 1:
+			close(asked)
+			<-gate
+			return response("max-age=1000", io.NopCloser(strings.NewReader("OLD")), 3, group), nil
+		}
+		return response("max-age=1000", io.NopCloser(strings.NewReader("NEW")), 3, group), nil
+	}}
+	open := func() (*Cache, func()) {
+		d, err := store.OpenDisk(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Cache{Next: origin, Store: d, Rules: config}
+		return c, func() {
+			c.Close()
+			d.Close()
+		}
+	}
+	c, end := open()
+	var client sync.WaitGroup
+	client.Go(func() { readAll(t.Context(), c, get("/p")) })
+	<-asked
+	post := get("/change")
+	post.Method = "POST"
+	ask(t, c, post)
+	go func() {
+		waitFor(t, func() bool { return c.fetches.waitingFor("http://example.org/p") == 1 })
+		close(gate)
+	}()
+	if got := ask(t, c, get("/p")); got != "NEW" {
+		t.Errorf("who asks after the change gets %q", got)
+	}
+	client.Wait()
+	ask(t, c, post)
+	end()
+	c, end = open()
+	defer end()
+	before := origin.asked.Load()
+	if got := ask(t, c, get("/p")); got != "NEW" || origin.asked.Load() == before {
+		t.Errorf("after a restart: %q, origin asked %v", got, origin.asked.Load() != before)
 	}
 }

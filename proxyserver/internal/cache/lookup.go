@@ -70,6 +70,7 @@ func (q *query) lookup() {
 	entries, gen := q.c.Store.Lookup(q.ctx, q.key)
 	q.found = found{gen: gen, forward: "uri-miss"}
 	f := &q.found
+	entries = q.drop(entries)
 	if len(entries) == 0 {
 		if q.explained() {
 			q.say("RFC 9111, 4", "nothing is stored under "+q.key)

@@ -3,13 +3,14 @@
 // decision comes with its reason and the section behind it.
 //
 // Covered are RFC 9111 (caching), RFC 5861 (stale-while-revalidate,
-// stale-if-error), RFC 8246 (immutable), RFC 9213 (targeted fields), and of
-// RFC 9110 what a cache evaluates itself: preconditions, ranges, the comparison
-// of URIs and of what Vary names.
+// stale-if-error), RFC 8246 (immutable), RFC 9213 (targeted fields), RFC 9875
+// (groups), and of RFC 9110 what a cache evaluates itself: preconditions,
+// ranges, the comparison of URIs and of what Vary names.
 //
 // The rules read no clock, keep nothing and do no I/O; package cache carries
 // them out. They are read in this order: uri, request, directives, targeted,
-// stored, freshness, vary, storing, reuse, precondition, ranges, validation.
+// stored, freshness, vary, storing, reuse, precondition, ranges, validation,
+// groups.
 package rules
 
 // Config says which kind of cache the rules are for. The zero value is a
@@ -23,6 +24,9 @@ type Config struct {
 	// caching. Their 200 and 404 answers are kept for a short time all the same
 	// (RFC 9111, section 4.2.2).
 	Lab bool
+	// Groups says that responses may be in groups, which are made invalid
+	// together (RFC 9875). That is between an origin and its reverse proxy.
+	Groups bool
 }
 
 // Ruling is a decision with its reason.

@@ -39,6 +39,7 @@ type Stored struct {
 	modified  time.Time // zero where there is no Last-Modified
 	varyNames []string  // in lower case, in order
 	varyAny   bool      // Vary: *
+	groups    []string
 }
 
 // NewStored works out what follows from a head, which must not be changed any
@@ -64,6 +65,9 @@ func NewStored(h Head, c Config) *Stored {
 	delay := max(h.ResponseTime.Sub(h.RequestTime), 0)
 	s.initial = max(apparent, parseAge(h.Fields)+delay)
 	s.varyNames, s.varyAny = varyNames(h.Fields)
+	if c.Groups {
+		s.groups = groupsOf(h.Fields, "Cache-Groups")
+	}
 	return s
 }
 

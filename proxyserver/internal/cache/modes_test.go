@@ -21,6 +21,14 @@ func TestLab(t *testing.T) {
 	}
 }
 
+func TestGroups(t *testing.T) {
+	for name, newStore := range stores {
+		t.Run(name, func(t *testing.T) {
+			cachetest.Run(t, cachetest.GroupCases(), alone(newStore, rules.Config{Groups: true}))
+		})
+	}
+}
+
 // Without it nothing of all this is stored.
 func TestNoLab(t *testing.T) {
 	for _, reply := range []string{"200\n-Date: ", "404\n-Date: ", "200\nContent-Type: text/html"} {

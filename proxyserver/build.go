@@ -165,7 +165,7 @@ func (p *parts) addCache(c *config) error {
 func (c *config) rules() rules.Config {
 	r := rules.Config{Lab: c.lab}
 	if c.upstream != nil {
-		r.Targeted = []string{"CDN-Cache-Control"}
+		r.Targeted, r.Groups = []string{"CDN-Cache-Control"}, true
 	}
 	return r
 }

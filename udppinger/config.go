@@ -42,6 +42,7 @@ type config struct {
 	explain     bool
 	graph       bool
 	plot        string
+	traceFile   string
 	window      time.Duration // 0: none
 	metricsAddr string
 	version     bool
@@ -85,6 +86,7 @@ func (c *config) groups(command string) []group {
 		{"What it tells", []*setting{
 			newSwitch("explain", "say for each ping where the time went", &c.explain),
 			newSetting("plot", "FILE", "", "draw RTT over time and a histogram to this file, a .svg or .png", text(&c.plot)),
+			newSetting("trace-file", "FILE", "", "write each message and verdict to this file, which trace.html of the web server draws", text(&c.traceFile)),
 			c.windowSetting(""),
 			c.metricsSetting(),
 			newSwitch("version", "print the version", &c.version),

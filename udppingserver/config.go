@@ -34,6 +34,7 @@ type config struct {
 	spin    bool
 
 	truth       string
+	traceFile   string
 	metricsAddr string
 	logLevel    string
 	logFormat   string
@@ -65,6 +66,7 @@ func (c *config) groups() []group {
 		}},
 		{"What it tells", []*setting{
 			newSetting("truth", "FILE", "", "write what was done to each packet to this file, one JSON object a line", text(&c.truth)),
+			newSetting("trace-file", "FILE", "", "write each packet, decision and reply to this file, which trace.html of the web server draws", text(&c.traceFile)),
 			newSetting("metrics-addr", "ADDRESS", "", "serve counters for Prometheus at http://ADDRESS/metrics, for example 127.0.0.1:9100", text(&c.metricsAddr)),
 			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&c.logLevel, logging.Levels)),
 			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&c.logFormat, logging.Formats)),

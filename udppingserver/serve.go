@@ -8,11 +8,13 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"time"
 
 	"topdown/pkg/logging"
 	"topdown/udppingserver/internal/echo"
 	"topdown/udppingserver/internal/listen"
 	"topdown/udppingserver/internal/metrics"
+	"topdown/udppingserver/internal/tracefile"
 
 	"go.uber.org/zap"
 )
@@ -38,6 +40,15 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		}
 		server.Truth = echo.NewTruth(file)
 		defer func() { err = errors.Join(err, server.Truth.Flush(), file.Close()) }()
+	}
+	if c.traceFile != "" {
+		out, failed := os.Create(c.traceFile)
+		if failed != nil {
+			return fileError("--trace-file", c.traceFile, failed)
+		}
+		file := tracefile.New(out, name, "server", time.Now(), echo.TraceHelpers...)
+		server.Trace = echo.NewTrace(file)
+		defer func() { err = errors.Join(err, file.Err(), out.Close()) }()
 	}
 	if err = server.Listen(c.addr); err != nil {
 		return listen.Explain(err, c.addr, name)

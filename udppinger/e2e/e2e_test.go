@@ -120,7 +120,13 @@ func steady(text string, addrs ...string) string {
 	}
 	for _, r := range []struct{ pattern, with string }{
 		{`\d\.\d{6}s`, "#.######s"},
-		{`PING (\d+) \d{10}\.\d{6}`, "PING $1 ##########.######"},
+		{`(?i)(PING) (\d+) \d{10}\.\d{6}`, "$1 $2 ##########.######"},
+		{`"start":"[^"]*"`, `"start":"#"`},
+		{`"time":\d+`, `"time":0`},
+		{`"source":"[^"]*"`, `"source":"127.0.0.1:PORT"`},
+		{`(\.go):\d+"`, `$1:#"`},
+		{`TD1 [0-9A-F]{16}`, "TD1 ################"},
+		{`took [0-9.]+[mµ]?s`, "took # s"},
 		{`= (\d\.\d{6}/)+\d\.\d{6} s`, "= #/# s"},
 		{`jitter \d\.\d{6} s`, "jitter # s"},
 		{`\d+\.\d µs`, "# µs"},

@@ -125,7 +125,8 @@ func (f *File) caller() (function, file string) {
 	for {
 		frame, more := frames.Next()
 		name := frame.Function[strings.LastIndexByte(frame.Function, '/')+1:]
-		if !slices.Contains(f.helpers, name[strings.LastIndexByte(name, '.')+1:]) {
+		last := name[strings.LastIndexByte(name, '.')+1:]
+		if !strings.HasPrefix(last, "func") && !slices.Contains(f.helpers, last) { // funcN: a function without a name
 			return name, filepath.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 		}
 		if !more {

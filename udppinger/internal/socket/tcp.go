@@ -86,6 +86,9 @@ func (t *TCP) Receive() (Notice, error) {
 // Drops returns 0: TCP repeats what it has no room for.
 func (t *TCP) Drops() uint64 { return 0 }
 
+// LocalPort returns the port that the connection is from.
+func (t *TCP) LocalPort() int { return t.conn.LocalAddr().(*net.TCPAddr).Port }
+
 // Interrupt makes Receive return net.ErrClosed, now and ever after.
 func (t *TCP) Interrupt() {
 	t.closed.Store(true)

@@ -51,6 +51,9 @@ func (sh *shard) answer(p *packet, now time.Time) {
 	case Heartbeat:
 		sh.count.Heartbeats++
 	}
+	if p.told != nil {
+		p.told.verdict, p.told.fate = verdict, fate
+	}
 	if sh.server.Truth != nil {
 		sh.server.Truth.packet(p, now, req, verdict, number, fate)
 	}

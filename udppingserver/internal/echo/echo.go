@@ -53,6 +53,8 @@ type Server struct {
 	Out io.Writer
 	// Truth, if set, gets one line for each packet.
 	Truth *Truth
+	// Trace, if set, gets each packet, decision and reply.
+	Trace *Trace
 	// Log gets faults; nil means nowhere.
 	Log *zap.Logger
 
@@ -223,7 +225,7 @@ func (s *Server) newShard(socket *socket) *shard {
 		clients: newClients(maxClients / s.Sockets),
 	}
 	if c := s.Impair; c.Delay > 0 || c.Jitter > 0 || c.Reorder > 0 {
-		sh.late = newLate(socket, maxLate/s.Sockets)
+		sh.late = newLate(socket, maxLate/s.Sockets, s.Trace)
 	}
 	return sh
 }
@@ -244,12 +246,15 @@ func (sh *shard) serve() error {
 			continue
 		}
 		now := time.Now()
+		sh.server.Trace.keep(batch)
 		sh.mu.Lock()
 		for i := range batch {
 			// Step 3: decide, and Step 4: upper-case (see answer.go).
 			sh.answer(&batch[i], now)
 		}
 		sh.mu.Unlock()
+		sh.server.Trace.received(batch, now, sh.server.Addr())
+		sh.server.Trace.replied(batch...)
 		// Step 5: reply, each to the address that its request came from.
 		if failed := sh.socket.reply(batch); failed > 0 {
 			sh.mu.Lock()

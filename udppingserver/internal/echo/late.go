@@ -18,6 +18,7 @@ const (
 // late holds replies up for as long as their fate says.
 type late struct {
 	socket *socket
+	trace  *Trace
 	wake   chan struct{}
 
 	mu    sync.Mutex
@@ -25,8 +26,8 @@ type late struct {
 	bytes int
 }
 
-func newLate(socket *socket, limit int) *late {
-	l := &late{socket: socket, wake: make(chan struct{}, 1)}
+func newLate(socket *socket, limit int, trace *Trace) *late {
+	l := &late{socket: socket, trace: trace, wake: make(chan struct{}, 1)}
 	l.line.Limit = limit
 	return l
 }
@@ -67,6 +68,7 @@ func (l *late) run(ctx context.Context) {
 		now := time.Now()
 		for p, ok := l.line.Pop(now); ok; p, ok = l.line.Pop(now) {
 			l.bytes -= len(p.data)
+			l.trace.replied(p)
 			for range p.copies {
 				_ = l.socket.send(&p) // what cannot be sent is lost, as in any network
 			}

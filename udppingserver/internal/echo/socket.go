@@ -76,6 +76,8 @@ type packet struct {
 	copies  int  // how often data is to be sent back: 0, 1, 2
 	apart   bool // the reply is not to share a message with others
 
-	came  int64  // when the kernel had it, ns since 1970 by the wall clock; 0 if not known
+	came int64 // when the kernel had it, ns since 1970 by the wall clock; 0 if not known
+	told *told // what a trace is to say; nil without one
+
 	local []byte // which of our addresses it was sent to, as the system puts it
 }

@@ -110,7 +110,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 			key := fmt.Sprintf("http://example.org/%d", i)
 			head := encodeHead(key, &storedFor(key, 1).Head)
 			n := newName(primaryOf(key), uint64(i+1), 1)
-			if err = os.WriteFile(d.path(n, 0), appendTrailer(head, n, 0, sumOf(nil)), 0o600); err != nil {
+			if err = os.WriteFile(d.path(n), appendTrailer(head, n, 0, sumOf(nil)), 0o600); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -42,7 +42,7 @@ type Disk struct {
 	rules  rules.Config
 	log    *zap.Logger
 
-	mem     *Memory  // its mu guards all down to closed
+	mem     *memory  // its mu guards all down to closed
 	index   *index   // of the files
 	used    int64    // blocks of all that is on disk, or about to be
 	temps   int64    // blocks of them in temporary files
@@ -68,6 +68,32 @@ var ErrInUse = errors.New("the cache directory is in use by another process")
 
 var errLocked = errors.New("locked by another process")
 
+// NewMemory returns a store without a directory: of size bytes, default 64 MiB,
+// and bodies of object bytes at most, default a quarter of size.
+func NewMemory(size, object int64) *Disk {
+	if size <= 0 {
+		size = 64 << 20
+	}
+	if object <= 0 {
+		object = size / 4
+	}
+	d := newDisk(DiskOptions{Memory: size, Object: min(object, size), Small: min(object, size), Log: zap.NewNop()})
+	d.scanned.Store(true)
+	return d
+}
+
+func newDisk(o DiskOptions) *Disk {
+	d := &Disk{
+		dir: o.Dir, size: o.Size / blockSize, object: o.Object, small: o.Small,
+		rules: o.Rules, log: o.Log, mem: newMemory(o.Memory), index: newIndex(),
+		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
+		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
+	}
+	d.work.L, d.idle.L = &d.mem.mu, &d.mem.mu
+	d.serial.Store(uint64(time.Now().UnixMicro())) //nolint:gosec // after 1970
+	return d
+}
+
 // OpenDisk opens or makes a store in a directory. Only one process at a time
 // may have it open.
 func OpenDisk(o DiskOptions) (*Disk, error) {
@@ -86,14 +112,8 @@ func OpenDisk(o DiskOptions) (*Disk, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	d := &Disk{
-		dir: o.Dir, size: o.Size / blockSize, object: min(o.Object, o.Size), small: min(o.Small, o.Memory/64),
-		rules: o.Rules, log: o.Log, mem: NewMemory(o.Memory, o.Memory), index: newIndex(),
-		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
-		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
-	}
-	d.work.L, d.idle.L = &d.mem.mu, &d.mem.mu
-	d.serial.Store(uint64(time.Now().UnixMicro())) //nolint:gosec // after 1970
+	o.Object, o.Small = min(o.Object, o.Size), min(o.Small, o.Memory/64)
+	d := newDisk(o)
 	if err := os.MkdirAll(d.tempDir(), 0o700); err != nil {
 		if _, unreadable := os.ReadDir(d.dir); unreadable != nil {
 			return nil, fmt.Errorf("make the cache directory: %w", err)
@@ -329,7 +349,7 @@ type Stats struct {
 	HotBytes    int64  // bytes of them
 	Evictions   uint64 // responses evicted to make room, since the start
 	Scanning    bool   // the files of an earlier run are still being found
-	ReadOnly    bool   // the directory could not be locked for writing
+	ReadOnly    bool   // in memory alone, with what lay in the directory at the start
 	Failing     bool   // the disk fails
 	Description string
 }
@@ -342,18 +362,11 @@ func (d *Disk) Stats() Stats {
 	}
 	d.mem.mu.Lock()
 	defer d.mem.mu.Unlock()
-	s.Entries, s.Bytes, s.Evictions = d.index.queue.count, d.used*blockSize, d.evicted
 	s.HotKeys, s.HotBytes = len(d.mem.sets), d.mem.bytes
-	return s
-}
-
-// Stats returns the figures of now.
-func (m *Memory) Stats() Stats {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := Stats{Size: m.limit, HotKeys: len(m.sets), HotBytes: m.bytes, Evictions: m.evicted, Description: "memory"}
-	for _, set := range m.sets {
-		s.Entries += len(set.entries)
+	if d.dir == "" {
+		s.Entries, s.Bytes, s.Size, s.Evictions = d.mem.entries, d.mem.bytes, d.mem.limit, d.mem.evicted
+	} else {
+		s.Entries, s.Bytes, s.Evictions = d.index.queue.count, d.used*blockSize, d.evicted
 	}
 	return s
 }

@@ -67,9 +67,6 @@ func (d *Disk) evict(more func() bool) bool {
 	}
 }
 
-// alone in place of the next file marks a head file that goes alone.
-const alone = -2
-
 // removeFiles removes files that are no longer in the index, and counts their
 // blocks as free; false if one could not be removed. mem.mu is not locked.
 func (d *Disk) removeFiles(files []file) bool {
@@ -78,19 +75,18 @@ func (d *Disk) removeFiles(files []file) bool {
 	}
 	var failed error
 	freed := int64(0)
-	remove := func(n name, head uint64, blocks int64) {
-		if err := os.Remove(d.path(n, head)); err == nil || errors.Is(err, fs.ErrNotExist) {
+	remove := func(path string, blocks int64) {
+		if err := os.Remove(path); err == nil || errors.Is(err, fs.ErrNotExist) {
 			freed += blocks
 		} else {
 			failed = err
 		}
 	}
 	for _, f := range files {
-		if f.next != alone {
-			remove(f.name, 0, f.name.blocks())
-		}
-		if f.head > 0 {
-			remove(f.name, f.head, int64(f.headBlocks))
+		path := d.path(f.name)
+		remove(path, f.name.blocks())
+		if f.head > 0 { // last, or the file's own head would count after a kill
+			remove(path+headSuffix, int64(f.head))
 		}
 	}
 	d.unreserve(freed)

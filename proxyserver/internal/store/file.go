@@ -23,9 +23,9 @@ import (
 //
 // The body comes first so that it can be written as it arrives, and sent from
 // the file's beginning. A file is made under another name, renamed when it is
-// whole, and never written to again. After a 304 a new head goes into a head
-// file beside it: head and trailer without the body, under the name of the file
-// and a serial number. Of several head files the last one counts.
+// whole, and never written to again. After a 304 the new head of a large body
+// goes into a head file beside it, head and trailer alone, which counts instead.
+// It is made and renamed likewise.
 const (
 	magic       = "topdown2"
 	trailerSize = 52
@@ -55,18 +55,18 @@ var nameEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPa
 
 func (n name) String() string { return nameEncoding.EncodeToString(n[:]) }
 
-// parseName reads the name of a file, and the serial number of a head file.
-func parseName(s string) (n name, head uint64, ok bool) {
-	s, suffix, isHead := strings.Cut(s, ".")
+// headSuffix ends the name of a head file.
+const headSuffix = ".head"
+
+// parseName reads the name of a file, or of its head file.
+func parseName(s string) (n name, isHead, ok bool) {
+	s, isHead = strings.CutSuffix(s, headSuffix)
 	b, err := nameEncoding.DecodeString(s)
 	if err != nil || len(b) != len(n) {
-		return n, 0, false
+		return n, false, false
 	}
 	n = name(b)
-	if isHead {
-		head, err = strconv.ParseUint(suffix, 36, 64)
-	}
-	return n, head, err == nil && n.String() == s && isHead == (head > 0)
+	return n, isHead, n.String() == s
 }
 
 // folder returns the number of the folder in which a primary's files lie. There
@@ -80,13 +80,15 @@ func (d *Disk) folderPath(i int) string {
 	return filepath.Join(d.dir, strconv.FormatInt(int64(i), folders))
 }
 
-// path returns the path of a file, or of the head file with that serial number.
-func (d *Disk) path(n name, head uint64) string {
-	s := d.folderPath(n.primary().folder()) + "/" + n.String()
-	if head > 0 {
-		s += "." + strconv.FormatUint(head, 36)
+// path returns the path of a file.
+func (d *Disk) path(n name) string { return d.folderPath(n.primary().folder()) + "/" + n.String() }
+
+// headPath returns the path of the head that counts.
+func (d *Disk) headPath(f file) string {
+	if f.head > 0 {
+		return d.path(f.name) + headSuffix
 	}
-	return s
+	return d.path(f.name)
 }
 
 // blocksOf returns the blocks that size bytes take.
@@ -94,7 +96,8 @@ func blocksOf(size int64) int64 { return (size + blockSize - 1) / blockSize }
 
 // appendTrailer completes a head to what follows the body.
 func appendTrailer(head []byte, n name, size int64, sum uint32) []byte {
-	b := appendInt64(append(append(head, magic...), n[:]...), size)
+	b := append(append(head, magic...), n[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(size)) //nolint:gosec // not negative
 	b = binary.BigEndian.AppendUint32(b, sum)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(head))) //nolint:gosec // below maxHead
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))

@@ -2,17 +2,16 @@ package store
 
 // file is a file in the index.
 type file struct {
-	name       name
-	head       uint64 // serial number of the head file that counts; 0 for none
-	headBlocks int32
-	next       int32 // the next file under the same primary
+	name name
+	head int32 // blocks of its head file; 0 if it has none
+	next int32 // the next file under the same primary
 }
 
 // blocks returns what the file takes, head file included.
-func (f *file) blocks() int64 { return f.name.blocks() + int64(f.headBlocks) }
+func (f *file) blocks() int64 { return f.name.blocks() + int64(f.head) }
 
 // index knows every file, in some 80 bytes each and without a pointer, and what
-// to evict next. It is guarded by Memory.mu.
+// to evict next. It is guarded by memory.mu.
 type index struct {
 	first  map[primary]int32
 	queue  *sieve[file]
@@ -73,11 +72,12 @@ func (x *index) use(p primary) {
 	}
 }
 
-// setHead gives a file another head file and returns what it was before.
-func (x *index) setHead(f *file, head uint64, blocks int64) (before file) {
-	before = *f
-	f.head, f.headBlocks = head, int32(blocks) //nolint:gosec // below maxHead
-	x.blocks += f.blocks() - before.blocks()
+// setHead notes that a file has a head file of so many blocks, and returns what
+// it had before.
+func (x *index) setHead(f *file, blocks int64) (before int64) {
+	before = int64(f.head)
+	f.head = int32(blocks) //nolint:gosec // below maxHead
+	x.blocks += blocks - before
 	return before
 }
 

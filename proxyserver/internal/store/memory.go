@@ -1,9 +1,7 @@
 package store
 
 import (
-	"context"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -30,7 +28,7 @@ func primaryOf(key string) primary {
 type content struct {
 	data   atomic.Pointer[[]byte] // the body, where it is in memory; never taken back
 	source source                 // where else it can be had; nil if nowhere
-	file   name                   // the file that Disk has it in, if any; Memory.mu guards it
+	file   name                   // the file that Disk has it in, if any; memory.mu guards it
 }
 
 // source is where a body lies that is not in memory.
@@ -61,7 +59,7 @@ type set struct {
 	primary primary
 	entries []*Entry
 	cost    int64
-	node    int32 // in Memory.queue; none while an entry waits to be written
+	node    int32 // in memory.queue; none while an entry waits to be written
 }
 
 // counter follows the changes of all keys that share it: so many counters that
@@ -74,47 +72,37 @@ type counter struct {
 
 const counters = 1 << 14
 
-// Memory is a store in memory. In front of another store it holds the heads of
-// whole keys, and their small bodies: for a key that is there it holds all that
-// is stored, so that one lock answers for lookup, what waits to be written, and
-// generation. Nothing is read or written while mu is locked.
-type Memory struct {
-	limit  int64 // bytes
-	object int64 // bytes of the largest body
+// memory holds the heads of whole keys, and their small bodies: for a key that
+// is there it has all that is stored, so that one lock answers for lookup, for
+// what waits to be written, and for generation. Nothing is read or written while
+// mu is locked. All methods are called with mu locked.
+type memory struct {
+	limit int64 // bytes
 
 	mu       sync.Mutex
 	sets     map[primary]*set
 	queue    *sieve[*set]
+	entries  int
 	bytes    int64 // of all sets
 	pinned   int64 // of those that wait to be written
 	counters [counters]counter
-	evicted  uint64
+	evicted  uint64 // entries
 
-	writing atomic.Int64 // bytes in the buffers of writers
+	writing atomic.Int64 // bytes in the buffers of writers; not guarded
 }
 
-// NewMemory returns a store of size bytes, default 64 MiB, whose bodies have
-// object bytes at most, default a quarter of size.
-func NewMemory(size, object int64) *Memory {
-	if size <= 0 {
-		size = 64 << 20
-	}
-	if object <= 0 {
-		object = size / 4
-	}
-	return &Memory{limit: size, object: min(object, size), sets: map[primary]*set{}, queue: newSieve[*set]()}
+func newMemory(limit int64) *memory {
+	return &memory{limit: limit, sets: map[primary]*set{}, queue: newSieve[*set]()}
 }
 
-// All from here to Lookup is called with mu locked.
-
-func (m *Memory) counter(p primary) *counter {
+func (m *memory) counter(p primary) *counter {
 	return &m.counters[(int(p[10])<<8|int(p[11]))%counters]
 }
 
-func (m *Memory) generation(p primary) Generation { return Generation(m.counter(p).generation) }
+func (m *memory) generation(p primary) Generation { return Generation(m.counter(p).generation) }
 
 // get returns the entries under p; ok is false if they are not held.
-func (m *Memory) get(p primary) (entries []*Entry, ok bool) {
+func (m *memory) get(p primary) (entries []*Entry, ok bool) {
 	s := m.sets[p]
 	if s == nil {
 		return nil, false
@@ -126,7 +114,7 @@ func (m *Memory) get(p primary) (entries []*Entry, ok bool) {
 }
 
 // put replaces all entries under p; none means to hold nothing.
-func (m *Memory) put(p primary, entries []*Entry) {
+func (m *memory) put(p primary, entries []*Entry) {
 	m.counter(p).changes++
 	s := m.sets[p]
 	if s != nil {
@@ -149,7 +137,7 @@ func (m *Memory) put(p primary, entries []*Entry) {
 
 // count adds what s takes. As long as an entry waits to be written it cannot be
 // evicted, for nothing else knows of it.
-func (m *Memory) count(s *set) {
+func (m *memory) count(s *set) {
 	s.cost = 256
 	waits := false
 	for _, e := range s.entries {
@@ -157,6 +145,7 @@ func (m *Memory) count(s *set) {
 		waits = waits || e.waits
 	}
 	m.bytes += s.cost
+	m.entries += len(s.entries)
 	switch {
 	case waits:
 		m.pinned += s.cost
@@ -170,21 +159,22 @@ func (m *Memory) count(s *set) {
 }
 
 // uncount takes off what s took, before it changes.
-func (m *Memory) uncount(s *set) {
+func (m *memory) uncount(s *set) {
 	m.bytes -= s.cost
+	m.entries -= len(s.entries)
 	if s.node == none {
 		m.pinned -= s.cost
 	}
 }
 
-func (m *Memory) drop(s *set) {
+func (m *memory) drop(s *set) {
 	if s.node != none {
 		m.queue.remove(s.node)
 	}
 	delete(m.sets, s.primary)
 }
 
-func (m *Memory) evict() {
+func (m *memory) evict() {
 	for m.bytes > m.limit {
 		i := m.queue.victim()
 		if i == none {
@@ -193,12 +183,12 @@ func (m *Memory) evict() {
 		s := *m.queue.get(i)
 		m.uncount(s)
 		m.drop(s)
-		m.evicted++
+		m.evicted += uint64(len(s.entries))
 	}
 }
 
 // grown notes that an entry under p has its body in memory now.
-func (m *Memory) grown(p primary) {
+func (m *memory) grown(p primary) {
 	if s := m.sets[p]; s != nil {
 		m.uncount(s)
 		m.count(s)
@@ -207,20 +197,20 @@ func (m *Memory) grown(p primary) {
 }
 
 // invalidate counts an invalidation of p.
-func (m *Memory) invalidate(p primary) {
+func (m *memory) invalidate(p primary) {
 	c := m.counter(p)
 	c.generation++
 	c.changes++
 }
 
 // clear forgets everything.
-func (m *Memory) clear() {
+func (m *memory) clear() {
 	for i := range m.counters {
 		m.counters[i].generation++
 		m.counters[i].changes++
 	}
 	m.sets, m.queue = map[primary]*set{}, newSieve[*set]()
-	m.bytes, m.pinned = 0, 0
+	m.bytes, m.pinned, m.entries = 0, 0, 0
 }
 
 // replaced returns entries with e in the place of the one for the same requests,
@@ -274,86 +264,16 @@ func under(entries []*Entry, key string) []*Entry {
 	return entries
 }
 
-// Lookup implements Store.
-func (m *Memory) Lookup(_ context.Context, key string) ([]*Entry, Generation) {
-	p := primaryOf(key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entries, _ := m.get(p)
-	return under(entries, key), m.generation(p)
-}
-
-// Limit implements Store.
-func (m *Memory) Limit() int64 { return m.object }
-
-// Close implements Store.
-func (m *Memory) Close() error { return nil }
-
-// Create implements Store.
-func (m *Memory) Create(_ context.Context, key string, gen Generation, size int64) (Writer, error) {
-	if size > m.object {
-		return nil, ErrTooLarge
-	}
-	return &memoryWriter{buffer: newBuffer(size, m), key: key, gen: gen, size: size}, nil
-}
-
-// Update implements Store.
-func (m *Memory) Update(_ context.Context, e *Entry, stored *rules.Stored) (*Entry, error) {
-	p := primaryOf(e.Key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entries, _ := m.get(p)
-	if !slices.Contains(entries, e) {
-		return nil, ErrGone
-	}
-	updated := newEntry(e.Key, stored, e.Size, e.content)
-	m.put(p, exchanged(entries, e, updated))
-	return updated, nil
-}
-
-// Remove implements Store.
-func (m *Memory) Remove(_ context.Context, e *Entry) {
-	p := primaryOf(e.Key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if entries, _ := m.get(p); slices.Contains(entries, e) {
-		m.put(p, without(entries, e))
-	}
-}
-
-// Invalidate implements Store.
-func (m *Memory) Invalidate(_ context.Context, key string) int {
-	p := primaryOf(key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entries, _ := m.get(p)
-	m.invalidate(p)
-	m.put(p, nil)
-	return len(under(entries, key))
-}
-
-// Clear implements Store.
-func (m *Memory) Clear(context.Context) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := 0
-	for _, s := range m.sets {
-		n += len(s.entries)
-	}
-	m.clear()
-	return n
-}
-
 // buffer is a growing body in memory, read while it grows.
 type buffer struct {
-	mem *Memory
+	mem *memory
 	mu  sync.Mutex
 	buf []byte
 }
 
 // newBuffer returns a buffer for a body of size bytes, -1 if that is not known.
 // What an origin only says costs no more than 64 KiB.
-func newBuffer(size int64, m *Memory) *buffer {
+func newBuffer(size int64, m *memory) *buffer {
 	b := &buffer{mem: m}
 	if size > 0 {
 		b.buf = make([]byte, 0, min(size, 64<<10))
@@ -405,56 +325,4 @@ func (b *buffer) release() {
 	b.mem.writing.Add(-int64(len(b.buf)))
 	b.buf = nil
 	b.mu.Unlock()
-}
-
-// checkSize returns an error for a body that is not as long as was said.
-func checkSize(said, n int64) error {
-	if said >= 0 && n != said {
-		return fmt.Errorf("a body of %d bytes ended after %d: %w", said, n, io.ErrUnexpectedEOF)
-	}
-	return nil
-}
-
-type memoryWriter struct {
-	*buffer
-	key  string
-	gen  Generation
-	size int64 // announced, -1 if unknown
-	err  error
-}
-
-func (w *memoryWriter) Write(p []byte) (int, error) {
-	if w.err == nil && (int64(len(w.buf)+len(p)) > w.mem.object || !w.append(p)) {
-		w.err = ErrTooLarge
-	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	return len(p), nil
-}
-
-func (w *memoryWriter) Commit(stored *rules.Stored) (*Entry, error) {
-	n := int64(len(w.buf))
-	if w.err == nil {
-		w.err = checkSize(w.size, n)
-	}
-	if w.err != nil {
-		return nil, w.err
-	}
-	e := newEntry(w.key, stored, n, w.content())
-	p, m := primaryOf(w.key), w.mem
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.generation(p) != w.gen {
-		return nil, ErrGone
-	}
-	entries, _ := m.get(p)
-	kept, _ := replaced(entries, e)
-	m.put(p, kept)
-	return e, nil
-}
-
-func (w *memoryWriter) Close() error {
-	w.release()
-	return nil
 }

@@ -37,7 +37,7 @@ func (d *Disk) readHeads(files []file) (entries []*Entry, gone []file, all bool)
 			all = false
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			d.reading.report("read "+d.path(f.name, f.head), err)
+			d.reading.report("read "+d.headPath(f), err)
 		}
 	}
 	// A process that was killed may have left a response and its successor.
@@ -57,7 +57,7 @@ func isGone(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err
 
 // readEntry reads the head of a file that counts.
 func (d *Disk) readEntry(f file) (*Entry, error) {
-	head, err := os.Open(d.path(f.name, f.head))
+	head, err := os.Open(d.headPath(f))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *Disk) readEntry(f file) (*Entry, error) {
 func (f *diskFile) open(e *Entry) (*Body, error) {
 	body, err := f.openBody(e)
 	if !errors.Is(err, fs.ErrNotExist) {
-		f.disk.reading.report("read "+f.disk.path(f.name, 0), err)
+		f.disk.reading.report("read "+f.disk.path(f.name), err)
 	}
 	if err != nil && isGone(err) {
 		f.disk.remove(e)
@@ -86,7 +86,7 @@ func (f *diskFile) open(e *Entry) (*Body, error) {
 // openBody opens the body of e and checks it; a small one goes to memory.
 func (f *diskFile) openBody(e *Entry) (*Body, error) {
 	d := f.disk
-	file, err := os.Open(d.path(f.name, 0))
+	file, err := os.Open(d.path(f.name))
 	if err != nil {
 		return nil, err
 	}
@@ -182,38 +182,10 @@ func (d *Disk) infos(p primary) (infos []Info) {
 		info := Info{Entry: e}
 		d.mem.mu.Lock()
 		if e.content.file != (name{}) {
-			info.Path = d.path(e.content.file, 0)
+			info.Path = d.path(e.content.file)
 		}
 		d.mem.mu.Unlock()
 		infos = append(infos, info)
-	}
-	return infos
-}
-
-// List calls visit for each stored response, in no order, until it returns
-// false.
-func (m *Memory) List(visit func(Info) bool) {
-	m.mu.Lock()
-	var all []*Entry
-	for _, s := range m.sets {
-		all = append(all, s.entries...)
-	}
-	m.mu.Unlock()
-	for _, e := range all {
-		if !visit(Info{Entry: e}) {
-			return
-		}
-	}
-}
-
-// Find returns what is stored under a key, the newest first.
-func (m *Memory) Find(key string) (infos []Info) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.sets[primaryOf(key)]; s != nil {
-		for _, e := range under(s.entries, key) {
-			infos = append(infos, Info{Entry: e})
-		}
 	}
 	return infos
 }

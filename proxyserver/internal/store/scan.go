@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 type folder struct {
 	mu      sync.Mutex // for whoever scans it; a request for what may be in it waits
 	scanned bool
-	blocks  int64 // of the folder itself; Memory.mu guards it
+	blocks  int64 // of the folder itself; memory.mu guards it
 }
 
 // scan finds the files of an earlier run: only their names, heads are read when
@@ -65,62 +66,58 @@ func (d *Disk) scanFolder(i int) bool {
 		d.reading.report("read "+path, err)
 		return false
 	}
-	var gone []file
-	type headFile struct {
-		name name
-		head uint64
-	}
-	var heads []headFile
+	var heads []name
 	for _, s := range names {
-		n, head, ok := parseName(s)
+		n, isHead, ok := parseName(s)
 		switch {
 		case !ok || n.primary().folder() != i: // not ours
-		case head > 0:
-			heads = append(heads, headFile{n, head})
+		case isHead:
+			heads = append(heads, n)
 		default:
-			gone = append(gone, d.found(n)...)
+			d.found(n)
 		}
 	}
-	for _, h := range heads {
-		gone = append(gone, d.foundHead(h.name, h.head)...)
+	for _, n := range heads {
+		d.foundHead(n)
 	}
-	d.removeFiles(gone)
 	f.scanned = true
 	d.measure(i)
 	return true
 }
 
-// found enters a file. It is gone if its key was invalidated since it was
-// written, while the folder could not be read.
-func (d *Disk) found(n name) (gone []file) {
+// found enters a file, unless its key was invalidated since it was written,
+// while the folder could not be read.
+func (d *Disk) found(n name) {
 	d.mem.mu.Lock()
-	defer d.mem.mu.Unlock()
 	d.used += n.blocks()
-	if n.serial() <= d.mem.counter(n.primary()).since {
-		return []file{{name: n}}
+	gone := n.serial() <= d.mem.counter(n.primary()).since
+	if !gone {
+		d.index.add(n)
 	}
-	d.index.add(n)
-	return nil
+	d.mem.mu.Unlock()
+	if gone {
+		d.removeFiles([]file{{name: n}})
+	}
 }
 
-// foundHead enters a head file. It is gone if its file is, or has a later one.
-func (d *Disk) foundHead(n name, head uint64) (gone []file) {
-	blocks := int64(1)
-	if info, err := os.Stat(d.path(n, head)); err == nil {
-		blocks = blocksOf(info.Size())
+// foundHead enters a head file. If its file is gone, so is it.
+func (d *Disk) foundHead(n name) {
+	path := d.path(n) + headSuffix
+	info, err := os.Stat(path)
+	if err != nil {
+		d.reading.report("read "+path, err)
+		return
 	}
 	d.mem.mu.Lock()
-	defer d.mem.mu.Unlock()
-	d.used += blocks
 	f := d.index.find(n)
-	if f == nil || f.head > head {
-		return []file{headOnly(n, head, blocks)}
+	if f != nil {
+		d.index.setHead(f, max(1, blocksOf(info.Size())))
+		d.used += int64(f.head)
 	}
-	before := d.index.setHead(f, head, blocks)
-	if before.head == 0 {
-		return nil
+	d.mem.mu.Unlock()
+	if f == nil {
+		os.Remove(path) //nolint:errcheck // tried again at the next start
 	}
-	return []file{headOnly(n, before.head, int64(before.headBlocks))}
 }
 
 // measure notes what a folder takes now. Few file systems make one smaller that
@@ -133,21 +130,16 @@ func (d *Disk) measure(i int) {
 	d.folders[i].blocks = blocks
 }
 
-// removeOldLayout removes the files of versions that had a folder ab/cd for each
-// file abcd…, and the folders.
+// removeOldLayout removes the files ab/cd/abcd… of earlier versions, and their
+// folders as far as they are empty then.
 func (d *Disk) removeOldLayout() {
-	outer, _ := filepath.Glob(filepath.Join(d.dir, "[0-9a-f][0-9a-f]"))
+	const digit = "[0-9a-f]"
+	outer, _ := filepath.Glob(filepath.Join(d.dir, digit+digit))
 	for _, dir := range outer {
-		inner, _ := filepath.Glob(filepath.Join(dir, "[0-9a-f][0-9a-f]"))
-		for _, sub := range inner {
-			files, _ := os.ReadDir(sub)
-			for _, f := range files {
-				if len(f.Name()) == 64 && f.Name()[:4] == filepath.Base(dir)+filepath.Base(sub) {
-					os.Remove(filepath.Join(sub, f.Name())) //nolint:errcheck // tried again at the next start
-				}
-			}
-			os.Remove(sub) //nolint:errcheck // not empty: not ours
+		files, _ := filepath.Glob(filepath.Join(dir, digit+digit, strings.Repeat(digit, 64)))
+		inner, _ := filepath.Glob(filepath.Join(dir, digit+digit))
+		for _, path := range append(append(files, inner...), dir) {
+			os.Remove(path) //nolint:errcheck // a folder with something else in it stays
 		}
-		os.Remove(dir) //nolint:errcheck // not empty: not ours
 	}
 }

@@ -1,7 +1,7 @@
 // Package store keeps stored responses: a head and a body each, under the URI
 // that they answer. What a response means is package rules' business, what is
-// done with it package cache's. There are two stores, Memory and Disk; Disk has
-// a Memory in front.
+// done with it package cache's. The store is a Disk: memory, and a directory
+// behind it unless it has none.
 //
 // What they refuse to do: hand out a body whose checksum does not match or that
 // was not written to its end, and find again what was invalidated. A damaged
@@ -85,7 +85,7 @@ type Entry struct {
 
 	content *content
 	cost    int64 // bytes that it takes in memory, without the body
-	waits   bool  // to be written; Memory.mu guards it
+	waits   bool  // to be written; memory.mu guards it
 }
 
 // Bytes returns the body where it is in memory. It must not be changed.

@@ -56,6 +56,29 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
+// BenchmarkCommit tells how long a small response holds up whoever stores it:
+// beside BenchmarkStore/1024, which waits for the disk.
+func BenchmarkCommit(b *testing.B) {
+	d, err := OpenDisk(DiskOptions{Dir: b.TempDir(), Size: 256 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	body, stored := make([]byte, 1024), storedFor("x", 1)
+	var took time.Duration
+	for i := 0; b.Loop(); i++ {
+		began := time.Now()
+		if _, err := commit(b, d, "http://example.org/"+strconv.Itoa(i), stored, body); err != nil {
+			b.Fatal(err)
+		}
+		took += time.Since(began)
+		if i%64 == 0 {
+			d.Flush() // the queue is never full
+		}
+	}
+	b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/commit")
+}
+
 func BenchmarkOpenFile(b *testing.B) {
 	d, err := OpenDisk(DiskOptions{Dir: b.TempDir()})
 	if err != nil {

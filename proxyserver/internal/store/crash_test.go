@@ -55,7 +55,7 @@ func crash(dir string) {
 					body = body[n:]
 				}
 				if err == nil && rand.IntN(10) > 0 {
-					w.Commit(stored) //nolint:errcheck // it may be refused
+					w.Commit(stored)
 				}
 				w.Close()
 				entries, _ := d.Lookup(ctx, key)
@@ -67,7 +67,7 @@ func crash(dir string) {
 						if len(next.Fields) > 6 {
 							next.Fields = next.Fields[:2]
 						}
-						d.Update(ctx, e, rules.NewStored(next, rules.Config{})) //nolint:errcheck // it may be gone
+						d.Update(ctx, e, rules.NewStored(next, rules.Config{}))
 					}
 					if rand.IntN(20) == 0 {
 						d.Remove(ctx, e)

@@ -473,6 +473,54 @@ func TestOpenBodyStays(t *testing.T) {
 	}
 }
 
+// sink is a connection as far as a body is concerned.
+type sink struct {
+	bytes.Buffer
+	files int
+}
+
+func (s *sink) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if _, ok = limited.R.(*os.File); ok {
+			s.files++
+		}
+	}
+	return s.Buffer.ReadFrom(r)
+}
+
+// Parts of a large body go out as files, from which the kernel can send them.
+func TestWriteTo(t *testing.T) {
+	d := openDisk(t, DiskOptions{Small: 1 << 10})
+	for _, size := range []int{100, 1 << 20} {
+		want := bodyFor("", 0, size)
+		key := fmt.Sprintf("http://a/%d", size)
+		b, err := put(t, d, key, storedFor(key, 1), want).Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		for _, part := range [][2]int{{0, size}, {10, 20}, {size - 1, 1}, {size - 1, 5}, {size, 5}, {7, 0}} {
+			var out sink
+			from, to := part[0], min(part[0]+part[1], size)
+			n, err := b.WriteTo(&out, int64(part[0]), int64(part[1]))
+			if err != nil || n != int64(to-from) || !bytes.Equal(out.Bytes(), want[from:to]) {
+				t.Errorf("%d bytes, %v: %d, %v", size, part, n, err)
+			}
+			if _, inMemory := b.Bytes(); (out.files > 0) != (!inMemory && n > 0) {
+				t.Errorf("%d bytes, %v: %d files", size, part, out.files)
+			}
+		}
+		if _, inMemory := b.Bytes(); !inMemory {
+			if err = os.Truncate(b.file.Name(), 5000); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := b.WriteTo(io.Discard, 0, int64(size)); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("of a file cut short: %d, %v", n, err)
+			}
+		}
+	}
+}
+
 func TestWriterNeverStoresAPart(t *testing.T) {
 	for name, s := range map[string]Store{
 		"memory": NewMemory(0, 0), "disk": openDisk(t, DiskOptions{}), "disk, as a file": openDisk(t, DiskOptions{Small: 1}),

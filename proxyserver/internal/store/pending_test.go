@@ -139,7 +139,7 @@ func TestInvalidationIsNeverLost(t *testing.T) {
 								stop.Store(true)
 							}
 							if rand.IntN(4) == 0 {
-								s.Update(t.Context(), e, storedFor(key, version(e))) //nolint:errcheck // it may be gone
+								s.Update(t.Context(), e, storedFor(key, version(e)))
 							}
 						}
 						at := clock.Add(1) // what the origin has now

@@ -55,7 +55,7 @@ func TestNeverAboveTheSize(t *testing.T) {
 					case 0:
 						d.Invalidate(t.Context(), key)
 					case 1, 2:
-						d.Update(t.Context(), e, storedFor(key, version(e)+1)) //nolint:errcheck // it may be gone
+						d.Update(t.Context(), e, storedFor(key, version(e)+1))
 					}
 				}
 				if len(entries) > 0 {
@@ -69,11 +69,11 @@ func TestNeverAboveTheSize(t *testing.T) {
 				}
 				body := bodyFor(key, 0, length)
 				if rand.IntN(5) == 0 {
-					w.Write(body[:length/2]) //nolint:errcheck // the origin dies
+					w.Write(body[:length/2])
 					unfinished = w
 				} else {
 					if _, err = w.Write(body); err == nil {
-						w.Commit(storedFor(key, int64(i*4+worker))) //nolint:errcheck // it may be refused
+						w.Commit(storedFor(key, int64(i*4+worker)))
 					}
 					w.Close()
 				}

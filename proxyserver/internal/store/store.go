@@ -9,6 +9,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -153,8 +154,7 @@ func (b *Body) WriteTo(w io.Writer, off, n int64) (written int64, err error) {
 		return 0, nil
 	}
 	if b.file == nil {
-		k, err := w.Write(b.data[off : off+n])
-		return int64(k), err
+		return io.Copy(w, bytes.NewReader(b.data[off:off+n]))
 	}
 	if _, err = b.file.Seek(off, io.SeekStart); err != nil {
 		return 0, err

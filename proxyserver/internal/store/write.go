@@ -8,8 +8,10 @@ import (
 )
 
 // Small responses and new heads are in memory at once, and a goroutine writes
-// them to disk a moment later. What waits is bounded: when a disk cannot keep
-// up, what does not fit stays in memory alone.
+// them to disk a moment later. Whoever stores 1 KiB is held up for 5 µs, and
+// would be for 60 to 700 µs if it waited for the file: ext4 takes that long to
+// find an inode in a busy group (BenchmarkCommit, BenchmarkStore). What waits is
+// bounded: when a disk cannot keep up, what does not fit stays in memory alone.
 const maxQueue = 4096
 
 var errBehind = errors.New("the disk cannot keep up")

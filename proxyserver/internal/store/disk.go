@@ -48,6 +48,7 @@ type Disk struct {
 	temps   int64    // blocks of them in temporary files
 	queue   []*Entry // to be written, in order
 	busy    bool     // one is being written
+	behind  bool     // the queue has been full since it was empty
 	closed  bool
 	evicted uint64
 

@@ -24,22 +24,25 @@ type health struct {
 	last    time.Time
 }
 
-// report notes that doing something failed, or, with a nil error, worked.
+// report notes that doing something failed, or, with a nil error, worked. A log
+// that is stuck holds up nobody else.
 func (h *health) report(doing string, err error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	before, count := h.failing, h.count
 	switch {
 	case err != nil:
-		h.last = time.Now()
+		h.failing, h.last = true, time.Now()
 		h.count++
-		if !h.failing {
-			h.failing = true
-			h.log.Warn("cache: "+h.what, zap.String("doing", doing), zap.Error(err))
-		}
 	case h.failing && time.Since(h.last) > quiet:
-		h.failing = false
-		h.log.Info("cache: "+h.well, zap.Int("failures", h.count))
-		h.count = 0
+		h.failing, h.count = false, 0
+	}
+	after := h.failing
+	h.mu.Unlock()
+	switch {
+	case after && !before:
+		h.log.Warn("cache: "+h.what, zap.String("doing", doing), zap.Error(err))
+	case before && !after:
+		h.log.Info("cache: "+h.well, zap.Int("failures", count))
 	}
 }
 

@@ -29,7 +29,10 @@ func (d *Disk) enqueue(e *Entry) bool {
 		return false
 	}
 	if len(d.queue) >= maxQueue || d.mem.pinned+e.memoryCost() > max(d.mem.limit/2, 1<<20) {
-		d.writing.report("store a response", errBehind)
+		if !d.behind {
+			d.behind = true
+			go d.writing.report("store a response", errBehind) // a log may take its time
+		}
 		return false
 	}
 	e.waits = true
@@ -55,7 +58,7 @@ func (d *Disk) writeQueue() {
 	defer d.mem.mu.Unlock()
 	for {
 		for len(d.queue) == 0 {
-			d.busy = false
+			d.busy, d.behind = false, false
 			d.idle.Broadcast()
 			if d.closed {
 				return

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,6 +19,13 @@ func TestMain(m *testing.M) {
 	sandbox.Hook()
 	if len(os.Args) > 2 && os.Args[1] == sandbox.WorkerArg {
 		os.Exit(runWorker(os.Args[2:]))
+	}
+	// Most of the time is waiting: more at once than there are processors.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue || f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -25,7 +25,8 @@ type resource struct {
 type request struct {
 	*rawhttp.Message
 
-	target string
+	target string // as it stands in the request line
+	path   string // with the query, without scheme and host
 	body   []byte
 }
 
@@ -90,13 +91,13 @@ func (o *origin) set(path string, r resource) {
 	o.resources[path] = r
 }
 
-// asked returns the requests for a target.
+// asked returns the requests for a path.
 func (o *origin) asked(target string) []request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var list []request
 	for _, r := range o.requests {
-		if r.target == target {
+		if r.path == target {
 			list = append(list, r)
 		}
 	}
@@ -145,7 +146,12 @@ func (o *origin) serve(raw net.Conn) {
 		}
 		rest = m.Body[len(r.body):]
 		if words := strings.Fields(m.StartLine); len(words) > 1 {
-			r.target = words[1]
+			r.target, r.path = words[1], words[1]
+		}
+		// A proxy that sends the whole URL gets its answer; "upstream" tells.
+		if _, after, ok := strings.Cut(r.target, "://"); ok {
+			_, path, _ := strings.Cut(after, "/")
+			r.path = "/" + path
 		}
 		if !o.answer(raw, r) {
 			return
@@ -157,20 +163,13 @@ func (o *origin) serve(raw net.Conn) {
 func (o *origin) answer(conn net.Conn, r request) bool {
 	o.mu.Lock()
 	o.requests = append(o.requests, r)
-	// A proxy that sends the whole URL gets its answer; the check for the request
-	// line tells.
-	target := r.target
-	if _, after, ok := strings.Cut(target, "://"); ok {
-		_, path, _ := strings.Cut(after, "/")
-		target = "/" + path
-	}
-	path, _, _ := strings.Cut(target, "?")
+	path, _, _ := strings.Cut(r.path, "?")
 	res, ok := o.resources[path]
 	o.mu.Unlock()
 	if !ok {
 		res = resource{code: 404, body: []byte("<h1>404: the origin has no such page</h1>\n")}
 	}
-	body := bytes.ReplaceAll(res.body, []byte("$target"), []byte(target))
+	body := bytes.ReplaceAll(res.body, []byte("$target"), []byte(r.path))
 	keep := strings.HasSuffix(r.StartLine, "HTTP/1.1") && !strings.Contains(strings.ToLower(r.Get("Connection")), "close")
 	var b bytes.Buffer
 	code := res.code

@@ -181,12 +181,16 @@ func (s *session) serve(raw net.Conn) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		}
-		for _, b := range []byte(line + "\r\n") {
+		for i := range len(line) + 1 {
 			time.Sleep(3 * time.Millisecond)
 			if some, _ := p.pending(); some {
 				early = true
 			}
-			_, _ = p.conn.Write([]byte{b})
+			piece := "\r\n" // in one piece: some line readers take a CR alone for the end
+			if i < len(line) {
+				piece = line[i : i+1]
+			}
+			_, _ = p.conn.Write([]byte(piece))
 		}
 	}
 	// answer waits a moment, notes whether the client did not, and replies, or
@@ -211,6 +215,7 @@ func (s *session) serve(raw net.Conn) {
 	} else {
 		reply(greeting, 220, "grade.test ESMTP ready")
 	}
+	early = false // that is for "waits"
 	for range 200 {
 		line, ok := p.line(idle)
 		if !ok {

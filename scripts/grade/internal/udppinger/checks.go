@@ -43,17 +43,17 @@ func (l *lab) checks() []rubric.Check {
 			Hint:        "settimeout(1) on the socket, and print \"Request timed out\" when the time is up; then go on with the next ping.",
 		},
 		{
-			ID: "late", Points: 10, Stage: 4, Title: "a late reply is not credited to the next ping", Run: l.late, Try: listen,
+			ID: "late", Points: 10, Stage: 4, Title: "a late reply is not credited to the next ping", Run: l.late, Try: listen, Again: 1,
 			Requirement: "a late reply to 2 is not the reply to 3",
 			Hint:        "Read the sequence number in the reply; if it is not the one waited for, go on receiving for the rest of the second.",
 		},
 		{
-			ID: "duplicate", Points: 5, Stage: 4, Title: "a duplicate is not counted", Run: l.duplicate, Try: listen,
+			ID: "duplicate", Points: 5, Stage: 4, Title: "a duplicate is not counted", Run: l.duplicate, Try: listen, Again: 1,
 			Requirement: "a second reply to 2 is not the reply to 3",
 			Hint:        "Read the sequence number in the reply; a number that has had its reply already is thrown away, and the waiting goes on.",
 		},
 		{
-			ID: "stray", Points: 5, Stage: 4, Title: "a wrong sequence number or source is ignored", Run: l.stray, Try: listen,
+			ID: "stray", Points: 5, Stage: 4, Title: "a wrong sequence number or source is ignored", Run: l.stray, Try: listen, Again: 1,
 			Requirement: "only the server's reply to this very ping counts",
 			Hint:        "Compare the sequence number and the address that recvfrom returned with those that you sent to, or connect() the socket.",
 		},
@@ -305,6 +305,7 @@ func (l *lab) late(t *rubric.T) *rubric.Failure {
 		return f
 	}
 	if sc.before(4, 3) {
+		l.again("late")
 		return rubric.Failf("while it waits for the reply to 3, the late reply to 2 is thrown away",
 			"the reply to 2 was taken for the reply to 3: ping 4 was sent before the server had replied to 3")
 	}
@@ -328,6 +329,7 @@ func (l *lab) duplicate(t *rubric.T) *rubric.Failure {
 		return f
 	}
 	if sc.before(4, 3) {
+		l.again("twice")
 		return rubric.Failf("the second reply to 2 is thrown away",
 			"it was taken for the reply to 3: ping 4 was sent before the server had replied to 3")
 	}
@@ -341,6 +343,9 @@ func (l *lab) stray(t *rubric.T) *rubric.Failure {
 	}
 	if f != nil {
 		return f
+	}
+	if sc.before(4, 3) || sc.before(7, 6) {
+		l.again("stray")
 	}
 	switch {
 	case sc.before(4, 3):

@@ -92,7 +92,13 @@ func (sc *scene) send(from *net.UDPConn, to *net.UDPAddr, data string) {
 
 // scripts are the scenes by name.
 func scripts() map[string]func(*scene, int) {
-	const hold = 200 * time.Millisecond
+	// A right reply is held back in the middle of the second that a program waits:
+	// who goes on before it was taken in by something else. On a busy machine both
+	// sides have half a second to spare.
+	const (
+		hold   = 200 * time.Millisecond
+		middle = 500 * time.Millisecond
+	)
 	lost := func(numbers ...int) func(*scene, int) {
 		return func(sc *scene, n int) {
 			for _, m := range numbers {
@@ -115,32 +121,37 @@ func scripts() map[string]func(*scene, int) {
 				sc.log.Notef("the reply to 2 is kept until 3 has come")
 			case 3:
 				sc.reply(2, 0)
-				sc.log.Notef("the reply to 3 follows after 200 ms")
-				sc.reply(3, hold)
+				sc.log.Notef("the reply to 3 follows after 500 ms")
+				sc.reply(3, middle)
 			default:
 				sc.reply(n, 0)
 			}
 		},
 		"twice": func(sc *scene, n int) {
-			sc.reply(n, 0)
-			if n == 2 {
-				sc.log.Notef("the reply to 2 is sent a second time")
+			switch n {
+			case 2:
+				sc.reply(n, 0)
+				sc.log.Notef("the reply to 2 is sent a second time; the one to 3 will come after 500 ms")
+				sc.reply(n, 0)
+			case 3:
+				sc.reply(n, middle)
+			default:
 				sc.reply(n, 0)
 			}
 		},
 		"stray": func(sc *scene, n int) {
 			switch n {
 			case 3:
-				sc.log.Notef("a reply with a wrong sequence number; the right one follows after 200 ms")
+				sc.log.Notef("a reply with a wrong sequence number; the right one follows after 500 ms")
 				sc.send(sc.conn, sc.last().from, "PING 99 0.0")
-				sc.reply(n, hold)
+				sc.reply(n, middle)
 			case 6:
 				if other, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err == nil {
-					sc.log.Notef("a reply from another port, %s; the right one follows after 200 ms", other.LocalAddr())
+					sc.log.Notef("a reply from another port, %s; the right one follows after 500 ms", other.LocalAddr())
 					sc.send(other, sc.last().from, strings.ToUpper(sc.last().data))
 					other.Close()
 				}
-				sc.reply(n, hold)
+				sc.reply(n, middle)
 			default:
 				sc.reply(n, 0)
 			}

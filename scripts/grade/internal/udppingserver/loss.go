@@ -44,14 +44,12 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 	c.log = transcript.New()
 	defer c.close()
 	key := l.s.Text(5)
-	var messages []string
 	o := &outcome{}
-	send := func(counted bool) string {
-		m := fmt.Sprintf("Ping %d %s", len(messages)+1, key)
-		messages = append(messages, m)
+	send := func(counted bool) (n int) {
+		n = len(o.counted) + 1
 		o.counted = append(o.counted, counted)
-		c.send(m)
-		return strings.ToUpper(m)
+		c.send(fmt.Sprintf("Ping %d %s", n, key))
+		return n
 	}
 	const few = 20
 	for sent := 0; sent < n; {
@@ -61,7 +59,8 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 		}
 		answered := false
 		for i := 0; i < 2*tries && !answered; i++ {
-			answered = c.wait(send(false), patience/2+time.Duration(i)*patience/2)
+			last := send(false)
+			answered = c.until(func() bool { return c.answered(last) }, patience/2+time.Duration(i)*patience/2)
 			if !l.alive() {
 				break
 			}
@@ -73,8 +72,8 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	line := strings.Builder{}
-	for i, m := range messages {
-		ok := c.has(strings.ToUpper(m))
+	for i := range o.counted {
+		ok := c.answered(i + 1)
 		o.replied = append(o.replied, ok)
 		if i < 100 {
 			if ok {

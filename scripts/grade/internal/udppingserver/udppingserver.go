@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,8 +126,10 @@ type client struct {
 	mu   sync.Mutex
 	came map[string]int // replies by text
 	all  []string
-	from map[string]bool // addresses that replied
-	news chan struct{}   // gets a value at each reply
+	// What a reply answers, however it is written: "upper" is for the writing.
+	numbers map[string]bool
+	from    map[string]bool // addresses that replied
+	news    chan struct{}   // gets a value at each reply
 }
 
 func (l *lab) client(t *rubric.T, name, local string) (*client, *rubric.Failure) {
@@ -139,10 +142,13 @@ func (l *lab) client(t *rubric.T, name, local string) (*client, *rubric.Failure)
 		return nil, rubric.Skipf("%v", err)
 	}
 	_ = conn.SetReadBuffer(1 << 20)
-	c := &client{conn: conn, to: to, log: t.Log, name: name, came: map[string]int{}, from: map[string]bool{}, news: make(chan struct{}, 1)}
+	c := &client{conn: conn, to: to, log: t.Log, name: name, came: map[string]int{}, from: map[string]bool{}, numbers: map[string]bool{}, news: make(chan struct{}, 1)}
 	go c.read()
 	return c, nil
 }
+
+// numbered finds the number of a ping in its reply.
+var numbered = regexp.MustCompile(`(?i)ping (\d+) `)
 
 func (c *client) read() {
 	buf := make([]byte, 64<<10)
@@ -158,6 +164,9 @@ func (c *client) read() {
 		c.log.Add(transcript.Received, c.name, buf[:n])
 		c.mu.Lock()
 		c.came[string(buf[:n])]++
+		if m := numbered.FindSubmatch(buf[:n]); m != nil {
+			c.numbers[string(m[1])] = true
+		}
 		if len(c.all) < 2000 {
 			c.all = append(c.all, string(buf[:n]))
 		}
@@ -185,15 +194,26 @@ func (c *client) has(reply string) bool {
 
 // wait waits until a reply has come, at most for d.
 func (c *client) wait(reply string, d time.Duration) bool {
+	return c.until(func() bool { return c.has(reply) }, d)
+}
+
+// answered reports whether ping n has had any reply.
+func (c *client) answered(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.numbers[strconv.Itoa(n)]
+}
+
+func (c *client) until(ok func() bool, d time.Duration) bool {
 	deadline := time.After(d)
 	for {
-		if c.has(reply) {
+		if ok() {
 			return true
 		}
 		select {
 		case <-c.news:
 		case <-deadline:
-			return c.has(reply)
+			return ok()
 		}
 	}
 }

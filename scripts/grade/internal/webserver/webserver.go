@@ -86,6 +86,8 @@ func (l *lab) prepare() error {
 		"HelloWorld.html": l.hello, "utf8.html": l.utf8, "data.bin": l.binary, "pixel.png": l.png,
 		"photo.jpg": append([]byte("\xff\xd8\xff\xe0"), l.png...), "notes.xyz": l.hello, "README_NOEXT": l.hello,
 		"sub/page.html": l.hello,
+		// More than the kernel takes in for a client that does not read.
+		"large.bin": make([]byte, 16<<20),
 	} {
 		if _, err := s.Write(filepath.Join(sub, name), data); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"topdown/proxyserver/internal/status"
+	"topdown/proxyserver/internal/store"
 )
 
 // metrics are the numbers of /metrics and of the status page.
@@ -17,7 +18,7 @@ func (p *parts) metrics() []status.Metric {
 		runtime.ReadMemStats(&m)
 		return float64(m.Sys - m.HeapReleased)
 	}
-	return []status.Metric{
+	all := []status.Metric{
 		{Name: "proxyserver_requests_total", Help: "Requests answered", Value: number(&stats.Requests)},
 		{Name: "proxyserver_hits_total", Help: "Responses from the store", Value: number(&stats.Hits)},
 		{Name: "proxyserver_misses_total", Help: "Responses from origins, perhaps stored", Value: number(&stats.Misses)},
@@ -34,4 +35,18 @@ func (p *parts) metrics() []status.Metric {
 		{Name: "proxyserver_goroutines", Help: "Goroutines", Value: func() float64 { return float64(runtime.NumGoroutine()) }},
 		{Name: "proxyserver_memory_bytes", Help: "Memory that Go holds, in bytes", Value: memory},
 	}
+	disk, ok := p.store.(*store.Disk)
+	if !ok {
+		return all
+	}
+	figure := func(of func(store.Stats) float64) func() float64 {
+		return func() float64 { return of(disk.Stats()) }
+	}
+	return append(all,
+		status.Metric{Name: "proxyserver_store_entries", Help: "Responses stored", Value: figure(func(s store.Stats) float64 { return float64(s.Entries) })},
+		status.Metric{Name: "proxyserver_store_bytes", Help: "Size of the store, in bytes", Value: figure(func(s store.Stats) float64 { return float64(s.Bytes) })},
+		status.Metric{Name: "proxyserver_store_limit_bytes", Help: "Size that the store may have, in bytes", Value: figure(func(s store.Stats) float64 { return float64(s.Size) })},
+		status.Metric{Name: "proxyserver_store_memory_bytes", Help: "Heads and small bodies in memory, in bytes", Value: figure(func(s store.Stats) float64 { return float64(s.HotBytes) })},
+		status.Metric{Name: "proxyserver_evictions_total", Help: "Responses evicted to make room", Value: figure(func(s store.Stats) float64 { return float64(s.Evictions) })},
+	)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -113,11 +114,11 @@ func (k *keyPair) load() error {
 }
 
 func (k *keyPair) stampFiles() string {
-	stamp := ""
+	var stamp strings.Builder
 	for _, file := range []string{k.cert, k.key} {
 		if info, err := os.Stat(file); err == nil {
-			stamp += fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
+			fmt.Fprintln(&stamp, info.ModTime().UnixNano(), info.Size())
 		}
 	}
-	return stamp
+	return stamp.String()
 }

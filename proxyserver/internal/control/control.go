@@ -44,14 +44,16 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, err
 	}
 	defer done()
-	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err = os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
 	}
-	ln.(*net.UnixListener).SetUnlinkOnClose(false) //nolint:errcheck // its type is known; the path may not lead there any more
+	if socket, ok := ln.(*net.UnixListener); ok {
+		socket.SetUnlinkOnClose(false) // the short path may not lead there any more
+	}
 	return ln, nil
 }
 

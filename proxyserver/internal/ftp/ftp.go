@@ -46,7 +46,7 @@ const maxListing = 2 << 20
 type session struct {
 	*control
 	transport *Transport
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // of the exchange: a session is one
 	host      string
 }
 

@@ -163,12 +163,12 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 			c.Timeout(c.transport.opts.ResponseTimeout)
 			continue
 		}
-		return c.final(req, up)
+		return c.final(up)
 	}
 	return nil, c.protocolError(errors.New("too many interim responses"))
 }
 
-func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, error) {
+func (c *conn) final(up *upload) (*exchange.Response, error) {
 	resp := &c.resp
 	framing := resp.Framing
 	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme != "https" {

@@ -15,7 +15,7 @@ import (
 // session is one client's connection: requests and responses in turn.
 type session struct {
 	server  *Server
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // of the server: every exchange of the session has it
 	conn    *netio.Conn
 	client  netip.AddrPort
 	refusal error // set when a limit stands against this client

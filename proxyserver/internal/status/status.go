@@ -56,7 +56,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// A client gets one answer for a connection: a scraper that stays would keep
 	// a place from others.
 	server.SetKeepAlivesEnabled(false)
-	stop := context.AfterFunc(ctx, func() { server.Close() })
+	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // nothing is lost
 	defer stop()
 	err := server.Serve(netutil.LimitListener(ln, maxConns))
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {

@@ -1,7 +1,8 @@
 package ftp
 
 import (
-	"html"
+	"bytes"
+	"html/template"
 	"net/url"
 	"strconv"
 	"strings"
@@ -116,31 +117,59 @@ func isMonth(s string) bool {
 // maxEntries is how many entries of a directory are shown.
 const maxEntries = 10_000
 
+// listing is what the page of a directory shows.
+type listing struct {
+	Title string
+	Up    bool // there is a directory above
+	Rows  []row
+	Cut   bool // there are more entries
+}
+
+// row is a line of the listing; one that cannot be taken apart has its Text
+// alone.
+type row struct {
+	Text, Href, Name, Size, Time string
+}
+
+var listTemplate = template.Must(template.New("list").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{{.Title}}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root{color-scheme:light dark}
+body{font-family:system-ui,sans-serif;margin:2em auto;max-width:50em;padding:0 1em}
+td{padding:.1em 1.5em .1em 0}
+td+td{text-align:right}
+</style></head>
+<body>
+<h1>{{.Title}}</h1>
+<table>
+{{if .Up}}<tr><td><a href="../">../</a>
+{{end}}{{range .Rows}}{{if .Text}}<tr><td colspan="3">{{.Text}}
+{{else}}<tr><td><a href="{{.Href}}">{{.Name}}</a><td>{{.Size}}<td>{{.Time}}
+{{end}}{{end}}{{if .Cut}}<tr><td colspan="3">The directory has more entries than are shown here.
+{{end}}</table>
+</body>
+</html>
+`))
+
 // page renders a listing; base is the directory's URL with a "/" at its end.
 // Lines that cannot be taken apart are shown as they are. cut says that the
 // listing goes on.
-func page(base, listing string, cut bool) []byte {
-	var b strings.Builder
-	title := html.EscapeString("Index of " + base)
-	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>" + title + "</title>\n" +
-		"<style>body{font-family:sans-serif;margin:2em auto;max-width:50em}td{padding:.1em 1.5em .1em 0}td+td{text-align:right}</style></head>\n" +
-		"<body>\n<h1>" + title + "</h1>\n<table>\n")
-	if strings.Count(base, "/") > len("ftp://h/")-len("ftp:h") {
-		b.WriteString("<tr><td><a href=\"../\">../</a>\n")
-	}
-	shown := 0
-	for line := range strings.Lines(listing) {
+func page(base, lines string, cut bool) []byte {
+	l := listing{Title: "Index of " + base, Up: strings.Count(base, "/") > len("ftp://h/")-len("ftp:h"), Cut: cut}
+	for line := range strings.Lines(lines) {
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" || strings.HasPrefix(line, "total ") {
 			continue
 		}
-		if shown++; shown > maxEntries {
-			cut = true
+		if len(l.Rows) == maxEntries {
+			l.Cut = true
 			break
 		}
 		e, ok := ParseList(line)
 		if !ok {
-			b.WriteString("<tr><td colspan=\"3\">" + html.EscapeString(line) + "\n")
+			l.Rows = append(l.Rows, row{Text: line})
 			continue
 		}
 		slash := ""
@@ -148,15 +177,15 @@ func page(base, listing string, cut bool) []byte {
 			slash = "/"
 		}
 		// "./" keeps a name with a colon from being read as a scheme.
-		b.WriteString("<tr><td><a href=\"./" + html.EscapeString(url.PathEscape(e.Name)) + slash + "\">" + html.EscapeString(e.Name) + slash + "</a><td>")
+		r := row{Href: "./" + url.PathEscape(e.Name) + slash, Name: e.Name + slash, Time: e.Time}
 		if e.Size >= 0 {
-			b.WriteString(strconv.FormatInt(e.Size, 10))
+			r.Size = strconv.FormatInt(e.Size, 10)
 		}
-		b.WriteString("<td>" + html.EscapeString(e.Time) + "\n")
+		l.Rows = append(l.Rows, r)
 	}
-	if cut {
-		b.WriteString("<tr><td colspan=\"3\">The directory has more entries than are shown here.\n")
+	var b bytes.Buffer
+	if err := listTemplate.Execute(&b, l); err != nil {
+		return []byte(l.Title + "\n") // the template is tested
 	}
-	b.WriteString("</table>\n</body>\n</html>\n")
-	return []byte(b.String())
+	return b.Bytes()
 }

@@ -1,0 +1,155 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"topdown/udppinger/internal/ping"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// course plays a run of a view: 100 probes, one each 100 ms, of which those with
+// sequences 40 to 49 are lost.
+func course(view View, target string) *Summary {
+	s := NewSummary(Target{Name: target, Address: target, Port: 8080, Timeout: time.Second}, time.Unix(0, 0), 30*time.Second)
+	view.Begin(s)
+	for seq := uint64(1); seq <= 100; seq++ {
+		p := ping.Probe{Seq: seq, Verdict: ping.OnTime, Begun: time.Duration(seq) * 100 * time.Millisecond, RTT: time.Duration(seq) * time.Millisecond}
+		p.Read = p.Begun + p.RTT
+		e := ping.Event{Kind: ping.Decided, Probe: p, Counts: ping.Counts{Sent: seq, OnTime: seq}}
+		if seq >= 40 && seq < 50 {
+			p.Verdict, p.RTT = ping.Lost, 0
+			e.Kind, e.Probe = ping.TimedOut, p
+		}
+		s.Observe(e)
+		view.Event(s, e)
+	}
+	return s
+}
+
+func TestLiveGraphFitsTheTerminalAndDrawsInPlace(t *testing.T) {
+	for _, columns := range []int{40, 80, 200} {
+		for _, color := range []bool{false, true} {
+			t.Run(fmt.Sprint(columns, " columns, colour ", color), func(t *testing.T) {
+				var out bytes.Buffer
+				now := time.Unix(0, 0)
+				view := &LiveGraph{W: &out, Color: color, Screen: func() (int, int) { return columns, 24 }, Now: func() time.Time {
+					now = now.Add(100 * time.Millisecond)
+					return now
+				}}
+				s := course(view, "192.0.2.7")
+				if err := view.End(s); err != nil {
+					t.Fatal(err)
+				}
+				text := out.String()
+				frames := regexp.MustCompile(`\x1b\[(\d+)A\r`).Split(text, -1)
+				moves := regexp.MustCompile(`\x1b\[(\d+)A\r`).FindAllStringSubmatch(text, -1)
+				if len(frames) < 40 || len(frames) > 52 { // one each 200 ms of ten seconds
+					t.Errorf("%d frames", len(frames))
+				}
+				for i, frame := range frames {
+					if i < len(moves) && fmt.Sprint(strings.Count(frame, "\n")) != moves[i][1] {
+						t.Fatalf("frame %d has %d lines, and the cursor goes up %s", i, strings.Count(frame, "\n"), moves[i][1])
+					}
+					plain := regexp.MustCompile(`\x1b\[\d*[mKJ]`).ReplaceAllString(frame, "")
+					for line := range strings.Lines(plain) {
+						if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n >= columns {
+							t.Fatalf("line of %d characters: %q", n, line)
+						}
+					}
+				}
+				last := frames[len(frames)-1]
+				marks := regexp.MustCompile(`lost (?:\x1b\[31m)?( *)([x.][x. ]*)`).FindStringSubmatch(last)
+				if marks == nil || len(marks[1]) < 3 {
+					t.Errorf("the loss is not marked where it was:\n%s", last)
+				}
+				if strings.Contains(text, "\x1b[31m") != color {
+					t.Errorf("colours: %v, want %v", !color, color)
+				}
+			})
+		}
+	}
+}
+
+func TestLiveLineFitsTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	view := &Live{W: &out, Screen: func() (int, int) { return 30, 24 }, Now: func() time.Time {
+		now = now.Add(time.Second)
+		return now
+	}}
+	course(view, "192.0.2.7")
+	for line := range strings.SplitSeq(out.String(), "\r") {
+		if utf8.RuneCountInString(line) > 29 {
+			t.Fatalf("line %q", line)
+		}
+	}
+}
+
+func TestStatusLineTellsOfTheWindow(t *testing.T) {
+	view := &Watch{W: &bytes.Buffer{}}
+	s := course(view, "192.0.2.7")
+	if line, want := StatusLine(s), "; last 30s: 10% of 100 lost, avg 51.167 ms, max 100.000 ms"; !strings.HasSuffix(line, want) {
+		t.Errorf("%q, want it to end with %q", line, want)
+	}
+}
+
+// A day of events in one line for each change.
+func TestWatch(t *testing.T) {
+	var out bytes.Buffer
+	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond}
+	s := NewSummary(Target{Name: "lab.example", Address: "192.0.2.7", Port: 8080, Timeout: time.Second}, time.Unix(1763679000, 0).UTC(), 10*time.Second)
+	view.Begin(s)
+	seq := uint64(0)
+	play := func(n int, rtt time.Duration) { // n probes, one a second; without an RTT they are lost
+		for range n {
+			seq++
+			p := ping.Probe{Seq: seq, Verdict: ping.OnTime, Begun: time.Duration(seq) * time.Second, RTT: rtt}
+			p.Read = p.Begun + rtt
+			e := ping.Event{Kind: ping.Decided, Probe: p}
+			if rtt == 0 {
+				e.Kind, e.Probe.Verdict = ping.TimedOut, ping.Lost
+			}
+			s.Observe(e)
+			view.Event(s, e)
+		}
+	}
+	const fast, slow = 10 * time.Millisecond, 100 * time.Millisecond
+	play(20, fast)
+	play(2, 0) // two in a row are not down, and 2 of 10 not above the limit
+	play(10, fast)
+	play(5, 0)
+	play(12, fast)
+	play(8, slow)
+	play(10, fast)
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		at, text, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " lab.example:8080 ")
+		if _, err := time.Parse(time.RFC3339, at); err != nil || !ok {
+			t.Errorf("line %q", line)
+		}
+		words := regexp.MustCompile(`[0-9.]+( ms|ms|s|%)`).ReplaceAllString(text, "#")
+		got = append(got, words)
+	}
+	lines := []string{
+		"up, RTT #",
+		"down: 3 pings in a row without a reply (request timed out)",
+		"up again after #, RTT #",
+		"loss too high: # of the last #, the limit is #",
+		"loss fine again: # of the last #, the limit is #",
+		"RTT too high: avg # of the last #, the limit is #",
+		"RTT fine again: avg # of the last #, the limit is #",
+	}
+	if diff := cmp.Diff(lines, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s\n%s", diff, out.String())
+	}
+	if !view.Well(s) {
+		t.Error("all is well at the end")
+	}
+}

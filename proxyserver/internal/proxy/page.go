@@ -39,7 +39,7 @@ small{opacity:.7}
 <body>
 <h1>{{.Status}} {{.Reason}}</h1>
 <p>The proxy could not answer this request. The step that failed: <b>{{.Step}}</b>.</p>
-<p>{{.Cause}}.</p>
+<p>What went wrong: {{.Cause}}.</p>
 {{with .Advice}}<p>{{.}}</p>
 {{end}}<hr><p><small>{{.Proxy}}, a proxyserver</small></p>
 </body>

@@ -132,9 +132,9 @@ func (q *query) revalidate() {
 		c.tasks.validated.free()
 		return // one is under way
 	}
-	own.lookup()
 	f.start(func() {
 		defer c.tasks.validated.free()
+		own.lookup()
 		own.run(f)
 		if f.out.kind == failed {
 			c.Log.Info("cache: revalidation in the background failed", zap.Error(f.out.err))
@@ -236,7 +236,7 @@ func (q *query) receive(f *fetch, resp *exchange.Response, requestTime time.Time
 			out.stored, out.status = stored, out.status+"; stored"
 			want := length(resp)
 			if stored.Partial {
-				part, _, _ := rules.ParseContentRange(resp.Fields)
+				part, _, _ := rules.ContentRange(resp.Fields)
 				want = part.Size()
 			}
 			f.carry(w, want, out)

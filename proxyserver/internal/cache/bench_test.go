@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strconv"
@@ -17,8 +18,7 @@ type benchOrigin struct {
 }
 
 func (o *benchOrigin) Exchange(context.Context, *exchange.Request) (*exchange.Response, error) {
-	body := new(memoryBody)
-	body.Reset(o.content)
+	body := io.NopCloser(bytes.NewReader(o.content))
 	return &exchange.Response{Status: 200, Reason: "OK", Fields: o.fields, Body: body, Framing: httpmsg.Framing(len(o.content))}, nil
 }
 

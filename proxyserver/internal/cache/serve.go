@@ -44,14 +44,14 @@ func (q *query) answer(result exchange.Result, status string) *exchange.Response
 		resp.Fields.DeleteFunc(func(f httpmsg.Field) bool {
 			return !rules.KeptIn304(f.Name) && !strings.EqualFold(f.Name, "Age")
 		})
-		resp.Fields.Add("Content-Range", "bytes */"+strconv.FormatInt(total, 10))
+		resp.Fields.Add("Content-Range", contentRange(nil, total))
 	case f.plan.Kind == rules.PartialContent:
 		resp.Status, resp.Reason = 206, "Partial Content"
 		resp.Fields.Del("Content-Range") // of a 200, where it means nothing
 		if len(f.plan.Spans) > 1 {
 			return q.multipart(resp)
 		}
-		resp.Fields.Add("Content-Range", f.plan.Spans[0].ContentRange(total))
+		resp.Fields.Add("Content-Range", contentRange(&f.plan.Spans[0], total))
 		return q.body(resp, f.plan.Spans[0])
 	case q.req.Method == "HEAD":
 		resp.Framing = httpmsg.Framing(total)
@@ -102,7 +102,7 @@ func (q *query) multipart(resp *exchange.Response) *exchange.Response {
 		if contentType != "" {
 			text += "Content-Type: " + contentType + "\r\n"
 		}
-		add(text + "Content-Range: " + s.ContentRange(q.found.extent.Total) + "\r\n\r\n")
+		add(text + "Content-Range: " + contentRange(&s, q.found.extent.Total) + "\r\n\r\n")
 		pieces, ok := q.pieces(s)
 		if !ok {
 			closeAll(all)
@@ -134,13 +134,13 @@ func (q *query) body(resp *exchange.Response, want rules.Span) *exchange.Respons
 		resp.Body = join(pieces)
 		return resp
 	}
-	body, ok := q.open(q.found.entry, want.First, want.Size())
-	if !ok {
-		return nil
+	e := q.found.entry
+	if data, ok := e.Bytes(); ok {
+		resp.Content = data[want.First : want.Last+1 : want.Last+1]
 	}
-	resp.Body = body
-	if m, ok := body.(*memoryBody); ok {
-		resp.Content = m.content
+	var ok bool
+	if resp.Body, ok = q.open(e, want.First, want.Size()); !ok {
+		return nil
 	}
 	return resp
 }
@@ -176,12 +176,7 @@ func (q *query) pieces(want rules.Span) (pieces []io.ReadCloser, ok bool) {
 // why.
 func (q *query) open(e *store.Entry, off, n int64) (io.ReadCloser, bool) {
 	if data, ok := e.Bytes(); ok {
-		m := &memoryBody{content: []byte{}} // which is not nil: it is all there
-		if n > 0 {
-			m.content = data[off : off+n : off+n]
-		}
-		m.Reset(m.content)
-		return m, true
+		return io.NopCloser(bytes.NewReader(data[off : off+n])), true
 	}
 	body, err := q.found.opened, error(nil)
 	if q.found.opened = nil; body == nil {
@@ -195,14 +190,6 @@ func (q *query) open(e *store.Entry, off, n int64) (io.ReadCloser, bool) {
 	}
 	return &storedBody{body: body, off: off, left: n}, true
 }
-
-// memoryBody is a body in memory.
-type memoryBody struct {
-	bytes.Reader
-	content []byte
-}
-
-func (*memoryBody) Close() error { return nil }
 
 // storedBody is a range of a body in the store.
 type storedBody struct {
@@ -292,6 +279,10 @@ func (c *Cache) withStatus(f httpmsg.Fields, status string, date time.Time) http
 	}
 	fields.Add("Cache-Status", c.Name+status)
 	return fields
+}
+
+func contentRange(s *rules.Span, total int64) string {
+	return string(httpmsg.AppendContentRange(nil, s, total))
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -186,7 +186,7 @@ func (q *query) adopt(e *store.Entry, stored *rules.Stored) {
 func (q *query) complete(resp *exchange.Response) *exchange.Response {
 	f := &q.found
 	gap, _ := f.extent.Missing()
-	part, total, ok := rules.ParseContentRange(resp.Fields)
+	part, total, ok := rules.ContentRange(resp.Fields)
 	if !ok || part != gap || total != f.extent.Total || resp.Fields.Get("ETag") != f.stored.ETag() ||
 		resp.Framing >= 0 && int64(resp.Framing) != part.Size() {
 		return nil

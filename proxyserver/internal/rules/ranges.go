@@ -1,132 +1,28 @@
 package rules
 
-import (
-	"strconv"
-	"strings"
+import "topdown/pkg/httpmsg"
 
-	"topdown/pkg/httpmsg"
-)
-
-// Span is a range of bytes, both ends included. An open end is -1; of a suffix
-// First is -1 and Last its length.
-type Span struct{ First, Last int64 }
+// Span is a run of bytes of a representation, both ends included.
+type Span = httpmsg.ByteRange
 
 // maxRanges is how many ranges of one request are answered; a request with more
 // gets the whole (RFC 9110, section 14.2).
 const maxRanges = 16
 
-// parseRange reads Range (RFC 9110, section 14.2). ok is false for one that is
-// to be ignored: not bytes, malformed, too many.
+// parseRange reads Range; ok is false for one that is to be ignored.
 func parseRange(f httpmsg.Fields) (spans []Span, ok bool) {
 	if f.Count("Range") != 1 {
 		return nil, false
 	}
-	unit, set, ok := strings.Cut(f.Get("Range"), "=")
-	if !ok || !strings.EqualFold(unit, "bytes") {
-		return nil, false
-	}
-	for spec := range httpmsg.Members(set) {
-		first, last, ok := strings.Cut(spec, "-")
-		if !ok {
-			return nil, false
-		}
-		s := Span{-1, -1}
-		if first != "" {
-			if s.First, ok = parsePosition(first); !ok {
-				return nil, false
-			}
-		}
-		if last != "" {
-			if s.Last, ok = parsePosition(last); !ok {
-				return nil, false
-			}
-		}
-		if first == "" && last == "" || first != "" && last != "" && s.Last < s.First {
-			return nil, false
-		}
-		if spans = append(spans, s); len(spans) > maxRanges {
-			return nil, false
-		}
-	}
-	return spans, len(spans) > 0
+	return httpmsg.ParseRange(f.Get("Range"), maxRanges)
 }
 
-// parsePosition reads a number of bytes; one too large for any representation
-// counts as the largest there is.
-func parsePosition(s string) (n int64, ok bool) {
-	const most = 1 << 58 // ten times it does not overflow
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-		if n = n*10 + int64(s[i]-'0'); n > most {
-			n = most
-		}
-	}
-	return n, s != ""
-}
-
-// resolve makes both ends of a range definite in a representation of total
-// bytes; ok is false if none of it lies within.
-func (s Span) resolve(total int64) (r Span, ok bool) {
-	switch {
-	case s.First < 0:
-		if s.Last == 0 || total == 0 {
-			return s, false
-		}
-		return Span{max(total-s.Last, 0), total - 1}, true
-	case s.First >= total:
-		return s, false
-	case s.Last < 0 || s.Last >= total:
-		return Span{s.First, total - 1}, true
-	}
-	return s, true
-}
-
-// Size returns its length; both ends must be definite.
-func (s Span) Size() int64 { return s.Last - s.First + 1 }
-
-// ContentRange writes the field's value; total is -1 if unknown.
-func (s Span) ContentRange(total int64) string {
-	b := append([]byte("bytes "), strconv.FormatInt(s.First, 10)...)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, s.Last, 10)
-	b = append(b, '/')
-	if total < 0 {
-		return string(append(b, '*'))
-	}
-	return string(strconv.AppendInt(b, total, 10))
-}
-
-// ParseContentRange reads the one Content-Range of a 206 (RFC 9110, section
-// 14.4); total is -1 if unknown.
-func ParseContentRange(f httpmsg.Fields) (s Span, total int64, ok bool) {
+// ContentRange reads the one Content-Range of a 206; total is -1 if unknown.
+func ContentRange(f httpmsg.Fields) (s Span, total int64, ok bool) {
 	if f.Count("Content-Range") != 1 {
 		return s, 0, false
 	}
-	unit, rest, ok := strings.Cut(f.Get("Content-Range"), " ")
-	if !ok || !strings.EqualFold(unit, "bytes") {
-		return s, 0, false
-	}
-	set, size, ok := strings.Cut(rest, "/")
-	if !ok {
-		return s, 0, false
-	}
-	first, last, ok := strings.Cut(set, "-")
-	if !ok {
-		return s, 0, false
-	}
-	firstOK, lastOK, sizeOK := false, false, true
-	s.First, firstOK = parsePosition(first)
-	s.Last, lastOK = parsePosition(last)
-	total = -1
-	if size != "*" {
-		total, sizeOK = parsePosition(size)
-	}
-	if !firstOK || !lastOK || !sizeOK || s.Last < s.First || total >= 0 && s.Last >= total {
-		return s, 0, false
-	}
-	return s, total, true
+	return httpmsg.ParseContentRange(f.Get("Content-Range"))
 }
 
 // Extent is what is stored of the content of a representation.
@@ -146,19 +42,19 @@ func (e *Extent) Gaps(want Span) (gaps []Span) {
 			break
 		}
 		if p.First > next {
-			gaps = append(gaps, Span{next, p.First - 1})
+			gaps = append(gaps, Span{First: next, Last: p.First - 1})
 		}
 		next = max(next, p.Last+1)
 	}
 	if next <= want.Last {
-		gaps = append(gaps, Span{next, want.Last})
+		gaps = append(gaps, Span{First: next, Last: want.Last})
 	}
 	return gaps
 }
 
 // Whole reports whether all of the content is there.
 func (e *Extent) Whole() bool {
-	return e.Parts == nil || e.Total > 0 && len(e.Gaps(Span{0, e.Total - 1})) == 0
+	return e.Parts == nil || e.Total > 0 && len(e.Gaps(Span{First: 0, Last: e.Total - 1})) == 0
 }
 
 // Missing returns the one part that is lacking of the whole; ok is false if
@@ -167,7 +63,7 @@ func (e *Extent) Missing() (gap Span, ok bool) {
 	if e.Total < 0 {
 		return gap, false
 	}
-	gaps := e.Gaps(Span{0, e.Total - 1})
+	gaps := e.Gaps(Span{First: 0, Last: e.Total - 1})
 	if len(gaps) != 1 {
 		return gap, false
 	}
@@ -226,7 +122,7 @@ func planRanges(e *Extent, spans []Span) Plan {
 	var definite []Span
 	size := int64(0)
 	for _, s := range spans {
-		r, ok := s.resolve(e.Total)
+		r, ok := s.Resolve(e.Total)
 		if !ok {
 			continue
 		}

@@ -1,43 +1,43 @@
 package rules
 
-import (
-	"strings"
-
-	"topdown/pkg/httpmsg"
-)
+import "topdown/pkg/httpmsg"
 
 // Request is what the rules look at of a request. It is made by NewRequest.
 type Request struct {
 	Method string
 	Fields httpmsg.Fields
 
-	directives directives
-	shape      shape
+	directives  directives
+	conditional bool // If-None-Match or If-Modified-Since
+	hasRange    bool
+	forOrigin   bool // If-Match or If-Unmodified-Since
 }
 
 // NewRequest reads a request's cache directives, or Pragma where there are none
 // (RFC 9111, sections 5.2.1 and 5.4). f must not be changed any more.
 func NewRequest(method string, f httpmsg.Fields) Request {
-	r := Request{Method: method, Fields: f, shape: shapeOf(f), directives: noDirectives()}
-	if r.shape&hasDirectives != 0 {
-		r.directives = parseCacheControl(f)
-		if !f.Has("Cache-Control") && f.HasMember("Pragma", "no-cache") {
-			r.directives.noCache = true
-		}
+	r := Request{
+		Method: method, Fields: f, directives: parseCacheControl(f),
+		conditional: f.Has("If-None-Match") || f.Has("If-Modified-Since"),
+		hasRange:    f.Has("Range"),
+		forOrigin:   f.Has("If-Match") || f.Has("If-Unmodified-Since"),
+	}
+	if f.HasMember("Pragma", "no-cache") && !f.Has("Cache-Control") {
+		r.directives.noCache = true
 	}
 	return r
 }
 
 // Conditional reports whether the client has asked whether its own copy is
-// still right: If-None-Match or If-Modified-Since.
-func (r *Request) Conditional() bool { return r.shape&hasCondition != 0 }
+// still right.
+func (r *Request) Conditional() bool { return r.conditional }
 
 // HasRange reports whether there is a Range field.
-func (r *Request) HasRange() bool { return r.shape&hasRange != 0 }
+func (r *Request) HasRange() bool { return r.hasRange }
 
 // ForOrigin reports whether there is a precondition that only the origin can
-// evaluate: If-Match or If-Unmodified-Since.
-func (r *Request) ForOrigin() bool { return r.shape&hasOther != 0 }
+// evaluate.
+func (r *Request) ForOrigin() bool { return r.forOrigin }
 
 // OnlyIfCached reports whether the client wants nothing but what is stored
 // (RFC 9111, section 5.2.1.7).
@@ -74,36 +74,4 @@ func Safe(method string) bool {
 		return true
 	}
 	return false
-}
-
-// shape tells which of the fields that matter here a request has.
-type shape uint8
-
-const (
-	hasDirectives shape = 1 << iota // Cache-Control or Pragma
-	hasCondition                    // If-None-Match or If-Modified-Since
-	hasRange                        // Range
-	hasOther                        // If-Match or If-Unmodified-Since
-)
-
-// shapeOf looks at each field once instead of once for each name, and tells
-// most of them apart by their length.
-func shapeOf(f httpmsg.Fields) (s shape) {
-	for i := range f {
-		name := f[i].Name
-		switch len(name) {
-		case 5, 6, 8, 13, 17, 19:
-			switch {
-			case strings.EqualFold(name, "Range"):
-				s |= hasRange
-			case strings.EqualFold(name, "Cache-Control"), strings.EqualFold(name, "Pragma"):
-				s |= hasDirectives
-			case strings.EqualFold(name, "If-None-Match"), strings.EqualFold(name, "If-Modified-Since"):
-				s |= hasCondition
-			case strings.EqualFold(name, "If-Match"), strings.EqualFold(name, "If-Unmodified-Since"):
-				s |= hasOther
-			}
-		}
-	}
-	return s
 }

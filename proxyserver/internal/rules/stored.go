@@ -146,7 +146,7 @@ func Received(req *Request, status int, reason string, f httpmsg.Fields, size in
 		h.Fields = append(slices.Clip(f), dateField(now))
 	}
 	if status == 206 && req.HasRange() && !req.Fields.Has("If-Range") {
-		if s, total, ok := ParseContentRange(f); ok && (size < 0 || size == s.Size()) {
+		if s, total, ok := ContentRange(f); ok && (size < 0 || size == s.Size()) {
 			h.Partial, h.First, h.Total = true, s.First, total
 		}
 	}

@@ -34,7 +34,7 @@ func (q *query) lead(r *reader) (*exchange.Response, error) {
 	q.now = out.now
 	switch {
 	case out.err != nil:
-		r.Close()
+		r.leave()
 		return q.failed(out.err)
 	case out.stored != nil:
 		return q.readFirst(r, out), nil
@@ -42,7 +42,7 @@ func (q *query) lead(r *reader) (*exchange.Response, error) {
 		return q.own(r, out), nil
 	}
 	// The store has something new; after a 304 it is known what.
-	r.Close()
+	r.leave()
 	q.found = out.found
 	if q.found.entry == nil {
 		return nil, errLookAgain
@@ -62,7 +62,7 @@ func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
 	if ruling := rules.NotModified(&q.rules, out.stored); ruling.OK && q.req.Method == "GET" &&
 		resp.Framing >= 0 && int64(resp.Framing) <= q.c.Finish {
 		q.say(ruling.Section, ruling.Why)
-		r.Close()
+		r.leave()
 		fields := slices.Clone(out.stored.Fields)
 		fields.DeleteFunc(func(f httpmsg.Field) bool { return !rules.KeptIn304(f.Name) })
 		return notModified(q.c.withStatus(fields, out.status, q.now), exchange.Miss)
@@ -91,7 +91,7 @@ func (q *query) failed(err error) (*exchange.Response, error) {
 		status = origin.status
 	}
 	told, isTold := errors.AsType[*exchange.Error](err)
-	if q.found.usable() && q.ctx.Err() == nil && !(isTold && told.Status < 500) {
+	if q.found.usable() && q.ctx.Err() == nil && (!isTold || told.Status >= 500) {
 		ruling := rules.OnError(&q.rules, q.found.stored, status, q.now)
 		if !answered {
 			q.say(ruling.Section, ruling.Why)

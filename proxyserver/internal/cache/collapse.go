@@ -79,7 +79,7 @@ func (q *query) follow(r *reader) (*exchange.Response, error) {
 			return resp, nil
 		}
 	}
-	r.Close()
+	r.leave()
 	q.now = q.c.Now()
 	switch out.kind {
 	case failed:
@@ -107,7 +107,7 @@ func (q *query) readOther(r *reader, stored *rules.Stored) *exchange.Response {
 	q.found.plan = rules.PlanAnswer(&q.rules, stored, &rules.Extent{})
 	resp := q.head(exchange.Collapsed, "; fwd="+q.found.forward+"; collapsed")
 	if q.found.plan.Kind == rules.ClientHasIt {
-		r.Close()
+		r.leave()
 		return resp
 	}
 	resp.Body, resp.Framing, resp.Trailers = r, r.fetch.framing, r.fetch.trailers

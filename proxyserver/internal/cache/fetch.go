@@ -191,7 +191,7 @@ func (f *fetch) setOutcome(out *outcome) {
 		out.resp.Body.Close()
 	}
 	if out.found.opened != nil {
-		out.found.opened.Close()
+		out.found.opened.Close() //nolint:errcheck // only read from
 	}
 }
 
@@ -265,7 +265,7 @@ func (f *fetch) over() {
 func (f *fetch) release() {
 	f.cancel()
 	if f.w != nil {
-		f.w.Close()
+		f.w.Close() //nolint:errcheck // given up
 	}
 }
 

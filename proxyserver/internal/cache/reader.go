@@ -63,7 +63,7 @@ func (r *reader) outcome() (*outcome, error) {
 	for f.out == nil {
 		if err := f.wait(r.ctx); err != nil && f.out == nil {
 			f.mu.Unlock()
-			r.Close()
+			r.leave()
 			return nil, err
 		}
 	}
@@ -141,11 +141,16 @@ func (r *reader) content() []byte {
 
 // Close implements io.Closer.
 func (r *reader) Close() error {
+	r.leave()
+	return nil
+}
+
+func (r *reader) leave() {
 	f := r.fetch
 	f.mu.Lock()
 	if r.closed {
 		f.mu.Unlock()
-		return nil
+		return
 	}
 	r.closed = true
 	i := slices.Index(f.readers, r)
@@ -160,7 +165,6 @@ func (r *reader) Close() error {
 	if release {
 		f.release()
 	}
-	return nil
 }
 
 // ownBody is the content of a response that is read by the leader alone. With
@@ -175,6 +179,6 @@ type ownBody struct {
 func (b *ownBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.stop()
-	b.reader.Close()
+	b.reader.leave()
 	return err
 }

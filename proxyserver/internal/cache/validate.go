@@ -167,12 +167,12 @@ func (q *query) adopt(e *store.Entry, stored *rules.Stored) {
 	if err != nil {
 		return
 	}
-	defer b.Close()
+	defer b.Close() //nolint:errcheck // only read from
 	w, err := q.c.Store.Create(q.ctx, q.key, q.found.gen, e.Size)
 	if err != nil {
 		return
 	}
-	defer w.Close()
+	defer w.Close() //nolint:errcheck // given up
 	if _, err = io.Copy(w, io.NewSectionReader(b, 0, e.Size)); err == nil {
 		_, err = w.Commit(stored)
 	}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -76,12 +77,8 @@ func lifetimeOf(status int, f httpmsg.Fields, p *policy, date time.Time, c Confi
 
 // saysAnything reports whether a response has any field about its caching.
 func saysAnything(f httpmsg.Fields) bool {
-	for _, name := range []string{"Cache-Control", "Expires", "Pragma", "Last-Modified", "ETag", "Age", "CDN-Cache-Control"} {
-		if f.Has(name) {
-			return true
-		}
-	}
-	return false
+	names := []string{"Cache-Control", "Expires", "Pragma", "Last-Modified", "ETag", "Age", "CDN-Cache-Control"}
+	return slices.ContainsFunc(names, f.Has)
 }
 
 // expiresLifetime is Expires less Date. An Expires that is no date at all, or

@@ -566,6 +566,11 @@ func TestCommands(t *testing.T) {
 	if out := run("explain", url); !strings.Contains(out, "RFC 9111, 4.2") || !strings.Contains(out, "max-age") || !strings.Contains(out, "client < HTTP/1.1 200 OK") {
 		t.Errorf("explain:\n%s", out)
 	}
+	dead := exec.Command(program(t), "--cache-dir", dir, "--addr", p.addr, "explain", "http://127.0.0.1:1/")
+	if out, err := dead.CombinedOutput(); dead.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "connecting to 127.0.0.1:1") ||
+		!strings.HasSuffix(string(out), "proxyserver: the origin did not answer\n") {
+		t.Errorf("explain of a dead origin: %v\n%s", err, out)
+	}
 	if n := origin.requests.Load(); n != 1 {
 		t.Errorf("%d requests to the origin before the purge, want 1", n)
 	}

@@ -62,6 +62,7 @@ type config struct {
 	accessLog, metricsAddr string
 	accessFormat           logging.AccessFormat
 	trace                  bool
+	traceFile              string
 	logLevel, logFormat    string
 	version                bool
 }
@@ -81,6 +82,7 @@ func (c *config) groups() []group {
 			newSetting("access-log", "FILE", "-", "write a line per exchange to FILE; -: standard output, off: none", text(&c.accessLog)),
 			newSwitch("lab", "do as the course handouts do (see README.md); so does a program started as '"+labName+"'", &c.lab),
 			newSwitch("trace", "show on standard error both sides' messages and every decision", &c.trace),
+			newSetting("trace-file", "FILE", "", "write them to FILE, which trace.html of the web server draws", text(&c.traceFile)),
 		}},
 		{"Where requests go", []*setting{
 			newSetting("parent", "URL", "", "send everything through the proxy at URL (http://[user:password@]host:port)", parsed(&c.parent, origin.ParseParent)),

@@ -12,7 +12,9 @@ import (
 
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/listen"
+	"topdown/proxyserver/internal/proxy"
 	"topdown/proxyserver/internal/status"
+	"topdown/proxyserver/internal/tracefile"
 
 	"go.uber.org/zap"
 )
@@ -54,6 +56,18 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	defer p.server.Access.Close() //nolint:errcheck // what is lost has been reported
 	if c.trace {
 		p.server.Trace = stderr
+	}
+	if c.traceFile != "" {
+		out, failed := os.Create(c.traceFile)
+		if failed != nil {
+			return fileError("--trace-file", c.traceFile, failed)
+		}
+		p.server.TraceFile = tracefile.New(out, name, "proxy", time.Now(), proxy.TraceHelpers...)
+		defer func() {
+			if failed := errors.Join(p.server.TraceFile.Err(), out.Close()); failed != nil {
+				log.Warn("the trace file is not complete", zap.Error(failed))
+			}
+		}()
 	}
 	if c.lab {
 		lines := newLineWriter(stdout)

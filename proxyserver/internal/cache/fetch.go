@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -121,6 +122,12 @@ func (f *fetch) request(req *exchange.Request) *exchange.Request {
 	}
 	if req.Trace != nil {
 		own.Trace = func(direction string, head []byte) { f.tell(func() { req.Trace(direction, head) }) }
+	}
+	if req.Connected != nil {
+		own.Connected = func(local, remote net.Addr, kept bool) { f.tell(func() { req.Connected(local, remote, kept) }) }
+	}
+	if req.Received != nil {
+		own.Received = func(n int64) { f.tell(func() { req.Received(n) }) }
 	}
 	return &own
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 
 	"topdown/pkg/httpmsg"
 )
@@ -47,6 +48,12 @@ type Request struct {
 	// Trace, if not nil, is shown each head that goes to the origin (">") or
 	// comes from it ("<"), as on the wire but for masked credentials.
 	Trace func(direction string, head []byte)
+	// Connected, if not nil, is told of the connection to the origin that the
+	// request goes out on, and whether that was kept from an earlier one.
+	Connected func(local, remote net.Addr, kept bool)
+	// Received, if not nil, is told how many bytes of content the origin has sent,
+	// once there are no more to come.
+	Received func(n int64)
 }
 
 // URI returns the request's absolute URI, the primary cache key.

@@ -163,12 +163,12 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 			c.Timeout(c.transport.opts.ResponseTimeout)
 			continue
 		}
-		return c.final(up)
+		return c.final(req, up)
 	}
 	return nil, c.protocolError(errors.New("too many interim responses"))
 }
 
-func (c *conn) final(up *upload) (*exchange.Response, error) {
+func (c *conn) final(req *exchange.Request, up *upload) (*exchange.Response, error) {
 	resp := &c.resp
 	framing := resp.Framing
 	if parent := c.transport.opts.Dialer.Parent; parent != nil && resp.Status == 407 && c.key.scheme != "https" {
@@ -182,7 +182,7 @@ func (c *conn) final(up *upload) (*exchange.Response, error) {
 		body
 	}{}
 	b := &both.body
-	b.conn = c
+	b.conn, b.received = c, req.Received
 	// An origin that does not read a request's content takes it for the next
 	// request (RFC 9110, section 9.3.1), and its answer would go to whoever uses
 	// the connection next. No method is safe from that, so what carried content

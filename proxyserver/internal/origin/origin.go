@@ -113,6 +113,9 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		if req.Trace != nil || req.Explain != nil {
 			t.explainConn(req, c)
 		}
+		if req.Connected != nil {
+			req.Connected(c.LocalAddr(), c.RemoteAddr(), c.reused)
+		}
 		// An exchange that nobody wants any more ends at once, in whatever read
 		// or write it is.
 		c.unbind = context.AfterFunc(ctx, c.Shut)
@@ -220,6 +223,9 @@ type body struct {
 	conn       *conn
 	persistent bool // the connection may be used again afterwards
 	over       bool
+
+	received func(int64) // is told of the size in the end; nil: nobody is
+	size     int64
 }
 
 // Read implements io.Reader.
@@ -229,6 +235,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.conn.Timeout(b.conn.transport.opts.ReadTimeout)
 	n, err := b.Body.Read(p)
+	b.size += int64(n)
 	if b.Done() {
 		// The last byte and the news that it was the last come together, and
 		// the connection is free for the next exchange at once.
@@ -257,6 +264,9 @@ func (b *body) finish() {
 		return
 	}
 	b.over = true
+	if b.received != nil && b.size > 0 {
+		b.received(b.size)
+	}
 	c := b.conn
 	c.Timeout(0)
 	if c.unbind() && b.Done() && b.persistent {

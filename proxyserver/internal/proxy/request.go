@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -26,7 +27,9 @@ func (c *session) prepare() (done bool, err error) {
 		}
 	}
 	if c.trace != nil {
-		c.out.Explain, c.out.Trace = c.trace.explain, c.trace.origin
+		trace, secure := c.trace, c.target.scheme == "https"
+		c.out.Explain, c.out.Trace, c.out.Received = trace.explain, trace.origin, trace.received
+		c.out.Connected = func(local, remote net.Addr, kept bool) { trace.connected(local, remote, kept, secure) }
 	}
 	expect := false
 	hops := -1

@@ -17,6 +17,7 @@ func (c *session) serve() {
 	if !c.handshake() {
 		return
 	}
+	defer func() { c.traced.closed(c.server.TraceFile) }()
 	for c.waitRequest() {
 		// Step 4: receive and parse the request.
 		if err := c.req.Read(c.conn, c.server.Limits); err != nil {
@@ -90,15 +91,21 @@ func (c *session) refuseHead(err error) {
 // handle answers one request and reports whether another may follow.
 func (c *session) handle() (again bool) {
 	c.reset()
-	if c.server.Trace != nil || c.explaining() {
-		c.trace = newTrace(&c.server.tracer, c.client, &c.req)
-		defer c.trace.flush()
+	if c.server.Trace != nil || c.server.TraceFile != nil || c.explaining() {
+		c.trace = newTrace(c)
+		defer func() {
+			c.trace.over(c.sent)
+			c.trace.flush()
+		}()
 	}
 	start := c.now()
 	before := c.conn.Received.Load() + c.conn.Sent.Load()
 	if err := c.exchange(); err != nil {
 		if c.req.Method == "CONNECT" && c.conn.Buffered() > 0 {
 			c.keep = false // what comes was meant for the tunnel, and is no request
+		}
+		if c.trace != nil {
+			c.trace.note(maskLogin(err.Error()))
 		}
 		c.fail(err)
 	}
@@ -170,6 +177,7 @@ func (c *session) fetch() (*exchange.Response, error) {
 		c.out.Interim = c.interim
 	}
 	// Step 5: get the response, from the cache or from the origin.
+	asked := time.Now()
 	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
 	if c.out.Interim != nil {
 		c.interimMu.Lock()
@@ -177,6 +185,9 @@ func (c *session) fetch() (*exchange.Response, error) {
 		c.interimMu.Unlock()
 	}
 	if err == nil {
+		if c.trace != nil {
+			c.trace.looked(asked, &c.out, resp)
+		}
 		c.count(resp.Result)
 	}
 	return resp, err

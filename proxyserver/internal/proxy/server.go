@@ -16,6 +16,7 @@ import (
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
+	"topdown/proxyserver/internal/tracefile"
 
 	"go.uber.org/zap"
 )
@@ -66,9 +67,11 @@ type Server struct {
 	Log    *zap.Logger        // life cycle and faults; required
 	Access *logging.AccessLog // nil: none
 	Trace  io.Writer          // both sides' messages and every decision; nil: none
-	Notify func(string)       // the lab's lines; nil: none
-	Now    func() time.Time   // nil: time.Now
-	Stats  Stats
+	// TraceFile gets the same as Trace, as events; nil: none.
+	TraceFile *tracefile.File
+	Notify    func(string)     // the lab's lines; nil: none
+	Now       func() time.Time // nil: time.Now
+	Stats     Stats
 
 	users atomic.Pointer[access.Users]
 	via   [2]string // this proxy in Via, by the minor version of what it received
@@ -107,7 +110,7 @@ func (s *Server) setDefaults() {
 			*v = value
 		}
 	}
-	s.tracer.w = s.Trace
+	s.tracer.w, s.tracer.file = s.Trace, s.TraceFile
 	s.via = [2]string{"1.0 " + s.Name, "1.1 " + s.Name}
 	if s.MaxConns <= 0 {
 		s.MaxConns = 20000

@@ -37,6 +37,7 @@ type session struct {
 	sent             int64 // bytes of content
 	result           exchange.Result
 	trace            *trace
+	traced           tracedConn
 
 	interimMu   sync.Mutex
 	interimOpen bool

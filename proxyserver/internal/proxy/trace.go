@@ -2,31 +2,39 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
-	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/tracefile"
 )
 
 // trace collects what happens in one exchange and writes it in one piece, so
 // that exchanges do not mix.
 type trace struct {
-	out *tracer
-	mu  sync.Mutex
-	buf bytes.Buffer
+	out    *tracer
+	number string // of the conversation, in the trace file
+	mu     sync.Mutex
+	buf    bytes.Buffer
 }
 
 // tracer is where the traces of all exchanges go.
 type tracer struct {
 	mu sync.Mutex
 	w  io.Writer // nil: nowhere
+
+	file *tracefile.File // nil: none
+	last atomic.Int64    // number of the last exchange
 }
 
-func newTrace(out *tracer, client netip.AddrPort, req *httpmsg.Request) *trace {
-	t := &trace{out: out}
-	t.buf.WriteString("--- " + client.String() + "\n")
+func newTrace(c *session) *trace {
+	t, req := &trace{out: &c.server.tracer}, &c.req
+	_, secure := c.conn.Conn.(*tls.Conn)
+	t.begun(&c.traced, c.conn.RemoteAddr(), c.conn.LocalAddr(), secure)
+	t.buf.WriteString("--- " + c.client.String() + "\n")
 	if head, err := httpmsg.AppendRequest(nil, req); err == nil {
 		t.client(">", head)
 	}
@@ -34,15 +42,37 @@ func newTrace(out *tracer, client netip.AddrPort, req *httpmsg.Request) *trace {
 }
 
 // client adds a head that came from the client (">") or went to it ("<").
-func (t *trace) client(direction string, head []byte) { t.head("client "+direction+" ", head) }
+func (t *trace) client(direction string, head []byte) {
+	if direction == ">" {
+		t.headEvent("client", "proxy", "4 receive", head)
+	} else {
+		t.headEvent("proxy", "client", "6 respond", head)
+	}
+	t.head("client "+direction+" ", head)
+}
 
 // origin adds a head that went to the origin (">") or came from it ("<").
-func (t *trace) origin(direction string, head []byte) { t.head("origin "+direction+" ", head) }
+func (t *trace) origin(direction string, head []byte) {
+	if direction == ">" {
+		t.headEvent("proxy", "origin", "5 get the response", head)
+	} else {
+		t.headEvent("origin", "proxy", "5 get the response", head)
+	}
+	t.head("origin "+direction+" ", head)
+}
 
 // explain adds a decision and the section of the RFC behind it.
-func (t *trace) explain(section, decision string) { t.note(section + ": " + decision) }
+func (t *trace) explain(section, decision string) {
+	t.said(section, decision)
+	t.print(section + ": " + decision)
+}
 
 func (t *trace) note(text string) {
+	t.said("", text)
+	t.print(text)
+}
+
+func (t *trace) print(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.WriteString("         * ")
@@ -54,13 +84,18 @@ func (t *trace) head(prefix string, head []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
-		if name, _, ok := strings.Cut(line, ":"); ok && secret(name) {
-			line = name + ": (hidden)"
-		}
 		t.buf.WriteString(prefix)
-		t.buf.Write(printable(maskLogin(line)))
+		t.buf.Write(printable(hide(line)))
 		t.buf.WriteByte('\n')
 	}
+}
+
+// hide hides what is secret in a line of a head.
+func hide(line string) string {
+	if name, _, ok := strings.Cut(line, ":"); ok && secret(name) {
+		line = name + ": (hidden)"
+	}
+	return maskLogin(line)
 }
 
 // flush writes what has been collected.

@@ -126,7 +126,8 @@ func (f *File) caller() (function, file string) {
 		frame, more := frames.Next()
 		name := frame.Function[strings.LastIndexByte(frame.Function, '/')+1:]
 		last := name[strings.LastIndexByte(name, '.')+1:]
-		if !strings.HasPrefix(last, "func") && !slices.Contains(f.helpers, last) { // funcN: a function without a name
+		// A function without a name is func1, one in it func1.1.
+		if nameless := strings.HasPrefix(last, "func") || last[0] <= '9'; !nameless && !slices.Contains(f.helpers, last) {
 			return name, filepath.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 		}
 		if !more {

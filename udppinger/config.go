@@ -48,6 +48,7 @@ type config struct {
 	version     bool
 
 	watch watchLimits
+	phase time.Duration // of load
 }
 
 const formats = "lab, ping, fping, json, ndjson, csv"
@@ -62,6 +63,8 @@ func (c *config) groups(command string) []group {
 		return c.heartbeatGroups()
 	case "watch":
 		return c.watchGroups()
+	case "load":
+		return c.loadGroups()
 	}
 	c.count = newSetting("count", "N", "10", "send N pings; 0: no end, as with --duration and --flood", number(&c.schedule.Count, 0, math.MaxUint64)).alias("c")
 	return []group{
@@ -204,6 +207,8 @@ func (c *config) validate(args []string) (err error) {
 		return err
 	}
 	switch s := c.schedule; {
+	case c.command == "load":
+		return c.validateLoad()
 	case c.command != "heartbeat" && s.Timeout < time.Millisecond:
 		return errors.New("--timeout: 1ms or more is expected")
 	case s.Interval > 0 && s.Interval < 10*time.Microsecond:

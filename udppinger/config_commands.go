@@ -16,6 +16,7 @@ Usage:
   udppinger [flags] [HOST[:PORT]]...
   udppinger watch [flags] [HOST[:PORT]]...
   udppinger doctor [flags] HOST[:PORT]
+  udppinger load [flags] HOST[:PORT]
   udppinger heartbeat [flags] [HOST[:PORT]]
 
 It pings 127.0.0.1 if no target is given, and port 8080 of a target that names
@@ -25,6 +26,7 @@ none. Flags may stand before or after the targets.
 Commands:
   watch        run until stopped, and print a line when something changes
   doctor       find out why a UDP port does not answer
+  load         measure what a full line does to the delay
   heartbeat    send a sequence number and the time every interval
 
 A TIME is written 0.5 (seconds), 500ms or 1m30s.
@@ -71,6 +73,20 @@ Usage:
 Exit codes: 0 the port is open, 1 it is not, or for some sizes only, 2 an error.
 `,
 		run: examine,
+	},
+	{
+		name: "load",
+		help: `udppinger load pings while a TCP stream fills the way to the server, then the
+way back, and says what the queues do to the delay. The server takes part if it
+is udppingserver, started with --load.
+
+Usage:
+  udppinger load [flags] HOST[:PORT]
+`,
+		more: `
+Exit codes: 0 measured, 1 no ping was replied to, 2 an error.
+`,
+		run: measureLoad,
 	},
 	{
 		name: "heartbeat",
@@ -129,6 +145,25 @@ func (w *watchLimits) validate(c *config) error {
 	}
 	if c.schedule.Interval > c.window {
 		return fmt.Errorf("--window: a time above --interval (%v) is expected", c.schedule.Interval)
+	}
+	return nil
+}
+
+func (c *config) loadGroups() []group {
+	return []group{{"Flags", append([]*setting{
+		newSetting("phase", "TIME", "10s", "how long to measure idle, with the way there filled, and with the way back filled, 2 to 25 seconds each", duration(&c.phase)),
+	}, c.wayGroup()...)}}
+}
+
+func (c *config) validateLoad() error {
+	if len(c.targets) == 0 {
+		return errors.New("name a target, as in 'udppinger load HOST:PORT'")
+	}
+	if len(c.targets) > 1 {
+		return fmt.Errorf("unexpected argument %q", c.targets[1])
+	}
+	if c.phase < 2*time.Second || c.phase > 25*time.Second {
+		return errors.New("--phase: a time from 2s to 25s is expected")
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type config struct {
 	rate    int // answers a second to one network; 0 is no limit
 	sockets int // 0 is one a core
 	spin    bool
+	load    bool
 
 	truth       string
 	traceFile   string
@@ -62,6 +63,7 @@ func (c *config) groups() []group {
 			newSetting("silence", "TIME", echo.DefaultSilence.String(), "a client whose heartbeat stays away for this time has stopped", duration(&c.silence)),
 			newSetting("rate", "N", strconv.Itoa(echo.DefaultRate), "send at most N answers a second to one network (IPv4 /24, IPv6 /56; loopback is free); 0: no limit", number(&c.rate, 0, 1<<31-1)),
 			newSetting("sockets", "N", "", "share the port among N UDP sockets (Linux; default: one a core, at most 16)", number(&c.sockets, 0, 64)),
+			newSwitch("load", "take part in 'udppinger load': let TCP clients fill the line for 30 seconds each, at most four at a time, one a host", &c.load),
 			newSwitch("spin", "never sleep: RTTs without wake-ups, for one core of this machine (Linux)", &c.spin),
 		}},
 		{"What it tells", []*setting{
@@ -162,6 +164,9 @@ func (c *config) validate(args []string) (err error) {
 	}
 	if c.silence <= 0 {
 		return errors.New("--silence: a time above 0 is expected")
+	}
+	if c.load && !c.tcp {
+		return errors.New("--load needs --tcp")
 	}
 	if err = c.network.Validate(); err != nil {
 		return fmt.Errorf("--%w", err)

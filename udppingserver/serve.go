@@ -27,7 +27,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	}
 	server := &echo.Server{
 		Impair: c.network, PerClient: !c.seeded(),
-		TCP: c.tcp, Rate: c.rate, Sockets: c.sockets, Spin: c.spin, Silence: c.silence,
+		TCP: c.tcp, Rate: c.rate, Sockets: c.sockets, Spin: c.spin, Load: c.load, Silence: c.silence,
 		Out: stdout, Log: log,
 	}
 	if server.Rate == 0 {

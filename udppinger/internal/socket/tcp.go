@@ -35,14 +35,14 @@ func DialTCP(ctx context.Context, target netip.AddrPort, source netip.AddrPort, 
 	start := time.Now()
 	conn, err := dialer.DialContext(ctx, "tcp", target.String())
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s over TCP: %w", target, cause(err))
+		return nil, fmt.Errorf("connect to %s over TCP: %w", target, Cause(err))
 	}
 	return &TCP{Connect: time.Since(start), conn: conn, in: bufio.NewReaderSize(conn, bufferSize), peer: target}, nil
 }
 
-// cause returns what is behind the dialer's error, without the address and the
+// Cause returns what is behind the dialer's error, without the address and the
 // call that the caller tells of.
-func cause(err error) error {
+func Cause(err error) error {
 	failed, ok := errors.AsType[*net.OpError](err)
 	if !ok {
 		return err

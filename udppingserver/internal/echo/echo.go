@@ -37,6 +37,8 @@ type Server struct {
 	// where another program has that port for TCP, and says so in TCPTaken.
 	TCP      bool
 	TCPTaken error
+	// Load lets TCP clients fill the line, to measure its delay under load.
+	Load bool
 	// Rate is the most answers a second to one network (an IPv4 /24 or an IPv6
 	// /56; loopback is free). 0 means DefaultRate, less than 0 no limit.
 	Rate int
@@ -65,6 +67,7 @@ type Server struct {
 	tcp      tcpCounters
 
 	questions pace // about runs, over TCP
+	loads     loads
 }
 
 // What the zero values of Server's fields mean.

@@ -350,6 +350,65 @@ func TestQuestionsArePaced(t *testing.T) {
 	}
 }
 
+func TestLoad(t *testing.T) {
+	ask := func(t *testing.T, addr netip.AddrPort, line string) (net.Conn, *bufio.Reader, string) {
+		t.Helper()
+		conn, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(conn, "%s\n", line)
+		in := bufio.NewReader(conn)
+		answer, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, in, answer
+	}
+	addr := start(t, &Server{TCP: true})
+	if _, _, answer := ask(t, addr, "Load down"); answer != "LOAD DOWN\n" {
+		t.Errorf("without --load: %q", answer)
+	}
+	s := &Server{TCP: true, Load: true}
+	addr = start(t, s)
+	conn, in, answer := ask(t, addr, "Load down")
+	if answer != loadReady {
+		t.Fatalf("answer %q", answer)
+	}
+	begin := time.Now()
+	const size = 64 << 20
+	if n, err := io.CopyN(io.Discard, in, size); err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if least := size * time.Second / maxLoadRate / 2; time.Since(begin) < least {
+		t.Errorf("%d bytes in %v: the rate has no limit", size, time.Since(begin))
+	}
+	if _, _, second := ask(t, addr, "Load up"); second != "LOAD BUSY\n" {
+		t.Errorf("a second load of the same host: %q", second)
+	}
+	conn.Close()
+	await(t, "the end of the first load", func() bool {
+		s.loads.mu.Lock()
+		defer s.loads.mu.Unlock()
+		return len(s.loads.hosts) == 0
+	})
+	conn, _, answer = ask(t, addr, "Load up")
+	if answer != loadReady {
+		t.Fatalf("answer %q", answer)
+	}
+	if _, err := conn.Write(make([]byte, 8<<20)); err != nil {
+		t.Error(err)
+	}
+	var l loads
+	for i := range 10 {
+		if got := l.enter(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})); got != (i < maxLoads) {
+			t.Errorf("client %d is let in: %v", i+1, got)
+		}
+	}
+}
+
 func TestImpairments(t *testing.T) {
 	t.Run("duplicate", func(t *testing.T) {
 		conn := dial(t, start(t, &Server{Impair: impair.Config{Duplicate: 1}}))

@@ -88,6 +88,10 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, host netip.Addr) 
 		message := bytes.TrimRight(line, "\r\n")
 		req, _ := wire.Parse(message)
 		wire.Upper(message)
+		if up, ok := asksForLoad(message); ok && s.Load && out.Flush() == nil {
+			s.serveLoad(ctx, conn, in, host, up)
+			return
+		}
 		switch {
 		case seen(req):
 			if !s.questions.wait(ctx, host) {

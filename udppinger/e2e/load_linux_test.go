@@ -42,7 +42,7 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 	daemon(t, in(server, theServer, "--loss", "0", "8081")...)
 	listening(t, server, "8080")
 	listening(t, server, "8081")
-	out, code := command(t, in(client, binary, "load", "--phase", "4", "10.215.0.2")...)
+	out, code := command(t, in(client, binary, "load", "--phase", "3", "10.215.0.2")...)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}

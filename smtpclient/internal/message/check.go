@@ -2,12 +2,51 @@ package message
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-var cidReference = regexp.MustCompile(`(?i)["'(=]\s*cid:([^"'()\s>]+)`)
+// cidReference finds what HTML and its styles show as cid:NAME: in quotes a name
+// may have spaces.
+var cidReference = regexp.MustCompile(`(?i)(["(=]\s*cid:|'\s*cid:)((?:[^"'()\s>]|\b[ ]\b)+)`)
+
+// references lists the Content-IDs that the HTML shows, each once.
+func (m *Mail) references() []string {
+	var ids []string
+	for _, match := range cidReference.FindAllStringSubmatch(m.HTML, -1) {
+		if id := referredID(match[2]); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// referredID is the Content-ID that a reference means, which is a URL: "my%20cat.png".
+func referredID(reference string) string {
+	name, err := url.PathUnescape(reference)
+	if err != nil {
+		name = reference
+	}
+	return ContentID(name)
+}
+
+// withContentIDs writes references to inline files as their Content-IDs, so that
+// a reader's program finds "cid:my cat.png".
+func (m *Mail) withContentIDs() string {
+	if len(m.Inline) == 0 {
+		return m.HTML
+	}
+	return cidReference.ReplaceAllStringFunc(m.HTML, func(match string) string {
+		parts := cidReference.FindStringSubmatch(match)
+		id := referredID(parts[2])
+		if !slices.ContainsFunc(m.Inline, func(f File) bool { return ContentID(f.Name) == id }) {
+			return match
+		}
+		return parts[1] + id
+	})
+}
 
 // Check returns what is odd about a mail that can be sent all the same, one
 // sentence each.
@@ -22,14 +61,10 @@ func (m *Mail) Check() []string {
 		}
 		have[id] = true
 	}
-	var wanted []string
-	for _, match := range cidReference.FindAllStringSubmatch(m.HTML, -1) {
-		id := match[1]
-		if !slices.Contains(wanted, id) {
-			wanted = append(wanted, id)
-			if !have[id] {
-				add("the HTML shows cid:%s, but there is no inline file of that name", id)
-			}
+	wanted := m.references()
+	for _, id := range wanted {
+		if !have[id] {
+			add("the HTML shows cid:%s, but there is no inline file of that name", id)
 		}
 	}
 	for _, f := range m.Inline {

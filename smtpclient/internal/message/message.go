@@ -214,11 +214,11 @@ func (w *composer) content(m *Mail, inline []File) error {
 
 func (w *composer) related(m *Mail, inline []File) error {
 	if len(inline) == 0 {
-		return w.text("html", m.HTML)
+		return w.text("html", m.withContentIDs())
 	}
 	return w.multipart("related; type=\"text/html\"", func(next func()) error {
 		next()
-		if err := w.text("html", m.HTML); err != nil {
+		if err := w.text("html", m.withContentIDs()); err != nil {
 			return err
 		}
 		return w.files(inline, next, "inline")

@@ -316,6 +316,38 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestReferences matches names with spaces, as they are and as URLs have them.
+func TestReferences(t *testing.T) {
+	m := &Mail{
+		From: Address{Local: "a", Domain: "b.c"}, Subject: "s", Text: "x", Boundary: "b", MessageID: "i@b",
+		HTML:   `<img src="cid:my cat.png"><img src='cid:my%20cat.png' alt='x'><p style="background: url(cid:gr%C3%BCn.png)"><img src=cid:plain.png><img src="cid:none at all.png">`,
+		Inline: []File{fileOf("my cat.png", "1"), fileOf("grün.png", "2"), fileOf("plain.png", "3")},
+	}
+	if diff := cmp.Diff([]string{"the HTML shows cid:none_at_all.png, but there is no inline file of that name"}, m.Check()); diff != "" {
+		t.Error(diff)
+	}
+	var html string
+	ids := make(map[string]bool)
+	err := Read(strings.NewReader(composed(t, m)), func(p *Part) error {
+		ids[p.ContentID] = true
+		if p.Type == "text/html" {
+			b, err := io.ReadAll(p.Body)
+			html = string(b)
+			return err
+		}
+		return nil
+	})
+	want := `<img src="cid:my_cat.png"><img src='cid:my_cat.png' alt='x'><p style="background: url(cid:gr_n.png)"><img src=cid:plain.png><img src="cid:none at all.png">`
+	if err != nil || strings.TrimSpace(html) != want {
+		t.Errorf("%v\n%s\n%s", err, html, want)
+	}
+	for _, id := range []string{"my_cat.png", "gr_n.png", "plain.png"} {
+		if !ids[id] {
+			t.Errorf("no part %s: %v", id, ids)
+		}
+	}
+}
+
 func TestPlainText(t *testing.T) {
 	got, err := PlainText(strings.NewReader("<html><head><title>t</title><style>x</style></head><body><p>Gr&uuml;&szlig;e<br>you &amp; me</p>\n<p>bye<script>alert(1)</script></p>"))
 	if want := "Grüße\nyou & me\n\nbye\n"; err != nil || got != want {

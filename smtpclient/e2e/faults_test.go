@@ -47,6 +47,21 @@ func certificate(t *testing.T, host string, until time.Time) (*tls.Config, strin
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, path
 }
 
+// pairFile writes a certificate and its key to one file.
+func pairFile(t *testing.T, config *tls.Config, cert string) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(config.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "client.pem")
+	text := readFile(t, cert) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Beginnings of a dialogue that goes well so far.
 const (
 	greeted = "S 220 hi\n"
@@ -67,6 +82,9 @@ func TestFaults(t *testing.T) {
 	good, goodCA := certificate(t, "127.0.0.1", time.Now().Add(24*time.Hour))
 	expired, expiredCA := certificate(t, "127.0.0.1", time.Now().Add(-24*time.Hour))
 	other, otherCA := certificate(t, "elsewhere.test", time.Now().Add(24*time.Hour))
+	demanding := good.Clone()
+	demanding.ClientAuth = tls.RequireAnyClientCert
+	clientPEM := pairFile(t, other, otherCA)
 	type fault struct {
 		name    string
 		config  *tls.Config
@@ -128,6 +146,13 @@ func TestFaults(t *testing.T) {
 		{name: "XOAUTH2", script: oauth + "C AUTH XOAUTH2 " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer geheim-xyz\x01\x01")) + "\nS 235 ok\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nDATA\nS 250 ok\n", args: with("--auth", "xoauth2"), code: 0, said: "EHLO AUTH MAIL RCPT DATA QUIT", message: true},
 		{name: "XOAUTH2 refused", script: oauth + "C AUTH XOAUTH2\nS 334 eyJzdGF0dXMiOiI0MDEifQ==\nC \nS 535 5.7.8 no\n", args: with("--auth", "xoauth2"), code: 77, errs: "535 5.7.8 no", said: "EHLO AUTH QUIT"},
 		{name: "a token too long for the command line", script: oauth + "C AUTH XOAUTH2\nS 334 \nC " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer "+strings.Repeat("x", 2000)+"\x01\x01")) + "\nS 535 no\n", args: []string{"--user", "u", "--auth", "xoauth2", "--password-command", "printf '%2000s' | tr ' ' x"}, code: 77, errs: "535 no", said: "EHLO AUTH " + base64.StdEncoding.EncodeToString([]byte("user=u\x01auth=Bearer "+strings.Repeat("x", 2000)+"\x01\x01")) + " QUIT"},
+		{name: "OAUTHBEARER", script: greeted + "C EHLO\nS 250-hi\nS 250 AUTH OAUTHBEARER\nC AUTH OAUTHBEARER bixhPXUs\nS 235 ok\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nDATA\nS 250 ok\n", args: with("--auth", "oauthbearer"), code: 0, said: "EHLO AUTH MAIL RCPT DATA QUIT", message: true},
+		{name: "OAUTHBEARER refused", script: greeted + "C EHLO\nS 250-hi\nS 250 AUTH OAUTHBEARER\nC AUTH OAUTHBEARER\nS 334 e30=\nC AQ==\nS 535 5.7.8 no\n", args: with("--auth", "oauthbearer"), code: 77, errs: "535 5.7.8 no", said: "EHLO AUTH AQ== QUIT"},
+		{name: "greeting of 250", script: "S 250 hello\n", code: 76, errs: "250 hello", said: "QUIT"},
+		{name: "client certificate", config: demanding, script: starttls + "S 220 go\nTLS\nC EHLO\nS 250 hi\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nDATA\nS 250 ok\n", args: []string{"--ca", goodCA, "--client-cert", clientPEM}, code: 0, said: "EHLO STARTTLS EHLO MAIL RCPT DATA QUIT", message: true},
+		{name: "client certificate missing", config: demanding, script: starttls + "S 220 go\nTLS\n", args: []string{"--ca", goodCA}, code: 76, errs: "give it with --client-cert", said: "EHLO STARTTLS"},
+		{name: "client certificate that is none", script: helloed, args: []string{"--client-cert", goodCA}, code: 78, errs: "--client-cert", said: ""},
+		{name: "IPv6 alone", script: helloed, args: []string{"-6"}, code: 75, errs: "connect to 127.0.0.1", said: ""},
 		{name: "no AUTH offered", script: helloed, args: auth, code: 77, errs: "offers no AUTH", said: "EHLO QUIT"},
 		{name: "mechanism not offered", script: authing, args: with("--auth", "XOAUTH2"), code: 77, errs: "XOAUTH2", said: "EHLO QUIT"},
 		{name: "password wrong", script: authing + "C AUTH PLAIN\nS 535 5.7.8 no\n", args: with("--auth", "plain"), code: 77, errs: "535 5.7.8 no", said: "EHLO AUTH QUIT"},

@@ -256,6 +256,8 @@ func (c *Conn) failed(err error) error {
 		return nil
 	case errors.Is(err, ErrTimeout), errors.Is(err, ErrClosed):
 		return err
+	case isAlert(err):
+		return &TLSError{Server: c.cfg.Host, Err: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if !c.Limit.IsZero() && !time.Now().Before(c.Limit) {
 			return fmt.Errorf("%w: the time limit for the whole session is over", ErrTimeout)
@@ -265,4 +267,10 @@ func (c *Conn) failed(err error) error {
 		return ErrClosed
 	}
 	return err
+}
+
+// isAlert tells whether the server has ended TLS, as crypto/tls reports it.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }

@@ -63,6 +63,9 @@ func (e *TLSError) Error() string {
 	if _, ok := errors.AsType[tls.RecordHeaderError](e.Err); ok {
 		return text + "what it sent is not TLS; if the server speaks plain text first on this port, use --tls starttls (or none)"
 	}
+	if strings.Contains(e.Err.Error(), "certificate required") || strings.Contains(e.Err.Error(), "bad certificate") {
+		return text + "the server wants to see a certificate of yours: give it with --client-cert"
+	}
 	return text + e.Err.Error()
 }
 

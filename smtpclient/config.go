@@ -46,6 +46,7 @@ type config struct {
 
 	trip    roundtripConfig
 	testing testserverConfig
+	doctor  doctorConfig
 
 	// resolver and directPort replace DNS and port 25 of --direct, for tests.
 	resolver   smtp.Resolver

@@ -16,7 +16,7 @@ func (p *program) commands() *command {
 	return &command{
 		name: name, purpose: "send mail over a socket, and prove that it arrived",
 		usage:    []string{name + " COMMAND [flags] [arguments]"},
-		commands: []*command{p.sendCommand(), p.inboxCommand(), p.roundtripCommand(), p.testserverCommand()},
+		commands: []*command{p.sendCommand(), p.inboxCommand(), p.roundtripCommand(), p.doctorCommand(), p.testserverCommand()},
 	}
 }
 

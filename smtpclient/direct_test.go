@@ -15,9 +15,9 @@ import (
 	"topdown/smtpclient/internal/testserver"
 )
 
-type dns map[string][]string // domain: MX hosts, host: addresses
+type zone map[string][]string // domain: MX hosts, host: addresses
 
-func (d dns) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
+func (d zone) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
 	var list []*net.MX
 	for i, host := range d["mx "+name] {
 		list = append(list, &net.MX{Host: host, Pref: uint16(i)})
@@ -28,7 +28,7 @@ func (d dns) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
 	return list, nil
 }
 
-func (d dns) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (d zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	var list []netip.Addr
 	for _, text := range d[host] {
 		list = append(list, netip.MustParseAddr(text))
@@ -49,7 +49,7 @@ func TestDirect(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	ln6, err := testserver.Listen("[::1]:" + port)
-	names := dns{
+	names := zone{
 		"mx six.test": {"six.mx.test."}, "six.mx.test": {"::1", "127.0.0.1"},
 		"mx four.test": {"dead.mx.test.", "four.mx.test."}, "dead.mx.test": {"127.0.0.99"}, "four.mx.test": {"127.0.0.1"},
 		"mx null.test": {"."},

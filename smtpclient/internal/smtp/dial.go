@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"strings"
 
@@ -96,4 +97,12 @@ func literal(addr net.Addr) string {
 		return "[" + tcp.IP.String() + "]"
 	}
 	return "[IPv6:" + tcp.IP.String() + "]"
+}
+
+// Certificates are those that the server showed, its own first; nil without TLS.
+func (s *Session) Certificates() []*x509.Certificate {
+	if s.conn.TLS == nil {
+		return nil
+	}
+	return s.conn.TLS.PeerCertificates
 }

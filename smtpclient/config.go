@@ -172,7 +172,7 @@ func (p *program) complete(ctx context.Context) error {
 			return fail(exitConfig, "%w", draft.FileError("", err))
 		}
 	}
-	secret := account.Secret{File: c.passwordFile, Command: c.passwordCommand}
+	secret := account.Secret{File: c.passwordFile, Command: c.passwordCommand, CommandIn: p.in, CommandErr: p.err}
 	if secret.File == "" && secret.Command == "" {
 		if secret.Value = os.Getenv("SMTP_PASSWORD"); secret.Value == "" {
 			secret.Value, secret.File, secret.Command = acc.Password, acc.PasswordFile, acc.PasswordCommand

@@ -63,7 +63,7 @@ func (p *program) examine(ctx context.Context, report *doctorReport) error {
 			return err
 		}
 	}
-	if _, _, err := net.SplitHostPort(server); err != nil {
+	if _, _, missing := net.SplitHostPort(server); missing != nil {
 		server = net.JoinHostPort(strings.Trim(server, "[]"), "53")
 	}
 	findings, err := doctor.Examine(ctx, doctor.Options{

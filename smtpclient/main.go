@@ -127,7 +127,7 @@ func exitCode(err error) int {
 		return false
 	}
 	_, wrong := errors.AsType[usageError](err)
-	_, mistaken := errors.AsType[*draft.Mistake](err)
+	_, mistaken := errors.AsType[*draft.UsageError](err)
 	_, uncertain := errors.AsType[*smtp.UncertainError](err)
 	reply, replied := errors.AsType[*smtp.ReplyError](err)
 	refusal, refused := errors.AsType[*pop3.Error](err)

@@ -43,8 +43,8 @@ func (s *search) wait(ctx context.Context, until time.Time) ([]partReport, error
 }
 
 // look looks into the mailbox once, the newest mails first.
-func (s *search) look(ctx context.Context) (list []partReport, found bool, err error) {
-	err = s.openMailbox(ctx, s.cfg.detail(), func(box *pop3.Session) error {
+func (s *search) look(ctx context.Context) (list []partReport, found bool, _ error) {
+	err := s.openMailbox(ctx, s.cfg.detail(), func(box *pop3.Session) error {
 		entries, err := box.List()
 		if err != nil {
 			return err

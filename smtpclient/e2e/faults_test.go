@@ -289,11 +289,15 @@ func TestPOP3Faults(t *testing.T) {
 		{name: "all goes well", script: listed + "C RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"show", "1"}, code: 0, out: "Subject: hi\n\n.dots\nbody\n", errs: "the server announced 40"},
 		{name: "no UIDL", script: open + "C LIST\nS +OK\nS 1 40\nS .\nC UIDL\nS -ERR no\nC RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"show", "1"}, code: 0, out: ".dots"},
 		{name: "no TOP", script: strings.Replace(listed, "C LIST", "C STAT\nS +OK 1 40\nC LIST", 1) + "C TOP\nS -ERR no\nC RETR\nS +OK\n" + mail + "C QUIT\nS +OK\n", args: []string{"list"}, code: 0, out: "hi"},
-		{name: "one message hides no other", script: open + "C STAT\nS +OK 3 120\nC LIST\nS +OK\nS 1 40\nS 2 40\nS 3 40\nS .\nC UIDL\nS -ERR no\n" +
-			"C TOP 1\nS +OK\n" + mail + "C TOP 2\nS -ERR no\nC RETR 2\nS -ERR [SYS/PERM] the file is damaged\nC TOP 3\nS +OK\nRAW " + strconv.Quote(strings.Repeat("X: y\r\n", 1001)+"\r\n.\r\n") + "\nC QUIT\nS +OK\n",
-			args: []string{"list"}, code: 65, out: "(unreadable: RETR 2: the server answered \"-ERR [SYS/PERM] the file is damaged\")\n   3        40 B  (unreadable: the message is too complex: a header of more than 262144 bytes or 1000 fields)\n3 messages", errs: "2 of 3 messages cannot be listed"},
-		{name: "save --raw of a message beyond the bounds", script: strings.Replace(listed, "S 1 40", "S 1 6100", 1) + "C RETR\nS +OK\nRAW " + strconv.Quote(strings.Repeat("X: y\r\n", 1001)+"\r\nbody\r\n.\r\n") + "\nC QUIT\nS +OK\n",
-			args: []string{"save", "1", filepath.Join(t.TempDir(), "saved"), "--raw"}, code: 0, out: "message-1.eml", errs: "the rest of it is left out"},
+		{
+			name: "one message hides no other", script: open + "C STAT\nS +OK 3 120\nC LIST\nS +OK\nS 1 40\nS 2 40\nS 3 40\nS .\nC UIDL\nS -ERR no\n" +
+				"C TOP 1\nS +OK\n" + mail + "C TOP 2\nS -ERR no\nC RETR 2\nS -ERR [SYS/PERM] the file is damaged\nC TOP 3\nS +OK\nRAW " + strconv.Quote(strings.Repeat("X: y\r\n", 1001)+"\r\n.\r\n") + "\nC QUIT\nS +OK\n",
+			args: []string{"list"}, code: 65, out: "(unreadable: RETR 2: the server answered \"-ERR [SYS/PERM] the file is damaged\")\n   3        40 B  (unreadable: the message is too complex: a header of more than 262144 bytes or 1000 fields)\n3 messages", errs: "2 of 3 messages cannot be listed",
+		},
+		{
+			name: "save --raw of a message beyond the bounds", script: strings.Replace(listed, "S 1 40", "S 1 6100", 1) + "C RETR\nS +OK\nRAW " + strconv.Quote(strings.Repeat("X: y\r\n", 1001)+"\r\nbody\r\n.\r\n") + "\nC QUIT\nS +OK\n",
+			args: []string{"save", "1", filepath.Join(t.TempDir(), "saved"), "--raw"}, code: 0, out: "message-1.eml", errs: "the rest of it is left out",
+		},
 		{name: "missing dot", script: listed + "C RETR\nS +OK\n" + `RAW "Subject: hi\r\n\r\nbody\r\n"` + "\nCLOSE\n", args: []string{"show", "1"}, code: 75, errs: "closed the connection"},
 		{name: "missing dot, silence", script: listed + "C RETR\nS +OK\n" + `RAW "Subject: hi\r\n\r\nbody\r\n"` + "\nHANG\n", args: []string{"show", "1", "--timeout", "1s"}, code: 75, errs: "timed out"},
 		{name: "endless RETR", script: listed + "C RETR\nS +OK\nFLOOD \"body body body\\r\\n\"\n", args: []string{"show", "1"}, code: 76, errs: "twice the announced size"},

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -99,6 +100,9 @@ type Secret struct {
 	Value   string // from the environment or the accounts file
 	File    string // its first line
 	Command string // the first line of its output, run by the shell
+	// CommandIn and CommandErr are the command's, which may ask for a passphrase.
+	CommandIn  io.Reader
+	CommandErr io.Writer
 	// Prompt asks the user, without echo. Nil: there is nobody to ask.
 	Prompt func() (string, error)
 }
@@ -129,7 +133,7 @@ func (s *Secret) Password(ctx context.Context) (string, error) {
 			shell, option = "cmd", "/C"
 		}
 		cmd := exec.CommandContext(limited, shell, option, s.Command)
-		cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+		cmd.Stdin, cmd.Stderr = s.CommandIn, s.CommandErr
 		out, err := cmd.Output()
 		if err != nil {
 			return "", fmt.Errorf("password command: %w", err)

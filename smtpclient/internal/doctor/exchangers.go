@@ -102,7 +102,7 @@ func (e *examination) exchanger(ctx context.Context, h *host) bool {
 		e.add(check, Bad, "the host has no address", "Mail cannot be delivered to it.", "Publish its A or AAAA record, or take it out of the MX records.")
 		return false
 	}
-	if a, err := e.dns.ask(ctx, h.name, dns.TypeCNAME); err == nil && len(a.records) > 0 {
+	if a, aerr := e.dns.ask(ctx, h.name, dns.TypeCNAME); aerr == nil && len(a.records) > 0 {
 		e.add(check, Warn, "the name is an alias (CNAME)", "Some senders refuse that (RFC 2181 section 10.3).", "Name the host itself in the MX record.")
 	}
 	s, err := e.connect(ctx, h, false)

@@ -77,11 +77,11 @@ func (e *examination) fetch(ctx context.Context, name string) (string, error) {
 	defer conn.Close()
 	conn.Begin("GET", e.Timeout)
 	for _, line := range []string{"GET /.well-known/mta-sts.txt HTTP/1.0", "Host: " + name, "Connection: close", ""} {
-		if err := conn.Send(line); err != nil {
+		if err = conn.Send(line); err != nil {
 			return "", err
 		}
 	}
-	if err := conn.Flush(); err != nil {
+	if err = conn.Flush(); err != nil {
 		return "", err
 	}
 	status, err := conn.ReadLine()

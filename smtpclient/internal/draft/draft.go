@@ -2,7 +2,7 @@
 // send: texts and files as they are given on a command line, or a ready message.
 //
 // It opens files and reads the standard input that it is handed; it sends
-// nothing. What contradicts itself is a *Mistake, a text that cannot be sent as
+// nothing. What contradicts itself is a *UsageError, a text that cannot be sent as
 // it is wraps message.ErrFormat, and a file that cannot be read is a
 // *fs.PathError.
 package draft
@@ -49,13 +49,13 @@ type Draft struct {
 	Warn func(format string, args ...any)
 }
 
-// A Mistake is a draft that contradicts itself or lacks something.
-type Mistake struct{ Err error }
+// A UsageError is a draft that contradicts itself or lacks something.
+type UsageError struct{ Err error }
 
-func (e *Mistake) Error() string { return e.Err.Error() }
-func (e *Mistake) Unwrap() error { return e.Err }
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
 
-func mistake(format string, args ...any) error { return &Mistake{fmt.Errorf(format, args...)} }
+func mistake(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
 
 // ErrTemporary is wrapped by errors about a temporary file that cannot be
 // written.
@@ -119,7 +119,7 @@ func (d *Draft) composed(m *Mail) error {
 	parts.Date = d.Now()
 	composed, err := message.Compose(parts)
 	if err != nil {
-		return &Mistake{err}
+		return &UsageError{err}
 	}
 	m.Envelope = &smtp.Envelope{From: parts.From.Spec(), To: recipients(parts.To, parts.Cc, bcc)}
 	m.Message, m.MessageID, m.Problems = composed, parts.MessageID, parts.Check()

@@ -94,7 +94,7 @@ func TestCharsets(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = newDraft(Draft{TextFile: write(t, "body", "x"), Charset: "klingon"}, "").Prepare()
-	if _, ok := errors.AsType[*Mistake](err); !ok {
+	if _, ok := errors.AsType[*UsageError](err); !ok {
 		t.Error(err)
 	}
 }
@@ -182,7 +182,7 @@ func TestMistakes(t *testing.T) {
 		"bad reply-to":     {ReplyTo: "@"},
 	} {
 		_, err := newDraft(d, "").Prepare()
-		if _, ok := errors.AsType[*Mistake](err); !ok {
+		if _, ok := errors.AsType[*UsageError](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

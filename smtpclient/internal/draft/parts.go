@@ -47,7 +47,7 @@ func (d *Draft) parts(m *Mail) (*message.Mail, error) {
 		}
 		parts.Extra = append(parts.Extra, f)
 	}
-	if err := d.oneInput(); err != nil {
+	if err = d.oneInput(); err != nil {
 		return nil, err
 	}
 	if d.Text != "" && d.TextFile != "" || d.HTML != "" && d.HTMLFile != "" {

@@ -40,9 +40,9 @@ func (d *Draft) ready(m *Mail) error {
 	raw.Complete(d.Now(), id)
 	var to []message.Address
 	for _, list := range [][]string{d.To, d.Cc, d.Bcc} {
-		more, err := addresses("recipient", list)
-		if err != nil {
-			return err
+		more, bad := addresses("recipient", list)
+		if bad != nil {
+			return bad
 		}
 		to = append(to, more...)
 	}

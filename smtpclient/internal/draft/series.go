@@ -64,7 +64,7 @@ func (s *Series) prepare() error {
 		escape bool
 	}{{&s.subject, parts.Subject, false}, {&s.text, parts.Text, false}, {&s.html, parts.HTML, true}} {
 		if *t.to, err = bulk.ParseTemplate(t.text, t.escape); err != nil {
-			return &Mistake{err}
+			return &UsageError{err}
 		}
 	}
 	s.Problems = parts.Check()

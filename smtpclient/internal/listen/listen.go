@@ -14,9 +14,9 @@ import (
 // Windows Sockets has numbers of its own for what Unix calls EADDRINUSE,
 // EADDRNOTAVAIL and EACCES.
 const (
-	wsaInUse   = syscall.Errno(10048)
-	wsaNotHere = syscall.Errno(10049)
-	wsaDenied  = syscall.Errno(10013)
+	errInUse   = syscall.Errno(10048)
+	errNotHere = syscall.Errno(10049)
+	errDenied  = syscall.Errno(10013)
 )
 
 // Explain returns err, from listening on addr (host:port), in words for the
@@ -29,11 +29,11 @@ func Explain(err error, flag, addr string) error {
 	n, _ := strconv.Atoi(port)
 	other := fmt.Sprintf("choose another, as in '%s %s'", flag, net.JoinHostPort(host, strconv.Itoa(otherPort(n))))
 	switch failed, _ := errors.AsType[*net.OpError](err); {
-	case errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaInUse):
+	case errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, errInUse):
 		return fmt.Errorf("cannot listen on %s: the port is in use by %s; %s", addr, holder(n), other)
-	case errors.Is(err, os.ErrPermission) || errors.Is(err, wsaDenied):
+	case errors.Is(err, os.ErrPermission) || errors.Is(err, errDenied):
 		return fmt.Errorf("cannot listen on %s: ports below 1024 are for root; %s", addr, other)
-	case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaNotHere):
+	case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, errNotHere):
 		return fmt.Errorf("cannot listen on %s: this machine has no such address", addr)
 	case failed != nil:
 		if dns, ok := errors.AsType[*net.DNSError](err); ok {

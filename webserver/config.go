@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -55,7 +56,9 @@ type config struct {
 	metricsAddr  string
 	logLevel     string
 	logFormat    string
+	trustProxy   []netip.Prefix
 	noSandbox    bool
+	check        bool
 	trace        bool
 	traceFile    string
 	version      bool
@@ -81,6 +84,7 @@ func (c *config) groups() []group {
 		}},
 		{"Files", []*setting{
 			newSwitch("spa", "answer with index.html where a page is missing (single-page application)", &c.spa),
+			newSwitch("check", "do not serve: list what should not stand below the root (keys, backups, links that lead out); exit code 1 if there is anything", &c.check),
 			newSetting("cache-control", "VALUE", "", "Cache-Control for every file (default: no-cache; for names with a fingerprint, a year)", text(&c.cacheControl)),
 		}},
 		{"Forms and uploads", []*setting{
@@ -104,6 +108,7 @@ func (c *config) groups() []group {
 			newSetting("head-timeout", "TIME", "10s", "time that the head of a request may take", duration(&c.headTimeout)),
 			newSetting("idle-timeout", "TIME", "60s", "time that a connection may be silent between requests", duration(&c.idleTimeout)),
 			newSetting("min-rate", "N", "240", "slowest sending and reading that is put up with, bytes a second", number(&c.minRate, 1, math.MaxInt32)),
+			newSetting("trust-proxy", "NETWORKS", "", "believe X-Forwarded-For and -Host, or Forwarded, from proxies in these networks (10.0.0.0/8,::1)", networks(&c.trustProxy)),
 			newSwitch("no-sandbox", "do not have the kernel keep this process to its files (Linux: Landlock)", &c.noSandbox),
 		}},
 		{"What it tells", []*setting{
@@ -161,6 +166,9 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		if err := c.validate(args); err != nil {
 			return usageError{error: err}
 		}
+		if c.check {
+			return checkRoot(c, stdout)
+		}
 		return serve(ctx, c, stdout, stderr)
 	})
 }
@@ -203,6 +211,8 @@ func (c *config) validate(args []string) error {
 		return errors.New("--redirect-http needs --tls-cert and --tls-key, or --domain: there is no https to redirect to")
 	case !httpmsg.IsValue(c.cacheControl):
 		return fmt.Errorf("--cache-control %q: a field cannot hold one of its characters", c.cacheControl)
+	case c.check && c.root == "":
+		return errors.New("--check needs --root or DIR: the sample site has nothing to hide")
 	case c.spa && c.root == "":
 		return errors.New("--spa needs --root: the sample site is no application")
 	}

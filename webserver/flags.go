@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -106,6 +107,25 @@ func size(to *int64) func(string) error {
 	return func(value string) (err error) {
 		if *to, err = units.RAMInBytes(value); err != nil || *to < 0 {
 			return errors.New("a size is expected, as in 500, 64KiB or 10MiB")
+		}
+		return nil
+	}
+}
+
+// networks takes networks and addresses, separated by commas.
+func networks(to *[]netip.Prefix) func(string) error {
+	return func(value string) error {
+		*to = nil
+		for text := range strings.SplitSeq(value, ",") {
+			text = strings.TrimSpace(text)
+			prefix, err := netip.ParsePrefix(text)
+			if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
+				prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+			}
+			if err != nil {
+				return errors.New("a network or an address is expected, as in 10.0.0.0/8 or ::1")
+			}
+			*to = append(*to, prefix.Masked())
 		}
 		return nil
 	}

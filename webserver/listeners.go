@@ -76,6 +76,17 @@ func (l *listeners) private() bool {
 	return true
 }
 
+// loopback reports whether they are ports that only this machine can reach, which
+// its browsers do. (A Unix socket is out of their reach.)
+func (l *listeners) loopback() bool {
+	for _, ln := range l.main {
+		if tcp, ok := ln.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
 // serveOthers serves the listeners beside the main ones until ctx ends.
 func (l *listeners) serveOthers(ctx context.Context, srv *server.Server) {
 	if ln := l.metrics; ln != nil {
@@ -93,6 +104,7 @@ func (l *listeners) serveOthers(ctx context.Context, srv *server.Server) {
 		redirect := &server.Server{
 			Site: srv.Site, Log: srv.Log, Access: srv.Access, Metrics: srv.Metrics, Trace: srv.Trace, RedirectTo: port, Challenge: srv.Challenge,
 			MaxConns: srv.MaxConns, MaxConnsPerAddr: srv.MaxConnsPerAddr, CountLoopback: srv.CountLoopback,
+			TrustProxy:  srv.TrustProxy,
 			HeadTimeout: srv.HeadTimeout, IdleTimeout: srv.IdleTimeout, MinRate: srv.MinRate,
 		}
 		go func() {

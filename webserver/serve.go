@@ -61,7 +61,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		Site: files, Log: log, Listing: c.listing, Metrics: metrics.New(),
 		MaxBody: c.maxBody, MaxUpload: c.uploadMax,
 		MaxConns: p.connections(), MaxConnsPerAddr: c.maxPerAddr, CountLoopback: c.perAddr.given != "",
+		TrustProxy:  c.trustProxy,
 		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, MinRate: c.minRate,
+	}
+	if p.listeners.loopback() {
+		p.server.OwnHost = listen.IsOwnHost
 	}
 	closeTrace, err := p.trace(stderr)
 	if err != nil {
@@ -168,6 +172,9 @@ func (p *parts) access() (err error) {
 	return err
 }
 
+// bytesPerFile is what a file takes at least of the quota: a block of the disk.
+const bytesPerFile = 4 << 10
+
 // uploads sets up where posted files go, and who may send them.
 func (p *parts) uploads() error {
 	c := p.config
@@ -192,7 +199,7 @@ func (p *parts) uploads() error {
 		return errors.New("--uploads on an address that others can reach would let anybody fill this disk: " +
 			"set --upload-token-file or --htpasswd, or listen on this machine only (--addr 127.0.0.1:8080)")
 	}
-	store, err := form.OpenUploads(c.uploads, form.Quota{PerRequest: c.uploadMax, Total: c.uploadQuota})
+	store, err := form.OpenUploads(c.uploads, form.Quota{PerRequest: c.uploadMax, Total: c.uploadQuota, Files: max(c.uploadQuota/bytesPerFile, 1)})
 	if err != nil {
 		return fileError("--uploads", c.uploads, err)
 	}

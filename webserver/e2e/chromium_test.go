@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +123,7 @@ func TestChromium(t *testing.T) {
 	s := start(t, "--root", writeTree(t, files), "--listing")
 
 	t.Run("HelloWorld.html", func(t *testing.T) {
+		t.Parallel()
 		dom := chromium(t, "--dump-dom", sample.url("/HelloWorld.html"))
 		if !strings.Contains(dom, "<h1>Hello, world!</h1>") {
 			t.Errorf("DOM:\n%s", dom)
@@ -133,6 +136,7 @@ func TestChromium(t *testing.T) {
 		})
 	})
 	t.Run("page with an image", func(t *testing.T) {
+		t.Parallel()
 		if dom := chromium(t, "--dump-dom", s.url("/look.html")); !strings.Contains(dom, "seen 1200x800") || !strings.Contains(dom, "sheets 1") {
 			t.Errorf("DOM:\n%s", dom)
 		}
@@ -141,6 +145,7 @@ func TestChromium(t *testing.T) {
 		}
 	})
 	t.Run("listing", func(t *testing.T) {
+		t.Parallel()
 		dom := chromium(t, "--dump-dom", s.url("/list/"))
 		for _, name := range []string{"a file &amp; more.txt", "größe.txt", "sub"} {
 			if !strings.Contains(dom, name) {
@@ -153,6 +158,7 @@ func TestChromium(t *testing.T) {
 		screenshot(t, "listing-root", s.url("/"))
 	})
 	t.Run("form", func(t *testing.T) {
+		t.Parallel()
 		for page, shows := range map[string][]string{
 			"fill-get.html":  {"received: ", "Three ways to send a form"},
 			"fill-post.html": {"received: ", "Ada &lt;b&gt;Löw&lt;/b&gt;", "one", "two"},
@@ -175,16 +181,50 @@ func TestChromium(t *testing.T) {
 		screenshot(t, "form", sample.url("/MyForm.html"))
 	})
 	t.Run("404", func(t *testing.T) {
+		t.Parallel()
 		if dom := chromium(t, "--dump-dom", sample.url("/nothing/here.html")); !strings.Contains(dom, "404") {
 			t.Errorf("DOM:\n%s", dom)
 		}
 		screenshot(t, "404", sample.url("/nothing/here.html"))
 	})
 	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
 		cert, key, _ := certificate(t, t.TempDir())
 		s := start(t, "--tls-cert", cert, "--tls-key", key)
 		if dom := chromium(t, "--dump-dom", s.url("/HelloWorld.html")); !strings.Contains(dom, "<h1>Hello, world!</h1>") {
 			t.Errorf("DOM:\n%s", dom)
 		}
 	})
+}
+
+// TestForeignPage: a page of another site, open in the same browser, sends a form
+// with a file to the server that its reader runs for himself. Nothing is stored;
+// the same page served by that server itself may.
+func TestForeignPage(t *testing.T) {
+	t.Parallel()
+	realPeer(t, "chromium", "chromium-browser", "google-chrome")
+	const page = `<!DOCTYPE html><title>page</title><body><form method="post" enctype="multipart/form-data" target="result" action="%s">
+		<input type="file" name="f"><button>go</button></form><iframe name="result"></iframe><script>
+		const transfer = new DataTransfer();
+		transfer.items.add(new File(["content"], "planted.txt"));
+		document.forms[0].elements.f.files = transfer.files;
+		document.querySelector("button").click();
+		</script>`
+	uploads := t.TempDir()
+	s := start(t, "--root", writeTree(t, map[string]string{"own.html": fmt.Sprintf(page, "/alive.txt")}), "--uploads", uploads)
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, page, s.url("/alive.txt"))
+	}))
+	defer evil.Close()
+	for _, test := range []struct {
+		url  string
+		want int // files in the upload directory afterwards
+	}{{evil.URL, 0}, {strings.Replace(evil.URL, "127.0.0.1", "localhost", 1), 0}, {s.url("/own.html"), 1}} {
+		chromium(t, "--dump-dom", test.url)
+		files, err := os.ReadDir(uploads)
+		if err != nil || len(files) != test.want {
+			t.Errorf("after %s: %d files are stored, want %d; %v", test.url, len(files), test.want, err)
+		}
+	}
 }

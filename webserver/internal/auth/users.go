@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -26,7 +27,8 @@ type Users struct {
 	report func(error)
 	now    func() time.Time
 	key    [sha256.Size]byte // of the process: what is remembered is of no use elsewhere
-	slots  chan struct{}     // one for each bcrypt that may run at a time
+	queue  *queue            // for the bcrypts that may run at a time
+	wrong  failures
 
 	mu         sync.Mutex
 	hashes     map[string][]byte
@@ -42,7 +44,8 @@ func Open(path string, report func(error)) (*Users, error) {
 	u := &Users{
 		path: path, report: report, now: time.Now,
 		// A flood of wrong passwords leaves half of the machine to others.
-		slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		queue: newQueue(max(1, runtime.GOMAXPROCS(0)/2)),
+		wrong: failures{counts: map[claimant]failed{}},
 	}
 	rand.Read(u.key[:])
 	var err error
@@ -52,15 +55,29 @@ func Open(path string, report func(error)) (*Users, error) {
 	return u, nil
 }
 
-// Check returns the user that an Authorization value proves, and whether it
-// does. It takes one bcrypt the first time that it sees a password, for unknown
-// users as well as for known ones, and waits for its turn when many come at a
-// time, until ctx is done; credentials that were right are remembered until the
-// file changes.
-func (u *Users) Check(ctx context.Context, authorization string) (user string, ok bool) {
+// Verdict is what Check finds.
+type Verdict int
+
+// The verdicts.
+const (
+	Refused  Verdict = iota // no credentials, or wrong ones
+	Admitted                // they prove the user
+	TooMany                 // they were not looked at: there were too many before
+)
+
+// Check returns the user that an Authorization value proves. It takes one bcrypt
+// the first time that it sees a password, for unknown users as well as for known
+// ones, and waits for its turn when many come at a time, until ctx is done or gone
+// says that nobody waits for the answer. Credentials that were right are remembered
+// until the file changes, and never wait.
+//
+// client is the network that the request comes from. After ten wrong passwords for
+// a name from there within a minute, others for that name are not looked at for the
+// rest of the minute; nor are those that too many others wait behind.
+func (u *Users) Check(ctx context.Context, client netip.Addr, authorization string, gone func() bool) (user string, verdict Verdict) {
 	user, password, ok := parseBasic(authorization)
 	if !ok {
-		return "", false
+		return "", Refused
 	}
 	credentials := keyed(u.key, user+":"+password)
 
@@ -77,18 +94,21 @@ func (u *Users) Check(ctx context.Context, authorization string) (user string, o
 		u.report(fault)
 	}
 	if known {
-		return user, true
+		return user, Admitted
 	}
 
-	select {
-	case u.slots <- struct{}{}:
-	case <-ctx.Done():
-		return "", false
+	who := claimant{client, user}
+	if !exists {
+		who.user = ""
+	}
+	if u.wrong.tooMany(who, u.now()) || !u.queue.enter(ctx, who, gone) {
+		return "", TooMany
 	}
 	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
-	<-u.slots
+	u.queue.leave()
 	if err != nil || !exists {
-		return "", false
+		u.wrong.add(who, u.now())
+		return "", Refused
 	}
 
 	u.mu.Lock()
@@ -101,7 +121,7 @@ func (u *Users) Check(ctx context.Context, authorization string) (user string, o
 	}
 	// If the file was read anew in the meantime, this map is no longer used.
 	remembered[credentials] = user
-	return user, true
+	return user, Admitted
 }
 
 // load reads the file.

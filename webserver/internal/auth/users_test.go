@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
 
 	"topdown/webserver/internal/watch"
@@ -71,7 +75,8 @@ func (s *setup) later() {
 
 func (s *setup) check(t *testing.T, user, password string, want bool) {
 	t.Helper()
-	got, ok := s.Check(t.Context(), basic(user, password))
+	got, verdict := s.Check(t.Context(), netip.Addr{}, basic(user, password), stays)
+	ok := verdict == Admitted
 	if ok != want || ok && got != user || !ok && got != "" {
 		t.Errorf("%s with %q: %q, %v", user, password, got, ok)
 	}
@@ -90,7 +95,7 @@ func TestCheck(t *testing.T) {
 		s.check(t, "bob", strings.Repeat("b", 100), false)
 	}
 	for _, authorization := range []string{"", "Basic", "Bearer x", "Basic !!!", "Basic YWRh"} {
-		if user, ok := s.Check(t.Context(), authorization); ok {
+		if user, verdict := s.Check(t.Context(), netip.Addr{}, authorization, stays); verdict != Refused {
 			t.Errorf("%q let %q in", authorization, user)
 		}
 	}
@@ -152,28 +157,134 @@ func TestRememberedIsBounded(t *testing.T) {
 	}
 }
 
-func TestAFloodIsBounded(t *testing.T) {
-	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\n")
+// stays is a client that waits for its answer.
+func stays() bool { return false }
+
+var (
+	attacker = netip.MustParseAddr("192.0.2.1")
+	visitor  = netip.MustParseAddr("192.0.2.2")
+)
+
+// TestAFloodHoldsNobodyUp: 256 wrong passwords from one client; a remembered user
+// does not wait, and a fresh one, even behind the same address, waits for a few
+// checks at most. What nobody waits for any more is not computed.
+func TestAFloodHoldsNobodyUp(t *testing.T) {
+	slow, err := bcrypt.GenerateFromPassword([]byte("x"), 8) // some 15 ms
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSetup(t, "ada:"+string(slow)+"\nbob:"+string(slow)+"\n")
 	s.check(t, "ada", "x", true)
-	for range cap(s.slots) {
-		s.slots <- struct{}{} // all bcrypts that may run are running
+	var left atomic.Bool
+	var wg sync.WaitGroup
+	var computed atomic.Int64
+	for i := range 256 {
+		wg.Go(func() {
+			if _, verdict := s.Check(t.Context(), attacker, basic("ada", fmt.Sprint(i)), left.Load); verdict == Refused {
+				computed.Add(1)
+			}
+		})
 	}
-	s.check(t, "ada", "x", true) // needs none
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan bool)
-	go func() {
-		_, ok := s.Check(ctx, basic("ada", "y"))
-		done <- ok
-	}()
-	select {
-	case <-done:
-		t.Error("a check did not wait for its turn")
-	case <-time.After(20 * time.Millisecond):
+	for _, client := range []netip.Addr{visitor, attacker} {
+		began := time.Now()
+		if _, verdict := s.Check(t.Context(), client, basic("bob", "x"), stays); verdict != Admitted || time.Since(began) > time.Second {
+			t.Errorf("a fresh user: %v after %v", verdict, time.Since(began))
+		}
+		s.lockForget("bob")
 	}
-	cancel()
-	if <-done {
-		t.Error("let in without a check")
+	s.check(t, "ada", "x", true)
+	left.Store(true)
+	wg.Wait()
+	if n := computed.Load(); n > 3*maxWaiting+maxFailures {
+		t.Errorf("%d of 256 guesses were computed", n)
 	}
+}
+
+// lockForget makes a remembered user a fresh one again.
+func (s *setup) lockForget(user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for credentials, known := range s.remembered {
+		if known == user {
+			delete(s.remembered, credentials)
+		}
+	}
+}
+
+// TestGuessesAreLimited: ten wrong passwords for a name, and then none is looked
+// at for a minute, the right one neither; another name and another client are not
+// concerned.
+func TestGuessesAreLimited(t *testing.T) {
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\nbob:"+hash(t, "$2y$", "y")+"\n")
+	check := func(client netip.Addr, user, password string, want Verdict) {
+		t.Helper()
+		if _, got := s.Check(t.Context(), client, basic(user, password), stays); got != want {
+			t.Errorf("%s with %q from %v: %v, want %v", user, password, client, got, want)
+		}
+	}
+	for range maxFailures {
+		check(attacker, "ada", "wrong", Refused)
+		check(attacker, "nobody", "wrong", Refused)
+	}
+	check(attacker, "ada", "wrong", TooMany)
+	check(attacker, "somebody", "wrong", TooMany) // another unknown name
+	check(attacker, "ada", "x", TooMany)
+	check(attacker, "bob", "y", Admitted)
+	check(visitor, "ada", "x", Admitted)
+	check(attacker, "ada", "x", Admitted) // remembered now
+	s.clockMu.Lock()
+	s.clock = s.clock.Add(failureTime)
+	s.clockMu.Unlock()
+	check(attacker, "ada", "still wrong", Refused)
+}
+
+// TestQueue: the right goes round between claimants, a canceled check keeps no
+// place, and nothing of it leaks.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1)
+		one, two := claimant{attacker, "a"}, claimant{visitor, "b"}
+		if !q.enter(t.Context(), one, stays) {
+			t.Fatal("the first waits")
+		}
+		var mu sync.Mutex
+		var order []string
+		var wg sync.WaitGroup
+		enter := func(ctx context.Context, who claimant, gone func() bool, name string) {
+			wg.Go(func() {
+				entered := q.enter(ctx, who, gone)
+				if !entered {
+					name += " dropped"
+				}
+				mu.Lock()
+				order = append(order, name)
+				mu.Unlock()
+				if entered {
+					q.leave()
+				}
+			})
+			synctest.Wait()
+		}
+		for i := range maxWaiting + 1 {
+			enter(t.Context(), one, stays, fmt.Sprint("one ", i))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		enter(ctx, two, stays, "two 0")
+		enter(t.Context(), two, func() bool { return true }, "two 1")
+		enter(t.Context(), two, stays, "two 2")
+		cancel()
+		time.Sleep(2 * lookEvery)
+		synctest.Wait()
+		q.leave()
+		wg.Wait()
+		want := []string{"one 0 dropped", "two 0 dropped", "two 1 dropped", "one 1", "two 2", "one 2", "one 3", "one 4"}
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("order (-want +got):\n%s", diff)
+		}
+		if len(q.waiting) != 0 || len(q.turn) != 0 || q.free != 1 {
+			t.Errorf("left: %d waiting, %d in turn, %d free", len(q.waiting), len(q.turn), q.free)
+		}
+	})
 }
 
 // TestUnknownUsersCostTheSame counts rather than times: what an unknown user is
@@ -254,10 +365,10 @@ func TestHtpasswd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if user, ok := users.Check(t.Context(), basic("ada", "l0velace")); !ok || user != "ada" {
-		t.Errorf("%q, %v", user, ok)
+	if user, verdict := users.Check(t.Context(), netip.Addr{}, basic("ada", "l0velace"), stays); verdict != Admitted || user != "ada" {
+		t.Errorf("%q, %v", user, verdict)
 	}
-	if _, ok := users.Check(t.Context(), basic("ada", "lovelace")); ok {
+	if _, verdict := users.Check(t.Context(), netip.Addr{}, basic("ada", "lovelace"), stays); verdict != Refused {
 		t.Error("a wrong password was right")
 	}
 	if out, err := exec.CommandContext(t.Context(), htpasswd, "-bm", path, "bob", "x").CombinedOutput(); err != nil {
@@ -295,7 +406,7 @@ func BenchmarkCheckRemembered(b *testing.B) {
 	}
 	authorization := basic("ada", "x")
 	for b.Loop() {
-		if _, ok := users.Check(b.Context(), authorization); !ok {
+		if _, verdict := users.Check(b.Context(), netip.Addr{}, authorization, stays); verdict != Admitted {
 			b.Fatal("refused")
 		}
 	}

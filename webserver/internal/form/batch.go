@@ -12,7 +12,7 @@ import (
 // batch is the files of one request: all of them are stored, or none.
 type batch struct {
 	u     *Uploads
-	size  int64     // bytes reserved in u for this request
+	size  usage     // reserved in u for this request
 	temps []*upload // one per file of the form, in order
 }
 
@@ -29,6 +29,11 @@ func (u *Uploads) begin() *batch { return &batch{u: u} }
 // create starts the next file. It takes the place of io.Writer for its content
 // until finish.
 func (b *batch) create() (*upload, error) {
+	one := usage{files: 1}
+	if err := b.u.reserve(one); err != nil {
+		return nil, err
+	}
+	b.size.add(one)
 	temp := tempPrefix + rand.Text() + tempSuffix
 	file, err := b.u.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -42,13 +47,14 @@ func (b *batch) create() (*upload, error) {
 // Write writes within the quotas.
 func (f *upload) Write(p []byte) (int, error) {
 	n := int64(len(p))
-	if most := f.b.u.quota.PerRequest; most > 0 && n > most-f.b.size {
+	if most := f.b.u.quota.PerRequest; most > 0 && n > most-f.b.size.bytes {
 		return 0, tooLarge("the files of one request may have at most %d bytes in all", most)
 	}
-	if err := f.b.u.reserve(n); err != nil {
+	more := usage{bytes: n}
+	if err := f.b.u.reserve(more); err != nil {
 		return 0, err
 	}
-	f.b.size += n
+	f.b.size.add(more)
 	if _, err := f.file.Write(p); err != nil {
 		return 0, fmt.Errorf("store upload: %w", err)
 	}
@@ -62,6 +68,11 @@ func (b *batch) finish(wanted bool) error {
 	f.file = nil
 	if !wanted {
 		err = errors.Join(err, f.remove())
+		one := usage{files: 1}
+		b.u.mu.Lock()
+		b.u.pending.remove(one)
+		b.u.mu.Unlock()
+		b.size.remove(one)
 	}
 	if err != nil {
 		return fmt.Errorf("store upload: %w", err)
@@ -98,9 +109,9 @@ func (b *batch) commit(files []File) error {
 		}
 		files[i].StoredAs = f.name
 	}
-	b.u.stored += b.size
-	b.u.pending -= b.size
-	b.size = 0
+	b.u.stored.add(b.size)
+	b.u.pending.remove(b.size)
+	b.size = usage{}
 	return nil
 }
 
@@ -115,27 +126,41 @@ func (b *batch) end() error {
 		errs = append(errs, f.remove())
 	}
 	b.u.mu.Lock()
-	b.u.pending -= b.size
+	b.u.pending.remove(b.size)
 	b.u.mu.Unlock()
-	b.size = 0
+	b.size = usage{}
 	return errors.Join(errs...)
 }
 
+// maxNumbered bounds how many names are remembered with their numbers.
+const maxNumbered = 1024
+
 // publish moves the temporary to the name or, where that is taken, to the name
-// with a number.
+// with a number: the one after the last that was given, so that a thousand equal
+// names cost no more than a thousand others. The caller holds u.mu.
 func (f *upload) publish(name string) error {
 	const tries = 100
+	next := f.b.u.next
 	for i := range tries + 1 {
+		number := next[name] + i
 		candidate := name
 		switch {
 		case i == tries: // enough of counting
 			candidate = numbered(name, rand.Text())
-		case i > 0:
-			candidate = numbered(name, strconv.Itoa(i))
+		case number > 0:
+			candidate = numbered(name, strconv.Itoa(number))
 		}
-		if err := f.moveTo(candidate); !errors.Is(err, fs.ErrExist) {
-			return err
+		err := f.moveTo(candidate)
+		if errors.Is(err, fs.ErrExist) {
+			continue
 		}
+		if err == nil && number > 0 && i < tries {
+			if len(next) >= maxNumbered {
+				clear(next)
+			}
+			next[name] = number + 1
+		}
+		return err
 	}
 	return fmt.Errorf("%s: %w", name, fs.ErrExist)
 }

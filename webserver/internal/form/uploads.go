@@ -23,6 +23,7 @@ const (
 type Quota struct {
 	PerRequest int64 // bytes of all files of one request; 0 means no bound of its own
 	Total      int64 // bytes of all files in the directory, older ones included; 0 means no bound
+	Files      int64 // files in the directory, empty ones as well; 0 means no bound
 }
 
 // Uploads is a directory that receives files. A file appears in it whole or not
@@ -36,12 +37,20 @@ type Uploads struct {
 	quota Quota
 
 	mu        sync.Mutex
-	stored    int64 // bytes of finished files
-	pending   int64 // bytes of files being received
+	stored    usage          // of finished files
+	pending   usage          // of files being received
+	next      map[string]int // by name: the number that the next file of that name tries first
 	recounted time.Time
 	now       func() time.Time                    // the clock
 	link      func(oldname, newname string) error // root.Link, unless a test takes it away
 }
+
+// usage is what files take of a quota.
+type usage struct{ bytes, files int64 }
+
+func (u *usage) add(v usage) { u.bytes, u.files = u.bytes+v.bytes, u.files+v.files }
+
+func (u *usage) remove(v usage) { u.bytes, u.files = u.bytes-v.bytes, u.files-v.files }
 
 // OpenUploads opens the directory dir, which must exist, removes what an
 // earlier process left unfinished, and counts what is there.
@@ -50,7 +59,7 @@ func OpenUploads(dir string, quota Quota) (*Uploads, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open upload directory: %w", err)
 	}
-	u := &Uploads{root: root, quota: quota, now: time.Now, link: root.Link}
+	u := &Uploads{root: root, quota: quota, now: time.Now, link: root.Link, next: map[string]int{}}
 	if err = u.removeTemporaries(); err == nil {
 		u.stored, err = u.count()
 	}
@@ -67,7 +76,7 @@ func (u *Uploads) Close() error { return u.root.Close() }
 func (u *Uploads) Used() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.stored + u.pending
+	return u.stored.bytes + u.pending.bytes
 }
 
 func isTemporary(name string) bool {
@@ -90,7 +99,7 @@ func (u *Uploads) removeTemporaries() error {
 }
 
 // count adds up the regular files at all depths, temporaries aside.
-func (u *Uploads) count() (total int64, err error) {
+func (u *Uploads) count() (total usage, err error) {
 	err = fs.WalkDir(u.root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err == nil:
@@ -109,27 +118,38 @@ func (u *Uploads) count() (total int64, err error) {
 		if err != nil {
 			return err
 		}
-		total += info.Size()
+		total.add(usage{info.Size(), 1})
 		return nil
 	})
 	return total, err
 }
 
-// reserve admits n more bytes, or says that the store is full.
-func (u *Uploads) reserve(n int64) error {
+// reserve admits more bytes and files, or says that the store is full.
+func (u *Uploads) reserve(more usage) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.quota.Total > 0 && n > u.quota.Total-u.stored-u.pending {
+	if u.full(more) != nil {
 		if now := u.now(); now.Sub(u.recounted) >= recountEvery {
 			u.recounted = now
 			if stored, err := u.count(); err == nil {
 				u.stored = stored
 			}
 		}
-		if n > u.quota.Total-u.stored-u.pending {
-			return tooLarge("the upload directory is full: its quota is %d bytes", u.quota.Total)
+		if err := u.full(more); err != nil {
+			return err
 		}
 	}
-	u.pending += n
+	u.pending.add(more)
+	return nil
+}
+
+// full says which quota more would be over.
+func (u *Uploads) full(more usage) error {
+	switch {
+	case u.quota.Total > 0 && more.bytes > u.quota.Total-u.stored.bytes-u.pending.bytes:
+		return tooLarge("the upload directory is full: its quota is %d bytes", u.quota.Total)
+	case u.quota.Files > 0 && more.files > u.quota.Files-u.stored.files-u.pending.files:
+		return tooLarge("the upload directory is full: its quota is %d files", u.quota.Files)
+	}
 	return nil
 }

@@ -307,6 +307,52 @@ func TestUploadsQuotaExact(t *testing.T) {
 	wantContents(t, dir, map[string]string{"a": "123", "b": "456", "c": "12"})
 }
 
+// Empty files count: they take room in the directory, and names.
+func TestUploadsCountFiles(t *testing.T) {
+	u, _ := openUploads(t, Quota{Files: 3})
+	send := func(name string) error {
+		_, err := Read(strings.NewReader(filesBody(name, "")), multi, Options{Store: u})
+		return err
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if err := send(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refusal *Error
+	if err := send("d"); !errors.As(err, &refusal) || refusal.Status != 413 || !strings.Contains(refusal.Reason, "3 files") {
+		t.Errorf("a fourth file: %v", err)
+	}
+}
+
+// TestEqualNames: a thousand files of one name get a thousand names, each at the
+// first or second try.
+func TestEqualNames(t *testing.T) {
+	u, dir := openUploads(t, Quota{})
+	tries := 0
+	link := u.link
+	u.link = func(from, to string) error {
+		tries++
+		return link(from, to)
+	}
+	const files = 1000
+	for range files {
+		if _, err := Read(strings.NewReader(filesBody("a.txt", "x")), multi, Options{Store: u}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != files {
+		t.Fatalf("%d files, %v", len(entries), err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "a-999.txt")); err != nil {
+		t.Error(err)
+	}
+	if tries > files+10 {
+		t.Errorf("%d tries for %d files", tries, files)
+	}
+}
+
 // Room that someone makes in a full directory is found, though not at once.
 func TestUploadsRecount(t *testing.T) {
 	u, dir := openUploads(t, Quota{Total: 10})

@@ -37,7 +37,9 @@ func restrict(rules Rules) (string, error) {
 	read, write = slices.Compact(read), slices.Compact(write)
 
 	config := landlock.V11.BestEffort()
-	config.Scoped = 0 // the Go runtime signals its own threads
+	// The scopes (abstract sockets, signals) are used where the kernel lets the
+	// threads of one process signal each other all the same, as the Go runtime
+	// does; the library knows which.
 	if rules.AllowConnect {
 		config.HandledAccessNet = ll.AccessNetBindTCP
 	}

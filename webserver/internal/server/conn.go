@@ -24,6 +24,7 @@ type conn struct {
 	nc     net.Conn   // what is spoken on: socket, or TLS on it
 	addr   netip.Addr // of the client; invalid for a Unix socket
 	remote string     // the same as text, once it has been needed
+	proxy  bool       // what it says of the client behind it is believed
 	in     reader
 	wait   *waiter // nil where waiting takes a buffer
 	work   *work   // nil while idle
@@ -55,7 +56,7 @@ type work struct {
 var works = sync.Pool{New: func() any { return &work{out: make([]byte, 0, 4<<10)} }}
 
 func newConn(s *Server, nc net.Conn, addr netip.Addr) *conn {
-	c := &conn{s: s, socket: nc, nc: nc, addr: addr}
+	c := &conn{s: s, socket: nc, nc: nc, addr: addr, proxy: s.trusts(addr)}
 	c.in.c = c
 	c.enter(idle)
 	if s.Trace != nil {
@@ -125,7 +126,7 @@ func (c *conn) exchange() {
 	c.enter(head)
 	w := c.work
 	x := &w.x
-	*x = exchange{}
+	*x = exchange{client: c.addr}
 
 	// Step 5: receive. Step 6: parse.
 	err := c.readHead()
@@ -139,9 +140,14 @@ func (c *conn) exchange() {
 	} else {
 		x.scan(&w.req)
 		c.closing = !w.req.Persistent() || c.s.draining.Load()
-		// Step 7: open the file. Step 8: respond.
-		c.respond(x)
+		if c.admitted(x) {
+			// Step 7: open the file. Step 8: respond.
+			c.respond(x)
+		}
 		c.finishBody(x)
+	}
+	if x.counted {
+		c.s.conns.releaseClient(x.client, c.s)
 	}
 	if x.status != 0 {
 		c.account(x)

@@ -45,15 +45,47 @@ func (cs *connections) admit(addr netip.Addr, s *Server) (status int) {
 	if cs.busy >= s.MaxConns {
 		return 503
 	}
-	if s.counted(addr) {
-		key := network(addr)
-		if cs.perAddr[key] >= s.MaxConnsPerAddr {
-			return 429
-		}
-		cs.perAddr[key]++
+	if s.counted(addr) && !s.trusts(addr) && !cs.take(network(addr), s.MaxConnsPerAddr) {
+		return 429
 	}
 	cs.busy++
 	return 0
+}
+
+// take counts one more of a client, unless it has its share. cs.mu is held.
+func (cs *connections) take(client netip.Addr, most int) bool {
+	if cs.perAddr[client] >= most {
+		return false
+	}
+	cs.perAddr[client]++
+	return true
+}
+
+// give counts one less. cs.mu is held.
+func (cs *connections) give(client netip.Addr) {
+	if cs.perAddr[client]--; cs.perAddr[client] <= 0 {
+		delete(cs.perAddr, client)
+	}
+}
+
+// admitClient counts a request that a proxy sends for a client, which has the
+// share of one that comes by itself: what it has open are requests there.
+func (cs *connections) admitClient(addr netip.Addr, s *Server) bool {
+	if !s.counted(addr) {
+		return true
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.take(network(addr), s.MaxConnsPerAddr)
+}
+
+// releaseClient ends such a request.
+func (cs *connections) releaseClient(addr netip.Addr, s *Server) {
+	if s.counted(addr) {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		cs.give(network(addr))
+	}
 }
 
 func (cs *connections) add(c *conn) {
@@ -67,11 +99,8 @@ func (cs *connections) remove(c *conn) {
 	defer cs.mu.Unlock()
 	delete(cs.open, c)
 	cs.busy--
-	if c.s.counted(c.addr) {
-		key := network(c.addr)
-		if cs.perAddr[key]--; cs.perAddr[key] <= 0 {
-			delete(cs.perAddr, key)
-		}
+	if c.s.counted(c.addr) && !c.proxy {
+		cs.give(network(c.addr))
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/netip"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -11,6 +12,10 @@ import (
 type exchange struct {
 	start   time.Time // the head was there
 	refused bool      // the head could not be understood
+
+	client  netip.Addr // who asks: the peer, or whom a proxy speaks for
+	counted bool       // against the share of that client, behind a proxy
+	host    string     // what a proxy was asked for; "" where there is none
 
 	conditions     conditions
 	acceptEncoding string
@@ -116,6 +121,19 @@ func joinLines(a, b string) string {
 	return a + ", " + b
 }
 
+// nameOf returns an address as text.
+func (c *conn) nameOf(addr netip.Addr) string {
+	switch {
+	case !addr.IsValid():
+		return "unix"
+	case addr != c.addr:
+		return addr.String()
+	case c.remote == "":
+		c.remote = addr.String() // once a connection
+	}
+	return c.remote
+}
+
 // account writes down what became of an exchange.
 func (c *conn) account(x *exchange) {
 	now := time.Now()
@@ -127,14 +145,8 @@ func (c *conn) account(x *exchange) {
 	if c.s.Access == nil {
 		return
 	}
-	if c.remote == "" {
-		c.remote = "unix"
-		if c.addr.IsValid() {
-			c.remote = c.addr.String()
-		}
-	}
 	e := logging.AccessEntry{
-		Remote: c.remote, User: x.user, Time: now, Status: x.status, Bytes: x.sent,
+		Remote: c.nameOf(x.client), User: x.user, Time: now, Status: x.status, Bytes: x.sent,
 		Referer: x.referer, UserAgent: x.userAgent, Duration: now.Sub(x.start),
 	}
 	if !x.refused {

@@ -71,6 +71,16 @@ func (c *conn) respond(x *exchange) {
 		c.redirectToTLS(x, target)
 		return
 	}
+	if c.s.OwnHost != nil && !c.proxy && !c.s.OwnHost(c.host(x, target)) {
+		c.say("9110, 15.5.20", "a name of somebody else has been pointed to this server: 421")
+		c.sendError(x, 421, "This server is for this machine only and does not go by that name.")
+		return
+	}
+	if req.Method == "POST" && c.foreign(x, target) {
+		c.say("9110, 15.5.4", "a page of another site sends this, which its reader may not know: 403")
+		c.sendError(x, 403, "A page of another site may not send forms here.")
+		return
+	}
 	if c.s.Users != nil && !c.authenticated(x) {
 		return
 	}
@@ -80,6 +90,26 @@ func (c *conn) respond(x *exchange) {
 		return
 	}
 	c.serveFile(x)
+}
+
+// admitted finds out for whom a proxy speaks, if the peer is one, and reports
+// whether that client may have one more request; if not it has been answered.
+func (c *conn) admitted(x *exchange) bool {
+	if !c.proxy {
+		return true
+	}
+	said := c.s.readForwarded(c.work.req.Fields)
+	x.host = said.host
+	if !said.client.IsValid() {
+		return true
+	}
+	x.client = said.client
+	if x.counted = c.s.conns.admitClient(x.client, c.s); !x.counted {
+		c.work.body.Reset(&c.in, c.work.req.Framing, httpmsg.BodyLimits{Size: c.s.MaxBody})
+		c.say("6585, 4", "this client has too many requests in flight behind the proxy: 429")
+		c.sendError(x, 429, "There are too many requests from your address at the moment.", httpmsg.Field{Name: "Retry-After", Value: "5"})
+	}
+	return x.counted
 }
 
 // maxFinds is how often a file is found anew that is replaced between being found
@@ -174,8 +204,13 @@ func (c *conn) sendResource(x *exchange, r *site.Resource) (sent bool) {
 // authenticated reports whether the request names a user with a right password
 // (RFC 7617); if not it has been answered.
 func (c *conn) authenticated(x *exchange) bool {
-	user, ok := c.s.Users.Check(c.s.ctx, x.authorization)
-	if !ok {
+	user, verdict := c.s.Users.Check(c.s.ctx, network(x.client), x.authorization, c.gone)
+	switch verdict {
+	case auth.TooMany:
+		c.say("6585, 4", "too many wrong passwords: 429")
+		c.sendError(x, 429, "There were too many wrong passwords. Come back in a minute.", httpmsg.Field{Name: "Retry-After", Value: "60"})
+		return false
+	case auth.Refused:
 		c.say("9110, 11.6.1", "no valid user and password: 401 with WWW-Authenticate")
 		c.sendError(x, 401, "This site asks for a user name and a password.",
 			httpmsg.Field{Name: "WWW-Authenticate", Value: challenge})
@@ -191,10 +226,7 @@ var challenge = auth.Challenge("webserver")
 
 // redirectToTLS answers with the same address under https.
 func (c *conn) redirectToTLS(x *exchange, target httpmsg.Target) {
-	host := target.Host
-	if host == "" {
-		host = c.work.req.Fields.Get("Host")
-	}
+	host := c.host(x, target)
 	if host == "" || target.Form == httpmsg.AsteriskForm {
 		c.sendError(x, 400, "The request does not say which host it is for.")
 		return

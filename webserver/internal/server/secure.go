@@ -34,7 +34,7 @@ func (c *conn) secure() bool {
 		c.closing, c.more = true, true
 		_ = wrong.Conn.SetDeadline(time.Now().Add(time.Second))
 		x := &c.work.x
-		*x = exchange{start: time.Now(), refused: true}
+		*x = exchange{start: time.Now(), refused: true, client: c.addr}
 		c.sendError(x, 400, "This port speaks https: begin the address with https:// instead of http://.")
 		c.account(x)
 	}

@@ -52,6 +52,13 @@ type Server struct {
 	Uploads     *form.Uploads
 	UploadToken *auth.Token
 
+	// TrustProxy are the networks of proxies in front of this server: what they say
+	// of the client is believed, and limits are the client's and not theirs.
+	TrustProxy []netip.Prefix
+	// OwnHost, if not nil, tells whether a Host is one that this server goes by; a
+	// request for another gets 421.
+	OwnHost func(host string) bool
+
 	// TLS, if not nil, is spoken on every connection.
 	TLS *tls.Config
 	// RedirectTo, if not empty, makes this a server that answers every request

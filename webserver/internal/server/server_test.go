@@ -275,6 +275,33 @@ func TestUsersAndUploads(t *testing.T) {
 	}
 }
 
+// TestForeignPages: a page of another site can neither send a form here nor, by
+// pointing its own name here, read what is served to this machine only.
+func TestForeignPages(t *testing.T) {
+	addr := serveTree(t, sampleFiles, func(s *Server) {
+		s.OwnHost = func(host string) bool { return host == "localhost:80" }
+	})
+	const form = "POST /f.txt HTTP/1.1\nHost: localhost:80\nContent-Length: 0\n"
+	for request, want := range map[string]int{
+		form + "\n": 200, // not a browser
+		form + "Origin: http://localhost:80\nSec-Fetch-Site: same-origin\n\n": 200,
+		form + "Origin: http://localhost:80\n\n":                              200,
+		form + "Sec-Fetch-Site: none\n\n":                                     200,
+		form + "Origin: http://evil.example\n\n":                              403,
+		form + "Origin: http://localhost:81\n\n":                              403,
+		form + "Origin: null\n\n":                                             403,
+		form + "Sec-Fetch-Site: cross-site\n\n":                               403,
+		form + "Sec-Fetch-Site: same-site\n\n":                                403,
+		"GET /f.txt HTTP/1.1\nHost: localhost:80\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site\n\n": 200,
+		"GET /f.txt HTTP/1.1\nHost: evil.example\n\n":                                                          421,
+		"GET http://evil.example/f.txt HTTP/1.1\nHost: localhost:80\n\n":                                       421,
+	} {
+		if resp, _ := ask(t, addr, request); resp.StatusCode != want {
+			t.Errorf("%q: %s, want %d", request, resp.Status, want)
+		}
+	}
+}
+
 // TestRedirect: a server that only leads to https.
 func TestRedirect(t *testing.T) {
 	for port, want := range map[string]string{"443": "https://a/x%20y?q", "8443": "https://a:8443/x%20y?q"} {

@@ -10,3 +10,6 @@ func newWaiter(*conn) *waiter { return nil }
 func (*waiter) wait() error { return nil }
 
 func (c *conn) writePiece(t *transfer) (int, error) { return c.writeHeld(t) }
+
+// gone cannot tell here.
+func (*conn) gone() bool { return false }

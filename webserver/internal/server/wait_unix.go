@@ -61,6 +61,26 @@ func (w *waiter) wait() error {
 	return nil
 }
 
+// gone reports whether the client has closed its side, as far as can be told
+// without reading: over TLS that is not so far.
+func (c *conn) gone() bool {
+	sc, ok := c.socket.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET)
+	})
+	return err != nil || closed
+}
+
 // read tries to read; it reports whether there was an answer.
 func (w *waiter) read(fd uintptr) bool {
 	c := w.into

@@ -67,7 +67,7 @@ func TestRedirectHTTP(t *testing.T) {
 		{"GET / HTTP/1.1\r\nHost: www.example:8080\r\n\r\n", "301|308", "https://www.example:" + port + "/"},
 		{"GET //evil.example/ HTTP/1.1\r\nHost: www.example\r\n\r\n", "301|308|400", ""},
 		{"GET /x HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "301|308", "https://[::1]:" + port + "/x"},
-		{"GET http://other.example/x HTTP/1.1\r\nHost: www.example\r\n\r\n", "301|308", "https://other.example:" + port + "/x"},
+		{"GET http://other.localhost/x HTTP/1.1\r\nHost: www.example\r\n\r\n", "301|308", "https://other.localhost:" + port + "/x"},
 		{"HEAD /x HTTP/1.1\r\nHost: www.example\r\n\r\n", "301|308", "https://www.example:" + port + "/x"},
 		{"GET /x HTTP/1.1\r\n\r\n", "400", ""},
 		{"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", ""},

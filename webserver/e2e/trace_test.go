@@ -24,7 +24,7 @@ func TestTrace(t *testing.T) {
 		{request("GET", "/alive.txt", "Range: bytes=0-1"), []string{`206`, `15\.3\.7|14\.`}},
 		{request("GET", "/alive.txt", "Connection: close"), []string{`[Cc]lose`, `9\.[36]|9112`}},
 		{request("POST", "/alive.txt", "Content-Length: 1", "Transfer-Encoding: chunked"), []string{`400`, `RFC 9112.*6\.|6\.[13]`}},
-		{"GET /alive.txt HTTP/1.1\r\nHost: too-slow.example\r\n", []string{`408`, `15\.5\.9`}},
+		{"GET /alive.txt HTTP/1.1\r\nHost: too-slow.localhost\r\n", []string{`408`, `15\.5\.9`}},
 		{request("DELETE", "/alive.txt"), []string{`405`, `15\.5\.6|9\.1`}},
 		{request("GET", "/missing"), []string{`404`, `15\.5\.5`}},
 		{"GET /\x1b[31mred HTTP/1.1\r\nHost: x\r\nX: \x07\r\n\r\n", []string{`400`, `\\x1b|\\e|\\033|\\u001b`}},

@@ -208,7 +208,7 @@ func (c *client) mustClose(t *testing.T) {
 
 // request writes a request in HTTP/1.1 with the further field lines.
 func request(method, target string, fields ...string) string {
-	return method + " " + target + " HTTP/1.1\r\nHost: test.example\r\n" + fieldBlock(fields) + "\r\n"
+	return method + " " + target + " HTTP/1.1\r\nHost: test.localhost\r\n" + fieldBlock(fields) + "\r\n"
 }
 
 // post is a request with a body and its length.

@@ -228,3 +228,38 @@ func TestForeignPage(t *testing.T) {
 		}
 	}
 }
+
+// TestUploadInListing: the form of a listing stores files, by its button without
+// script (as curl sends it), and by dropping them on the page, with a bar.
+func TestUploadInListing(t *testing.T) {
+	t.Parallel()
+	realPeer(t, "chromium", "chromium-browser", "google-chrome")
+	uploads := t.TempDir()
+	s := start(t, "--listing", "--uploads", uploads, "--root", writeTree(t, map[string]string{
+		"list/a.txt": "a",
+		"drop.html": `<!DOCTYPE html><title>drop</title><body><iframe src="list/"></iframe><script>
+			const frame = document.querySelector("iframe");
+			frame.addEventListener("load", () => {
+				const page = frame.contentWindow, transfer = new page.DataTransfer();
+				transfer.items.add(new page.File(["x".repeat(1000000)], "dropped.bin"));
+				let bar = false;
+				new page.MutationObserver(() => { bar = bar || !!page.document.querySelector("progress"); }).observe(page.document.body, {childList: true, subtree: true});
+				page.document.body.dispatchEvent(new page.DragEvent("drop", {dataTransfer: transfer, bubbles: true}));
+				setInterval(() => { document.title = "bar " + bar + ", " + page.document.getElementById("said").textContent; }, 20);
+			});
+			</script>`,
+	}))
+	if dom := chromium(t, "--dump-dom", s.url("/drop.html")); !strings.Contains(dom, "<title>bar true, Stored: dropped.bin</title>") {
+		t.Errorf("DOM:\n%.2000s", dom)
+	}
+	body := "--X\r\nContent-Disposition: form-data; name=file; filename=plain.txt\r\n\r\nhello\r\n--X--\r\n"
+	if r := s.exchange(t, post("/list/", "multipart/form-data; boundary=X", body)); r.StatusCode != 200 || !strings.Contains(string(r.body), "plain.txt") {
+		t.Errorf("the form without script: %s", r.Status)
+	}
+	for name, size := range map[string]int64{"dropped.bin": 1000000, "plain.txt": 5} {
+		if info, err := os.Stat(filepath.Join(uploads, name)); err != nil || info.Size() != size {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	screenshot(t, "listing-upload", s.url("/list/"))
+}

@@ -407,10 +407,10 @@ func TestAbsoluteFormOverridesHost(t *testing.T) {
 	t.Parallel()
 	s := start(t, "--root", writeTree(t, nil))
 	for wire, want := range map[string]int{
-		"GET http://a.localhost/alive.txt HTTP/1.1\r\nHost: b.localhost\r\n\r\n":                    200,
-		"GET http://a.localhost/alive.txt HTTP/1.1\r\n\r\n":                                       400,
+		"GET http://a.localhost/alive.txt HTTP/1.1\r\nHost: b.localhost\r\n\r\n":                      200,
+		"GET http://a.localhost/alive.txt HTTP/1.1\r\n\r\n":                                           400,
 		"GET http://a.localhost/alive.txt HTTP/1.1\r\nHost: a.localhost\r\nHost: a.localhost\r\n\r\n": 400,
-		"GET http://a.localhost/alive.txt HTTP/1.0\r\n\r\n":                                       200,
+		"GET http://a.localhost/alive.txt HTTP/1.0\r\n\r\n":                                           200,
 	} {
 		if r := s.exchange(t, wire); r.StatusCode != want {
 			t.Errorf("%q: %s, want %d", wire, r.Status, want)

@@ -30,6 +30,7 @@ type (
 		Crumbs      []crumb
 		Columns     []column
 		Rows        []row
+		Upload      bool
 		Note        string
 		Summary     string
 	}
@@ -61,7 +62,7 @@ func AppendHTML(dst []byte, p Page) []byte {
 func (p *Page) write(w io.Writer) {
 	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
 	v := view{
-		Title: "/", Note: p.Note,
+		Title: "/", Note: p.Note, Upload: p.Upload,
 		Columns: []column{
 			p.column(ByName, column{Label: "Name"}),
 			p.column(BySize, column{Label: "Size", Number: true}),

@@ -147,6 +147,18 @@ func TestAppendHTML(t *testing.T) {
 	}
 }
 
+// TestUploadForm: a form that works without script, only where it is asked for.
+func TestUploadForm(t *testing.T) {
+	for _, upload := range []bool{true, false} {
+		page := string(AppendHTML(nil, Page{Path: "/", Upload: upload}))
+		for _, part := range []string{`<form method="post" enctype="multipart/form-data" action="./">`, `<label for="files">`, "<script>"} {
+			if strings.Contains(page, part) != upload {
+				t.Errorf("upload %v: %s is there: %v", upload, part, !upload)
+			}
+		}
+	}
+}
+
 func TestAppendHTMLRoot(t *testing.T) {
 	for _, path := range []string{"/", "", "//"} {
 		got := parse(t, AppendHTML(nil, Page{Path: path}))

@@ -3,8 +3,8 @@
 //
 // It knows neither files nor sockets: the caller reads the directory, decides
 // which names may be seen and how many at most, and hands over a Page. The HTML
-// needs no script; its column heads are plain links with a query (RFC 3986
-// section 3.4) that ParseQuery reads back.
+// needs no script (the upload form only gets better by it); its column heads are
+// plain links with a query (RFC 3986 section 3.4) that ParseQuery reads back.
 package listing
 
 import (
@@ -35,6 +35,9 @@ type Page struct {
 	Entries []Entry // in any order; rendering does not change it
 	Sort    string  // ByName, BySize or ByTime
 	Desc    bool    // largest, newest or last name first
+
+	// Upload shows a form that sends files to the directory's own address.
+	Upload bool
 
 	// Note, if set, is shown below the table, for example that the directory
 	// holds more than is shown.

@@ -9,15 +9,15 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/webserver/internal/form"
-	"topdown/webserver/internal/site"
 )
 
-// post answers a POST to an existing page: it reads the form and shows what was
+// post answers a POST to an existing page, of which v are the validators, or to the
+// upload form of a listing, which has none: it reads the form and shows what was
 // received (RFC 9110, section 9.3.3).
-func (c *conn) post(x *exchange, r *site.Resource) {
+func (c *conn) post(x *exchange, v validators) {
 	w := c.work
 	req := &w.req
-	decided := x.conditions.evaluate(false, validators{r.Plain().ETag, r.Plain().ModTime}, x.start)
+	decided := x.conditions.evaluate(false, v, x.start)
 	if decided.status == 412 {
 		c.say(decided.section, decided.reason)
 		c.sendError(x, 412, "The page is not in the state that the request asks for.")

@@ -148,8 +148,12 @@ func (c *conn) serveFound(x *exchange, found site.Result) (sent bool) {
 	case site.NotFound:
 		c.sendErrorPage(x, 404, "There is nothing at this address.")
 	case site.Directory:
-		if c.s.Listing && req.Method != "POST" {
+		switch {
+		case c.s.Listing && req.Method != "POST":
 			c.list(x)
+			return true
+		case c.s.Listing && c.s.Uploads != nil:
+			c.post(x, validators{})
 			return true
 		}
 		c.sendErrorPage(x, 403, "This directory has no page and its contents are not listed.")
@@ -160,7 +164,8 @@ func (c *conn) serveFound(x *exchange, found site.Result) (sent bool) {
 		case "OPTIONS":
 			c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
 		case "POST":
-			c.post(x, found.Resource)
+			plain := found.Resource.Plain()
+			c.post(x, validators{plain.ETag, plain.ModTime})
 		default:
 			return c.sendResource(x, found.Resource)
 		}
@@ -261,7 +266,7 @@ func (c *conn) list(x *exchange) {
 		c.sendErrorPage(x, 403, "This directory cannot be listed.")
 		return
 	}
-	page := listing.Page{Path: x.path, Entries: entries}
+	page := listing.Page{Path: x.path, Entries: entries, Upload: c.s.Uploads != nil}
 	if len(entries) >= site.MaxEntries {
 		page.Note = "The directory holds more than is shown."
 	}

@@ -59,6 +59,7 @@ type config struct {
 	trustProxy   []netip.Prefix
 	noSandbox    bool
 	check        bool
+	qr           bool
 	trace        bool
 	traceFile    string
 	version      bool
@@ -116,6 +117,7 @@ func (c *config) groups() []group {
 			newSetting("metrics-addr", "ADDRESS", "", "serve counters for Prometheus at http://ADDRESS/metrics, for example 127.0.0.1:9100", text(&c.metricsAddr)),
 			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&c.logLevel, logging.Levels)),
 			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&c.logFormat, logging.Formats)),
+			newSwitch("qr", "print the address as a QR code, for the phone beside you", &c.qr),
 			newSwitch("version", "print the version", &c.version),
 		}},
 	}

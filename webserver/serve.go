@@ -111,9 +111,19 @@ func (p *parts) ready(w io.Writer) {
 	if p.server.TLS != nil {
 		scheme = "https"
 	}
+	var urls []string
 	for _, ln := range p.listeners.main {
-		for _, url := range listen.URLs(ln.Addr(), scheme) {
-			fmt.Fprintln(w, "  "+url)
+		urls = append(urls, listen.URLs(ln.Addr(), scheme)...)
+	}
+	for _, name := range p.config.domains {
+		urls = append(urls, "https://"+name+"/")
+	}
+	for _, url := range urls {
+		fmt.Fprintln(w, "  "+url)
+	}
+	if p.config.qr {
+		if err := printQR(w, urls); err != nil {
+			p.log.Warn(err.Error())
 		}
 	}
 	if p.authority != nil {

@@ -100,11 +100,11 @@ func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 	r.stamp.file, r.settled = plain.id, plain.settled
 	r.hashing = plain.settled && plain.ETag == "" && plain.Size > hashNow
 	for i, sidecar := range sidecars {
-		if seen.sidecars[i] == (identity{}) {
+		r.beside[i] = seen.name + sidecar.suffix
+		if !seen.usable[i] {
 			continue
 		}
 		// A sidecar that went away or is being written is left out.
-		r.beside[i] = seen.name + sidecar.suffix
 		rep, err := s.represent(t, r.beside[i], sidecar.coding)
 		if err == nil && rep.id == seen.sidecars[i] {
 			r.reps[1+i], r.settled = rep, r.settled && rep.settled

@@ -190,7 +190,8 @@ func (s *Site) find(t tree, p string, now time.Time) Result {
 type stamp struct {
 	name     string // of the file, below the root
 	file     identity
-	sidecars [len(sidecars)]identity // zero where there is none to use
+	sidecars [len(sidecars)]identity // zero where there is none
+	usable   [len(sidecars)]bool     // not older than the file, readable by others, …
 }
 
 // look finds which files a path stands for, without reading them. dir is the
@@ -246,14 +247,16 @@ func lookFile(t tree, name string, info fs.FileInfo) (stamp, Result) {
 	}
 	seen := stamp{name: name, file: identify(info)}
 	for i, sidecar := range sidecars {
-		if _, ok := t.identity(name + sidecar.suffix); !ok {
+		id, ok := t.identity(name + sidecar.suffix)
+		if !ok {
 			continue // the usual case, found out at the least cost
 		}
+		// One that is not to be used is noted, too: it may become usable without
+		// its folder being changed.
+		seen.sidecars[i] = id
 		in, err := t.stat(name + sidecar.suffix)
 		// A sidecar older than its source is of an earlier version.
-		if err == nil && in.Mode().IsRegular() && othersMayRead(in) && !in.ModTime().Before(info.ModTime()) {
-			seen.sidecars[i] = identify(in)
-		}
+		seen.usable[i] = err == nil && identify(in) == id && in.Mode().IsRegular() && othersMayRead(in) && !in.ModTime().Before(info.ModTime())
 	}
 	return seen, Result{Kind: File}
 }

@@ -268,6 +268,10 @@ func TestSidecarsAreSeenAtOnce(t *testing.T) {
 			{func() error { return nil }, " " + strings.Repeat("plain ", 10)},
 			{func() error { return os.WriteFile(p, []byte("one"), 0o644) }, "br one"},
 			{func() error { return os.WriteFile(p, []byte("two"), 0o644) }, "br two"},
+			{func() error { return os.Chmod(p, 0o600) }, " " + strings.Repeat("plain ", 10)},
+			{func() error { return os.Chmod(p, 0o644) }, "br two"},
+			{func() error { return os.Chtimes(p, time.Time{}, time.Unix(1e9, 0)) }, " " + strings.Repeat("plain ", 10)},
+			{func() error { return os.Chtimes(p, time.Time{}, time.Now()) }, "br two"},
 			{func() error { return os.Remove(p) }, " " + strings.Repeat("plain ", 10)},
 		} {
 			coding()

@@ -68,7 +68,6 @@ func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
 		return notModified(q.c.withStatus(fields, out.status, q.now), exchange.Miss)
 	}
 	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
-	resp.Content = r.content()
 	return &resp
 }
 

@@ -50,7 +50,6 @@ type fetch struct {
 	framing  httpmsg.Framing
 	want     int64 // bytes of content that there must be, -1 if unknown
 	trailers func() httpmsg.Fields
-	entry    *store.Entry // what was committed; set before err
 
 	size    int64  // bytes of content that readers may have
 	kept    int64  // of these, how many w has

@@ -127,18 +127,6 @@ func (r *reader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// content returns all of the content, if it is stored already and in memory.
-func (r *reader) content() []byte {
-	f := r.fetch
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !errors.Is(f.err, io.EOF) || f.entry == nil {
-		return nil
-	}
-	b, _ := f.entry.Bytes()
-	return b
-}
-
 // Close implements io.Closer.
 func (r *reader) Close() error {
 	r.leave()

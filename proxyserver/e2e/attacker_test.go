@@ -212,6 +212,7 @@ func oddRequest(r *rand.Rand, target, hidden string) string {
 var token = regexp.MustCompile(`(?:attack|victim|hidden)-\d+`)
 
 func TestAttacker(t *testing.T) {
+	t.Parallel()
 	each := 25
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
 		each = 250

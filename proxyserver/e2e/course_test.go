@@ -103,6 +103,7 @@ func startAsProxy(t *testing.T, args ...string) *running {
 // What the courses' handouts ask of ./proxy PORT, and what the RFCs ask without
 // that name.
 func TestCourse(t *testing.T) {
+	t.Parallel()
 	for _, lab := range []bool{true, false} {
 		t.Run(map[bool]string{true: "proxy PORT", false: "proxyserver PORT"}[lab], func(t *testing.T) {
 			o := startSimple(t)

@@ -20,6 +20,7 @@ const unread = "GET /evil.txt HTTP/1.1\r\nHost: x\r\n\r\n"
 // not read it, and looks at what the next client gets for another URL, from the
 // origin and from the cache. RFC 9110, section 9.3.1.
 func TestPoisoning(t *testing.T) {
+	t.Parallel()
 	need(t, "python3")
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string][]byte{"evil.txt": []byte("evil\n"), "victim.txt": []byte("victim\n"), "index.html": []byte("index\n")})
@@ -70,6 +71,7 @@ func TestPoisoning(t *testing.T) {
 
 // Reverse mode passes content of GET and HEAD on only where a flag says so.
 func TestReverseRefusesContent(t *testing.T) {
+	t.Parallel()
 	origin := startCounting(t)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--no-cache", "--upstream", "http://"+origin.addr)
 	for _, tt := range []struct {

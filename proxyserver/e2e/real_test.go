@@ -264,6 +264,7 @@ func writeFiles(t *testing.T, dir string, files map[string][]byte) {
 }
 
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	need(t, "curl")
 	ask := func(args ...string) string {
 		return curl(t, append([]string{"-sS", "--max-time", "30"}, args...)...)
@@ -307,6 +308,7 @@ func TestCurl(t *testing.T) {
 }
 
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	browser := need(t, "chromium")
 	dir := t.TempDir()
 	picture := image.NewGray(image.Rect(0, 0, 37, 21))
@@ -345,6 +347,7 @@ func TestChromium(t *testing.T) {
 }
 
 func TestFTP(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 && os.Getenv("TOPDOWN_REQUIRE_REAL") != "1" {
 		t.Skip("vsftpd wants to be started by root")
 	}
@@ -407,6 +410,7 @@ func TestFTP(t *testing.T) {
 }
 
 func TestParentSquid(t *testing.T) {
+	t.Parallel()
 	need(t, "squid")
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string][]byte{"index.html": []byte("through two\n")})
@@ -437,6 +441,7 @@ func TestParentSquid(t *testing.T) {
 }
 
 func TestEmptyEnvironmentAndBarePort(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	p := start(t, nil, port)
 	if p.addr != "127.0.0.1:"+port {
@@ -523,6 +528,7 @@ func TestSignals(t *testing.T) {
 
 // The commands on the store work beside the running proxy and without it.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	origin := startCounting(t)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", dir, "--purge")
@@ -605,6 +611,7 @@ func TestCommands(t *testing.T) {
 // A reader of the output that has stopped reading holds nobody up: neither the
 // clients nor the end.
 func TestStdoutThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"--lab"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			origin := startCounting(t)

@@ -95,6 +95,7 @@ func getText(t *testing.T, client *http.Client, url string, fields ...string) st
 // The links of an application behind the proxy are right, over http and https,
 // with and without a front server, and nobody spoofs them.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	app := startApplication(t)
 	appHost := strings.TrimPrefix(app.URL, "http://")
 	ca := newAuthority(t)
@@ -136,6 +137,7 @@ func TestLinks(t *testing.T) {
 // Two names of one reverse proxy have two entries in its cache where the origin
 // learns the name.
 func TestPreservedHostIsInTheKey(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		io.WriteString(w, "this is "+r.Host)
@@ -155,6 +157,7 @@ func TestPreservedHostIsInTheKey(t *testing.T) {
 // A forward proxy takes its passwords over TLS, and a new certificate without a
 // restart.
 func TestForwardOverTLS(t *testing.T) {
+	t.Parallel()
 	origin := startCounting(t)
 	ca := newAuthority(t)
 	cert, key, client := ca.serverFiles(t, "first.example")
@@ -210,6 +213,7 @@ func TestForwardOverTLS(t *testing.T) {
 
 // CONNECT from this machine reaches this machine's ports.
 func TestConnectHere(t *testing.T) {
+	t.Parallel()
 	origin := startCounting(t)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--no-cache")
 	if out := curl(t, "-sS", "-p", "--max-time", "30", "-x", p.addr, "http://"+origin.addr+"/page"); out != "counted\n" {

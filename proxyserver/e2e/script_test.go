@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // commands they have "exits CODE PROGRAM ARGS", and $TAKEN, an address that
 // another socket has.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	binary := program(t)
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -576,6 +576,7 @@ func TestFaultCostsOneConnection(t *testing.T) {
 // Each limit holds for its own step: an origin may take longer to answer than a
 // client has for its head, or for a piece of its content.
 func TestSlowOrigin(t *testing.T) {
+	t.Parallel()
 	o := startOrigin(t, func(conn net.Conn, r *bufio.Reader) {
 		for {
 			head := readHead(r)
@@ -606,6 +607,7 @@ func TestSlowOrigin(t *testing.T) {
 }
 
 func TestSlowUpload(t *testing.T) {
+	t.Parallel()
 	for range 4 {
 		o := startOrigin(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 		_, proxy := startProxy(t, func(s *Server, opts *origin.Options) {
@@ -642,6 +644,7 @@ func TestLoopThroughParents(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	t.Run("slow head", func(t *testing.T) {
 		_, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.HeadTimeout = 300 * time.Millisecond })
 		if resp, _ := get(t, proxy, "GET http://x/ HT"); resp.StatusCode != 408 {

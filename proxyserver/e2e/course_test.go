@@ -169,3 +169,38 @@ func TestCourse(t *testing.T) {
 		})
 	}
 }
+
+// The handouts' cache: 1 MiB, objects of 100 KiB, the least recently used goes.
+func TestCourseEviction(t *testing.T) {
+	o := startSimple(t)
+	p := startAsProxy(t, "--cache-size", "1MiB", "--cache-memory", "1MiB")
+	object := func(i int) {
+		t.Helper()
+		path := fmt.Sprintf("/object%02d", i)
+		if got := fetchOnce(t, p.addr, "http://"+o.addr+path); !strings.HasPrefix(got, path) || len(got) != len(path)+90<<10 {
+			t.Fatalf("object %d: %d bytes", i, len(got))
+		}
+	}
+	fetched := func(i int) int {
+		return strings.Count(strings.Join(o.requests(), ""), fmt.Sprintf("GET /object%02d ", i))
+	}
+	for i := range 8 {
+		object(i)
+		object(i)
+		if n := fetched(i); n != 1 {
+			t.Errorf("object %d was fetched %d times, want once", i, n)
+		}
+	}
+	object(0) // used again, so that 1 is the least recently used
+	for i := 8; i < 14; i++ {
+		object(i)
+		object(0)
+	}
+	if n := fetched(0); n != 1 {
+		t.Errorf("the object that was used all the time was fetched %d times", n)
+	}
+	object(1)
+	if n := fetched(1); n != 2 {
+		t.Errorf("the least recently used object was fetched %d times, want twice", n)
+	}
+}

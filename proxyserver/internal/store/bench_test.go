@@ -103,7 +103,7 @@ func BenchmarkIndex(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		x := newIndex()
+		x := newIndex(false)
 		for i := range entries {
 			x.add(newName(primaryOf("http://example.org/"+strconv.Itoa(i)), uint64(i), 1))
 		}

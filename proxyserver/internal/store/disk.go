@@ -23,7 +23,7 @@ type DiskOptions struct {
 	Memory int64        // bytes of heads and small bodies held in memory; default 64 MiB
 	Object int64        // bytes of the largest body; default a quarter of Size
 	Small  int64        // bytes of the largest body held in memory; default 256 KiB, at most Memory/64
-	Rules  rules.Config // what heads are read with
+	Rules  rules.Config // what heads are read with; Lab evicts the least recently used
 	Log    *zap.Logger  // default: none
 }
 
@@ -86,7 +86,7 @@ func NewMemory(size, object int64) *Disk {
 func newDisk(o DiskOptions) *Disk {
 	d := &Disk{
 		dir: o.Dir, size: o.Size / blockSize, object: o.Object, small: o.Small,
-		rules: o.Rules, log: o.Log, mem: newMemory(o.Memory), index: newIndex(),
+		rules: o.Rules, log: o.Log, mem: newMemory(o.Memory, o.Rules.Lab), index: newIndex(o.Rules.Lab),
 		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
 		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
 	}
@@ -330,7 +330,7 @@ func (d *Disk) Clear(context.Context) int {
 	for i := range m.counters {
 		m.counters[i].since = d.serial.Load()
 	}
-	d.index = newIndex()
+	d.index = newIndex(d.rules.Lab)
 	m.mu.Unlock()
 	d.removeFiles(gone)
 	for i := range folders {

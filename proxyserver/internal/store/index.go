@@ -18,7 +18,9 @@ type index struct {
 	blocks int64
 }
 
-func newIndex() *index { return &index{first: map[primary]int32{}, queue: newSieve[file]()} }
+func newIndex(lru bool) *index {
+	return &index{first: map[primary]int32{}, queue: newSieve[file](lru)}
+}
 
 // add adds a file.
 func (x *index) add(n name) {

@@ -91,8 +91,8 @@ type memory struct {
 	writing atomic.Int64 // bytes in the buffers of writers; not guarded
 }
 
-func newMemory(limit int64) *memory {
-	return &memory{limit: limit, sets: map[primary]*set{}, queue: newSieve[*set]()}
+func newMemory(limit int64, lru bool) *memory {
+	return &memory{limit: limit, sets: map[primary]*set{}, queue: newSieve[*set](lru)}
 }
 
 func (m *memory) counter(p primary) *counter {
@@ -209,7 +209,7 @@ func (m *memory) clear() {
 		m.counters[i].generation++
 		m.counters[i].changes++
 	}
-	m.sets, m.queue = map[primary]*set{}, newSieve[*set]()
+	m.sets, m.queue = map[primary]*set{}, newSieve[*set](m.queue.lru)
 	m.bytes, m.pinned, m.entries = 0, 0, 0
 }
 

@@ -3,11 +3,14 @@ package store
 // sieve is a bounded queue that evicts by SIEVE: one list in order of arrival,
 // one mark for each use, and a hand that moves from old to new, takes marks
 // away and stops at the first node without one. On skewed traffic that finds
-// what an LRU list does and more, and a use moves nothing.
+// what an LRU list does and more, and a use moves nothing. Courses ask for LRU
+// and look at what is gone: with lru a use makes a node the newest, and the
+// oldest goes.
 //
 // Nodes are told apart by number and hold no pointers unless T does, so that a
 // million of them cost the garbage collector nothing. It is not locked.
 type sieve[T any] struct {
+	lru    bool
 	chunks []*[sieveChunk]node[T]
 	made   int32 // nodes ever made
 	free   int32 // a list through older
@@ -28,8 +31,8 @@ type node[T any] struct {
 	value        T
 }
 
-func newSieve[T any]() *sieve[T] {
-	return &sieve[T]{free: none, newest: none, oldest: none, hand: none}
+func newSieve[T any](lru bool) *sieve[T] {
+	return &sieve[T]{lru: lru, free: none, newest: none, oldest: none, hand: none}
 }
 
 func (q *sieve[T]) at(i int32) *node[T] { return &q.chunks[i/sieveChunk][i%sieveChunk] }
@@ -38,7 +41,14 @@ func (q *sieve[T]) at(i int32) *node[T] { return &q.chunks[i/sieveChunk][i%sieve
 func (q *sieve[T]) get(i int32) *T { return &q.at(i).value }
 
 // use marks node i as used.
-func (q *sieve[T]) use(i int32) { q.at(i).used = true }
+func (q *sieve[T]) use(i int32) {
+	if q.lru {
+		q.unlink(i)
+		q.link(i)
+		return
+	}
+	q.at(i).used = true
+}
 
 // add adds a node as the newest and returns its number.
 func (q *sieve[T]) add(value T) int32 {
@@ -52,19 +62,34 @@ func (q *sieve[T]) add(value T) int32 {
 			q.chunks = append(q.chunks, new([sieveChunk]node[T]))
 		}
 	}
-	*q.at(i) = node[T]{newer: none, older: q.newest, value: value}
+	*q.at(i) = node[T]{value: value}
+	q.link(i)
+	q.count++
+	return i
+}
+
+// link makes node i, which is in no list, the newest.
+func (q *sieve[T]) link(i int32) {
+	n := q.at(i)
+	n.newer, n.older = none, q.newest
 	if q.newest != none {
 		q.at(q.newest).newer = i
 	} else {
 		q.oldest = i
 	}
 	q.newest = i
-	q.count++
-	return i
 }
 
 // remove removes node i, whose number is then free for another.
 func (q *sieve[T]) remove(i int32) {
+	q.unlink(i)
+	*q.at(i) = node[T]{older: q.free}
+	q.free = i
+	q.count--
+}
+
+// unlink takes node i out of the list.
+func (q *sieve[T]) unlink(i int32) {
 	n := q.at(i)
 	if q.hand == i {
 		q.hand = n.newer
@@ -79,9 +104,6 @@ func (q *sieve[T]) remove(i int32) {
 	} else {
 		q.oldest = n.newer
 	}
-	*n = node[T]{older: q.free}
-	q.free = i
-	q.count--
 }
 
 // victim returns the node to evict next, or none of an empty queue. It stays
@@ -89,6 +111,9 @@ func (q *sieve[T]) remove(i int32) {
 func (q *sieve[T]) victim() int32 {
 	if q.count == 0 {
 		return none
+	}
+	if q.lru {
+		return q.oldest
 	}
 	for {
 		if q.hand == none {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"os"
 	"runtime"
@@ -19,6 +20,9 @@ func TestMain(m *testing.M) {
 	sandbox.Hook()
 	if len(os.Args) > 2 && os.Args[1] == sandbox.WorkerArg {
 		os.Exit(runWorker(os.Args[2:]))
+	}
+	if os.Getenv("GRADE_RUN_MAIN") != "" {
+		os.Exit(run(context.Background(), append([]string{"grade"}, os.Args[1:]...), os.Stdout, os.Stderr))
 	}
 	// Most of the time is waiting: more at once than there are processors.
 	flag.Parse()

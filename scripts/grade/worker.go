@@ -42,8 +42,8 @@ func runWorker(args []string) int {
 		}
 		return 0
 	}
-	up := os.NewFile(3, "results")
-	out := json.NewEncoder(up)
+	// Standard output is the grader's: the programs that are graded have another.
+	out := json.NewEncoder(os.Stdout)
 	tell := func(m message) { _ = out.Encode(m) }
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')
@@ -88,7 +88,7 @@ func examine(ctx context.Context, spec submission.Spec, box *sandbox.Box, tell f
 		return
 	}
 	tell(message{Stages: r.Stages})
-	rubric.Run(ctx, r, rubric.Options{Only: spec.Only, Stage: spec.Stage}, func(res rubric.Result) {
+	rubric.Run(ctx, r, rubric.Options{Only: spec.Only, Stage: spec.Stage, Transcripts: spec.Transcripts}, func(res rubric.Result) {
 		tell(message{Result: &res})
 	})
 	tell(message{Done: true})
@@ -108,10 +108,22 @@ func (g grader) grade(ctx context.Context, spec submission.Spec, each func(*rubr
 	if each == nil {
 		each = func(*rubric.Report) {}
 	}
+	points := map[string]int{}
+	if r, _, err := checksOf(spec.Lab, spec.Rubric, nil); err == nil {
+		for _, c := range r.Checks {
+			points[c.ID] = c.Points
+		}
+	}
 	done := false
 	err := g.work(ctx, spec, func(m message) {
 		switch {
 		case m.Result != nil:
+			// Once each, and for the points that the rubric has.
+			most, known := points[m.Result.ID]
+			if !known || m.Result.Status == rubric.Passed && m.Result.Points != most || m.Result.Status != rubric.Passed && m.Result.Points != 0 {
+				return
+			}
+			delete(points, m.Result.ID)
 			report.Add(*m.Result)
 			report.Millis = time.Since(start).Milliseconds()
 			each(report)
@@ -165,21 +177,17 @@ func (g grader) work(ctx context.Context, spec submission.Spec, tell func(messag
 	defer cancel()
 	cmd := sandbox.Worker(degree)
 	cmd.Stderr = os.Stderr
-	r, w, err := os.Pipe()
+	r, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	cmd.ExtraFiles = []*os.File{w}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		w.Close()
 		return fmt.Errorf("start a worker: %w", err)
 	}
-	w.Close()
 	// Whoever is late ends here; with the worker its whole process namespace ends.
 	stop := context.AfterFunc(ctx, func() {
 		in.Close()

@@ -6,6 +6,7 @@ package rubric
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"topdown/scripts/grade/internal/transcript"
@@ -132,6 +133,8 @@ func (r *Report) Full() bool { return r.Problem == "" && r.Score == r.Max }
 type Options struct {
 	Only  []string // IDs; empty: all
 	Stage int      // up to this stage, ending at the first that fails; 0: all
+	// Transcripts keeps the transcripts of checks that passed, too.
+	Transcripts bool
 }
 
 // selected reports whether the check is to be run.
@@ -175,7 +178,7 @@ func Run(ctx context.Context, r *Rubric, opt Options, emit func(Result)) {
 		case reason != "":
 			res.Status, res.Seen = Skipped, reason
 		default:
-			runCheck(ctx, c, &res)
+			runCheck(ctx, c, &res, opt.Transcripts)
 		}
 		if r.Vars != nil {
 			res.Try = fill(res.Try, r.Vars())
@@ -211,12 +214,15 @@ func result(c Check) Result {
 	}
 }
 
-func runCheck(ctx context.Context, c Check, res *Result) {
+func runCheck(ctx context.Context, c Check, res *Result, keep bool) {
 	start := time.Now()
 	defer func() { res.Millis = time.Since(start).Milliseconds() }()
 	for try := 0; ; try++ {
 		t := &T{Ctx: ctx, Log: transcript.New()}
 		f := c.Run(t)
+		if keep {
+			res.Transcript = t.Log.String()
+		}
 		if f == nil {
 			res.Status, res.Points = Passed, c.Points
 			return
@@ -229,13 +235,27 @@ func runCheck(ctx context.Context, c Check, res *Result) {
 			continue
 		}
 		res.Status = Failed
-		res.Expected, res.Seen = f.Expected, f.Seen
+		res.Expected, res.Seen = f.Expected, printable(f.Seen)
 		res.Transcript = t.Log.String()
 		res.Hint = first(f.Hint, c.Hint)
 		res.Try = first(f.Try, c.Try)
 		res.RFC = first(f.RFC, c.RFC)
 		return
 	}
+}
+
+// printable escapes what would do something to a terminal: a part of it comes from
+// the submission.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
+			fmt.Fprintf(&b, `\x%02x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func first(a, b string) string {

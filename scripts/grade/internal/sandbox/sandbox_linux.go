@@ -27,16 +27,18 @@ func Hook() {
 	if err := json.Unmarshal([]byte(os.Args[2]), &l); err != nil {
 		fail(err)
 	}
-	set := func(resource int, n uint64) {
+	limit := func(resource int, soft, hard uint64) {
 		// A lower limit that is there already stays.
 		var old unix.Rlimit
-		if unix.Getrlimit(resource, &old) == nil && old.Max < n {
-			n = old.Max
+		if unix.Getrlimit(resource, &old) == nil && old.Max < hard {
+			soft, hard = min(soft, old.Max), old.Max
 		}
-		_ = unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: n})
+		_ = unix.Setrlimit(resource, &unix.Rlimit{Cur: soft, Max: hard})
 	}
+	set := func(resource int, n uint64) { limit(resource, n, n) }
+	// A signal that says why, and a little later the end.
 	cpu := uint64(l.Limits.CPU.Seconds())
-	set(unix.RLIMIT_CPU, cpu)
+	limit(unix.RLIMIT_CPU, cpu, cpu+2)
 	set(unix.RLIMIT_DATA, uint64(l.Limits.Memory))
 	set(unix.RLIMIT_FSIZE, uint64(l.Limits.FileSize))
 	set(unix.RLIMIT_CORE, 0)

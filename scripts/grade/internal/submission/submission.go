@@ -36,6 +36,8 @@ type Spec struct {
 	Rubric    string        // TOML text
 	Only      []string
 	Stage     int
+
+	Transcripts bool // of what passed, too
 }
 
 // A Submission is a Spec at work.
@@ -77,10 +79,10 @@ func New(ctx context.Context, spec Spec, box *sandbox.Box) (*Submission, error) 
 		case <-p.Done():
 		case <-ctx.Done():
 			p.Stop()
-			return nil, fmt.Errorf("the compiler did not end in time: %s\n%s", spec.Compile, tail(p.Output()))
+			return nil, fmt.Errorf("the compiler did not end in time: %s%s", spec.Compile, Printed(p.Output()))
 		}
 		if p.ExitCode() != 0 {
-			return nil, fmt.Errorf("it does not compile: %s\n%s", spec.Compile, tail(p.Output()))
+			return nil, fmt.Errorf("it does not compile: %s%s", spec.Compile, Printed(p.Output()))
 		}
 	}
 	return s, nil
@@ -257,14 +259,6 @@ func Patience() time.Duration {
 	return time.Duration(min(max(1, busy), 6) * float64(normal))
 }
 
-func tail(text string) string {
-	const most = 4000
-	if len(text) > most {
-		text = "…" + text[len(text)-most:]
-	}
-	return text
-}
-
 // Printed formats the end of what a program printed, for a failure's text.
 func Printed(output string) string {
 	output = strings.TrimSpace(output)
@@ -272,7 +266,7 @@ func Printed(output string) string {
 		return "; it printed nothing"
 	}
 	lines := strings.Split(output, "\n")
-	const most = 8
+	const most = 12
 	if len(lines) > most {
 		lines = lines[len(lines)-most:]
 	}

@@ -192,7 +192,7 @@ func runCommand(ctx context.Context, args []string, std stdio) error {
 func (c *config) validate(args []string) (err error) {
 	c.targets = args
 	for _, target := range args {
-		if _, _, err := ping.SplitTarget(target); err != nil {
+		if _, _, err = ping.SplitTarget(target); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,7 @@ func (h host) start(t *testing.T) netip.AddrPort {
 }
 
 func (h host) serveUDP(t *testing.T, conn net.PacketConn) {
+	t.Helper()
 	from := conn
 	if h.other {
 		var err error
@@ -86,6 +87,7 @@ func (h host) serveUDP(t *testing.T, conn net.PacketConn) {
 }
 
 func (h host) serveTCP(t *testing.T, ln net.Listener) {
+	t.Helper()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -143,8 +145,10 @@ func TestFindings(t *testing.T) {
 	}{
 		{"open", host{udp: capitals}, Open, []string{"10 of 10 requests answered", "messages from 64 to 65000 bytes pass"}},
 		{
-			"a lab server's buffer", host{udp: func(n int, b []byte) []byte { return capitals(n, b[:min(len(b), 1024)]) }},
-			Open, []string{"echoes the first 1024 bytes"},
+			"a lab server's buffer",
+			host{udp: func(n int, b []byte) []byte { return capitals(n, b[:min(len(b), 1024)]) }},
+			Open,
+			[]string{"echoes the first 1024 bytes"},
 		},
 		{"no upper-casing", host{udp: func(_ int, b []byte) []byte { return b }}, Open, []string{"not upper-cased: an echo server"}},
 		{"nonsense", host{udp: func(_ int, b []byte) []byte { b[8] ^= 4; return b }}, Open, []string{"not the request in capitals"}},

@@ -160,7 +160,7 @@ func (t *Test) connect(ctx context.Context, up bool) (net.Conn, error) {
 		// What is not sent when the phase ends must not fill the line in the next.
 		tcp := conn.(*net.TCPConn)
 		_ = tcp.SetLinger(0)
-		if raw, err := tcp.SyscallConn(); err == nil {
+		if raw, failed := tcp.SyscallConn(); failed == nil {
 			fill(raw)
 		}
 		return conn, nil
@@ -177,10 +177,10 @@ func (t *Test) connect(ctx context.Context, up bool) (net.Conn, error) {
 func (t *Test) upload(conn net.Conn) (n int64, err error) {
 	chunk := make([]byte, 32<<10)
 	for {
-		written, err := conn.Write(chunk)
+		written, failed := conn.Write(chunk)
 		n += int64(written)
-		if err != nil {
-			return n, err
+		if failed != nil {
+			return n, failed
 		}
 	}
 }

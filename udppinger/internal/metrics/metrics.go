@@ -31,7 +31,7 @@ func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) {
 		write(w)
 	})
 	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout, MaxHeaderBytes: maxHead}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	_ = server.Serve(netutil.LimitListener(ln, maxConns)) // ends when it is closed
 }
@@ -44,8 +44,14 @@ func Write(w io.Writer, s *report.Summary) {
 		verdict string
 		value   uint64
 	}{
-		{"on time", c.OnTime}, {"reordered", c.Reordered}, {"late", c.Late}, {"lost", c.Lost}, {"corrupt", c.Corrupt},
-		{"truncated", c.Truncated}, {"refused", c.Refused}, {"dropped locally", c.Dropped},
+		{"on time", c.OnTime},
+		{"reordered", c.Reordered},
+		{"late", c.Late},
+		{"lost", c.Lost},
+		{"corrupt", c.Corrupt},
+		{"truncated", c.Truncated},
+		{"refused", c.Refused},
+		{"dropped locally", c.Dropped},
 	} {
 		metrics.WriteCounterUint64(w, fmt.Sprintf("udppinger_packets_total{%s,verdict=%q}", label, m.verdict), m.value)
 	}

@@ -108,7 +108,7 @@ func (t *Trace) open(conn Conn, at time.Time) {
 	// our addresses is the one to send from.
 	if probe, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(t.target)); err == nil && known {
 		ip := probe.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		probe.Close()
+		_ = probe.Close()
 		e.Source, e.Destination = netip.AddrPortFrom(ip, uint16(local.LocalPort())).String(), t.target.String()
 	}
 	t.write(at, e)

@@ -71,7 +71,8 @@ func act(t *testing.T, view View, extended bool) *Summary {
 		return b
 	}
 	arrive := func(ms, rtt float64, data []byte) {
-		tracker.Arrive(ping.Arrival{Data: data, From: "192.0.2.7", TTL: 57,
+		tracker.Arrive(ping.Arrival{
+			Data: data, From: "192.0.2.7", TTL: 57,
 			Read: at(ms + 0.06 + rtt), Wall: start.Add(at(ms + 0.06 + rtt)), Stamp: start.Add(at(ms + 0.02 + rtt)),
 		})
 	}

@@ -29,7 +29,7 @@ func Serve(ctx context.Context, ln net.Listener, write func(io.Writer)) {
 		write(w)
 	})
 	server := &http.Server{Handler: mux, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout, MaxHeaderBytes: maxHead}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	_ = server.Serve(netutil.LimitListener(ln, maxConns)) // ends when it is closed
 }

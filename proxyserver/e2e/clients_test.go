@@ -86,9 +86,9 @@ func TestGit(t *testing.T) {
 	p := startGuarded(t)
 	through := append(quiet, "GIT_TERMINAL_PROMPT=0")
 	settings := []string{"-c", "http.proxy=" + p.url, "-c", "http.proxySSLCAInfo=" + p.ca, "-c", "http.postBuffer=65536", "-c", "init.defaultBranch=main"}
-	run := func(where string, args ...string) string {
+	run := func(where string, args ...string) {
 		t.Helper()
-		return command(t, where, through, "git", append(append([]string(nil), settings...), args...)...)
+		command(t, where, through, "git", append(append([]string(nil), settings...), args...)...)
 	}
 	run(dir, "clone", "-q", origin.URL+"/repo.git", "one")
 	one := filepath.Join(dir, "one")

@@ -146,7 +146,7 @@ func TestCourse(t *testing.T) {
 			// A stalled origin holds nobody else up.
 			stalled := dialProxy(t, p.addr)
 			fmt.Fprintf(stalled, "GET http://%s/stall HTTP/1.0\r\n\r\n", o.addr)
-			await(t, "the stalled request", func() bool { return strings.Contains(strings.Join(o.requests(), ""), "GET /stall") })
+			waitFor(t, "the stalled request", func() bool { return strings.Contains(strings.Join(o.requests(), ""), "GET /stall") })
 			var clients sync.WaitGroup
 			for i := range 40 {
 				clients.Go(func() {

@@ -100,8 +100,8 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// await waits until ok.
-func await(t *testing.T, what string, ok func() bool) {
+// waitFor waits until ok.
+func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -133,7 +133,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *running {
 	}
 	go func() { r.done <- cmd.Wait() }()
 	t.Cleanup(func() { r.stop() })
-	await(t, "Ready to serve", func() bool {
+	waitFor(t, "Ready to serve", func() bool {
 		select {
 		case err := <-r.done:
 			t.Fatalf("the proxy has ended: %v\n%s", err, r.stderr)
@@ -212,7 +212,7 @@ func startServer(t *testing.T, addr, name string, args ...string) (*exec.Cmd, *l
 			<-ended
 		}
 	})
-	await(t, name, func() bool {
+	waitFor(t, name, func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			select {
@@ -326,7 +326,7 @@ func TestChromium(t *testing.T) {
 	for _, from := range []string{"origin", "cache"} {
 		if from == "cache" {
 			nginx.Process.Signal(syscall.SIGTERM)
-			await(t, "the origin's end", func() bool {
+			waitFor(t, "the origin's end", func() bool {
 				conn, err := net.Dial("tcp", addr)
 				if err == nil {
 					conn.Close()
@@ -397,7 +397,7 @@ func TestFTP(t *testing.T) {
 	if got := ask("-o", os.DevNull, "-w", "%{http_code}", "ftp://bob:s3cret-word@"+addr+"/x"); got != "401" {
 		t.Errorf("wrong password: %s", got)
 	}
-	await(t, "the dialogue", func() bool { return strings.Contains(p.stderr.String(), "origin > PASS (hidden)") })
+	waitFor(t, "the dialogue", func() bool { return strings.Contains(p.stderr.String(), "origin > PASS (hidden)") })
 	trace := p.stderr.String() + p.stdout.String()
 	for _, line := range []string{"USER anonymous", "TYPE I", "EPSV", "RETR data file.bin", "QUIT"} {
 		if !strings.Contains(trace, "origin > "+line) {
@@ -558,7 +558,7 @@ func TestCommands(t *testing.T) {
 	}
 	fetch("GET")
 	// Small responses are written a moment after they have been answered.
-	await(t, "the response in cache list", func() bool { return strings.Contains(run("cache", "list"), url) })
+	waitFor(t, "the response in cache list", func() bool { return strings.Contains(run("cache", "list"), url) })
 	for _, args := range [][]string{
 		{"--cache-dir", dir, "cache", "list"}, {"cache", "--cache-dir", dir, "list"}, {"cache", "list", "--cache-dir", dir},
 	} {
@@ -594,7 +594,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("PURGE of nothing: %d", code)
 	}
 	fetch("GET")
-	await(t, "the response in cache list", func() bool { return strings.Contains(run("cache", "list"), url) })
+	waitFor(t, "the response in cache list", func() bool { return strings.Contains(run("cache", "list"), url) })
 	if out := run("cache", "purge-all"); !strings.Contains(out, "removed 1 ") {
 		t.Errorf("cache purge-all:\n%s", out)
 	}
@@ -631,7 +631,7 @@ func TestStdoutThatNobodyReads(t *testing.T) {
 			go func() { ended <- cmd.Wait() }()
 			defer cmd.Process.Kill()
 			addr := "127.0.0.1:" + port
-			await(t, "the proxy", func() bool {
+			waitFor(t, "the proxy", func() bool {
 				conn, err := net.Dial("tcp", addr)
 				if err == nil {
 					conn.Close()
@@ -711,5 +711,90 @@ func TestSecondSignal(t *testing.T) {
 				t.Error("it does not end")
 			}
 		})
+	}
+}
+
+// At a normal start there are the ready lines and nothing else.
+func TestReadyLines(t *testing.T) {
+	t.Parallel()
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("ann:$2y$04$aaaaaaaaaaaaaaaaaaaaaOCVmVRC8pkIc9yiKWRDZTlUWdXzq5PNm\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const clear = "  Passwords cross the network in the clear: --tls-cert and --tls-key encrypt them.\n"
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string // %s is the port
+	}{
+		{"for oneself", []string{"--addr", "127.0.0.1:0"}, "Ready to serve...\n  curl:       curl -x http://127.0.0.1:%[1]s http://www.example.com/\n" +
+			"  browser:    set 127.0.0.1:%[1]s as its HTTP proxy (chromium --proxy-server=127.0.0.1:%[1]s)\n  path style: http://localhost:%[1]s/www.example.com/\n"},
+		{"reverse", []string{"--addr", "127.0.0.1:0", "--upstream", "http://localhost:3000/app"}, "Ready to serve...\n  http://127.0.0.1:%[1]s/ shows http://localhost:3000/app/\n"},
+		{"passwords", []string{"--addr", "0.0.0.0:0", "--auth-file", users}, "Ready to serve...\n  curl:       curl -x http://localhost:%[1]s http://www.example.com/\n" +
+			"  browser:    set localhost:%[1]s as its HTTP proxy (chromium --proxy-server=localhost:%[1]s)\n  path style: http://localhost:%[1]s/www.example.com/\n" + clear},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(program(t), append(tt.args, "--cache-dir", t.TempDir())...)
+			var out, errs lines
+			cmd.Env, cmd.Stdout, cmd.Stderr = []string{}, &out, &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the ready lines", func() bool {
+				return strings.Count(out.String(), "\n") >= strings.Count(tt.want, "\n")
+			})
+			cmd.Process.Signal(syscall.SIGTERM)
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			port := regexp.MustCompile(`:(\d\d+)`).FindStringSubmatch(out.String())
+			if port == nil {
+				t.Fatalf("no port in %q", out.String())
+			}
+			if want := fmt.Sprintf(tt.want, port[1]); out.String() != want || errs.String() != "" {
+				t.Errorf("printed:\n%s%swant:\n%s", out.String(), errs.String(), want)
+			}
+		})
+	}
+}
+
+// systemd may have opened the socket.
+func TestSocketActivation(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no systemd here")
+	}
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	file, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --no-cache`, program(t))
+	cmd.ExtraFiles = []*os.File{file}
+	if p := startCommand(t, cmd); p.addr != ln.Addr().String() {
+		t.Errorf("listening on %s, not on %s", p.addr, ln.Addr())
+	}
+}
+
+// Without a place to write the cache is in memory.
+func TestNowhereToWrite(t *testing.T) {
+	t.Parallel()
+	origin := startCounting(t)
+	p := start(t, []string{"TMPDIR=/nonexistent"}, "--addr", "127.0.0.1:0")
+	for range 2 {
+		if got := fetchOnce(t, p.addr, "http://"+origin.addr+"/page"); got != "counted\n" {
+			t.Errorf("%q", got)
+		}
+	}
+	if n := origin.requests.Load(); n != 1 {
+		t.Errorf("%d requests to the origin, want 1", n)
+	}
+	if !strings.Contains(p.stderr.String(), "the cache is in memory") {
+		t.Errorf("no warning: %q", p.stderr.String())
 	}
 }

@@ -201,7 +201,7 @@ func TestForwardOverTLS(t *testing.T) {
 		ca.writePair(t, cert, key, "second.example")
 		roots := x509.NewCertPool()
 		roots.AddCert(ca.cert)
-		await(t, "the new certificate", func() bool {
+		waitFor(t, "the new certificate", func() bool {
 			conn, err := tls.Dial("tcp", p.addr, &tls.Config{RootCAs: roots, ServerName: "second.example"})
 			if err == nil {
 				conn.Close()

@@ -211,6 +211,7 @@ func onDisk(dir string) (total int64) {
 
 // soakExchange asks for /n in one of several ways and checks what comes.
 func soakExchange(t *testing.T, proxy, origin string, n, version int, r *rand.Rand, exchanges, hits, cut *atomic.Int64) {
+	t.Helper()
 	conn, err := net.Dial("tcp", proxy)
 	if err != nil {
 		return

@@ -36,7 +36,7 @@ func pair(t *testing.T, clock *Clock) (ours *Conn, theirs *net.TCPConn) {
 	return ours, theirs
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -53,10 +53,10 @@ func TestAlive(t *testing.T) {
 	}
 	talking, peer := pair(t, clock)
 	peer.Write([]byte("HTTP/1.1 200 OK\r\n"))
-	await(t, "unasked bytes are noticed", func() bool { return !talking.Alive() })
+	waitFor(t, "unasked bytes are noticed", func() bool { return !talking.Alive() })
 	ended, peer := pair(t, clock)
 	peer.Close()
-	await(t, "an end is noticed", func() bool { return !ended.Alive() })
+	waitFor(t, "an end is noticed", func() bool { return !ended.Alive() })
 	quiet.Shut()
 	if quiet.Alive() {
 		t.Error("a closed connection is alive")
@@ -84,7 +84,7 @@ func TestTimeout(t *testing.T) {
 func TestTimeoutThatNobodyMet(t *testing.T) {
 	conn, peer := pair(t, NewClock(t.Context()))
 	conn.Timeout(time.Millisecond)
-	await(t, "the timeout strikes", conn.struck.Load)
+	waitFor(t, "the timeout strikes", conn.struck.Load)
 	conn.Timeout(time.Minute)
 	if _, err := conn.Write([]byte("x")); err != nil {
 		t.Errorf("write: %v", err)

@@ -243,7 +243,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 		if _, _, err := do(t, transport, o, "GET", ""); err != nil {
 			t.Fatal(err)
 		}
-		awaitDead(t, transport)
+		waitDead(t, transport)
 		if status, _, err := do(t, transport, o, "POST", "order one book"); status != 200 || err != nil {
 			t.Errorf("%d, %v", status, err)
 		}
@@ -277,7 +277,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 				t.Errorf("%s: %q %v", method, b, err)
 			}
 			if i < 2 {
-				awaitDead(t, transport)
+				waitDead(t, transport)
 			}
 		}
 		o.mu.Lock()
@@ -322,7 +322,7 @@ func TestStaleConnectionIsNotTaken(t *testing.T) {
 			}
 			// It comes while the connection is in the pool.
 			late <- struct{}{}
-			awaitDead(t, transport)
+			waitDead(t, transport)
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -421,8 +421,8 @@ func TestCancelledExchange(t *testing.T) {
 	}
 }
 
-// awaitDead waits until the idle connections of a transport have seen their end.
-func awaitDead(t *testing.T, transport *Transport) {
+// waitDead waits until the idle connections of a transport have seen their end.
+func waitDead(t *testing.T, transport *Transport) {
 	t.Helper()
 	alive := func() bool {
 		transport.pool.mu.Lock()

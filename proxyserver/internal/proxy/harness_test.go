@@ -71,8 +71,8 @@ func runProxy(ctx context.Context, t *testing.T, change func(*Server, *origin.Op
 	return s, ln.Addr().String(), done
 }
 
-// await waits until ok.
-func await(t *testing.T, what string, ok func() bool) {
+// waitFor waits until ok.
+func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

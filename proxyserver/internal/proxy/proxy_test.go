@@ -568,7 +568,7 @@ func TestFaultCostsOneConnection(t *testing.T) {
 	if resp, _ := get(t, proxy, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
 		t.Errorf("afterwards: %d", resp.StatusCode)
 	}
-	await(t, "the end of the client that met the fault", func() bool { return s.Stats.Clients.Load() <= 1 })
+	waitFor(t, "the end of the client that met the fault", func() bool { return s.Stats.Clients.Load() <= 1 })
 }
 
 // Each limit holds for its own step: an origin may take longer to answer than a
@@ -823,7 +823,7 @@ func TestPlacesForOthers(t *testing.T) {
 	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("another address: %v %v", resp, err)
 	}
-	await(t, "the end of all clients but three", func() bool { return s.Stats.Clients.Load() <= 3 })
+	waitFor(t, "the end of all clients but three", func() bool { return s.Stats.Clients.Load() <= 3 })
 }
 
 func TestRefusedHeadsAreLogged(t *testing.T) {
@@ -843,8 +843,8 @@ func TestRefusedHeadsAreLogged(t *testing.T) {
 	if b, _ := io.ReadAll(c.r); len(b) > 0 {
 		t.Errorf("after a refused CONNECT what followed was taken for a request: %q", b)
 	}
-	await(t, "three requests", func() bool { return s.Stats.Requests.Load() == 3 })
-	await(t, "three lines", func() bool { return strings.Count(log.String(), "\n") == 3 })
+	waitFor(t, "three requests", func() bool { return s.Stats.Requests.Load() == 3 })
+	waitFor(t, "three lines", func() bool { return strings.Count(log.String(), "\n") == 3 })
 	got := log.String()
 	if strings.Count(got, "\n") != 3 || !strings.Contains(got, " 400 ") || !strings.Contains(got, "bob:(hidden)@127.0.0.1:1/f") || strings.Contains(got, "secret") {
 		t.Errorf("the log:\n%s", got)

@@ -42,7 +42,7 @@ func TestTraceHidesSecrets(t *testing.T) {
 	if head := <-asked; !strings.Contains(head, "secret2") || !strings.Contains(head, "secret3") {
 		t.Errorf("the origin got\n%s", head)
 	}
-	await(t, "the trace of the answer", func() bool { return strings.Contains(shown.String(), "client < HTTP/1.1 200 OK") })
+	waitFor(t, "the trace of the answer", func() bool { return strings.Contains(shown.String(), "client < HTTP/1.1 200 OK") })
 	text := shown.String()
 	for _, want := range []string{"client > GET http://" + addr + "/page", "origin > GET /page", "origin < HTTP/1.1 200 OK", "Cookie: (hidden)", "Authorization: (hidden)", "Set-Cookie: (hidden)", "http://me:(hidden)@example.org/"} {
 		if !strings.Contains(text, want) {

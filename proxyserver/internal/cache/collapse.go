@@ -19,10 +19,10 @@ import (
 //   - Clients wait for one another in vain. A URI whose response could not be
 //     shared is marked for a while, and those who want it go on their own; one
 //     request waits for maxTries others at most.
-//   - A fetch falls between two stools: ended after the look into the store, and
-//     gone from the table before the look into the table. The counter ended
-//     tells, and the fetch that is begun then looks once more before it asks the
-//     origin.
+//   - A fetch is missed: it ends after the look into the store, which it has not
+//     reached then, and before the look into the table, which it has left. The
+//     counter ended tells, and the fetch that is begun instead looks into the
+//     store once more before it asks the origin.
 //   - An invalidated response lives on in a fetch under way. invalidate marks
 //     the fetches of its key before it asks the store to forget: nobody joins
 //     them from then on, and the store refuses to commit them by the generation
@@ -43,7 +43,7 @@ func (q *query) fetch() (*exchange.Response, error) {
 }
 
 // join makes q take part in a fetch: in one under way, or in a new one, which
-// it leads: q must then start it. Only plain GETs take part in that of others:
+// it leads and has to start. Only plain GETs take part in that of others:
 // for a range, or a precondition that is the origin's to evaluate, nobody knows
 // what will come. In the lab each client asks for itself: there origins answer
 // one by one on purpose, to see whether the proxy can do better.

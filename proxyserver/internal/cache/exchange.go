@@ -13,12 +13,14 @@ import (
 // Cache-Status and, if the origin sent none, Date.
 func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	c.init()
+	// Is it for a cache at all?
 	q := &query{c: c, ctx: ctx, req: req, rules: rules.NewRequest(req.Method, req.Fields)}
 	if r, forward := q.rules.Bypass(req.Scheme, req.Upgrade, req.Body != nil || req.Framing != 0); !r.OK {
 		return q.bypass(r, forward)
 	}
 	q.key = rules.Key(req.Scheme, req.Host, req.Path)
 	for {
+		// May what is stored answer, fresh or stale (RFC 9111, section 4.2)?
 		q.lookup()
 		if q.answerable() {
 			if q.found.verdict.Use == rules.StaleAndRevalidate {
@@ -32,9 +34,11 @@ func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 			}
 			q.found = found{forward: "uri-miss", gen: q.found.gen}
 		}
+		// May the origin be asked?
 		if q.rules.OnlyIfCached() {
 			return q.onlyIfCached(), nil
 		}
+		// Ask it, or take part in what another client is asking.
 		resp, err := q.fetch()
 		if !errors.Is(err, errLookAgain) {
 			return resp, err

@@ -22,6 +22,15 @@ var errAbandoned = errors.New("the transfer was given up: no client wants it any
 // fetch is one request to the origin and what comes of it: a goroutine that
 // sends it, reads the answer and writes it to the store. Clients are readers,
 // all alike; the leader is the one it was begun for, whose request is sent.
+//
+// It is made, and listed where others may join it; started; settled when the
+// head of the response, or a failure, tells everybody what to do (out); over
+// when its goroutine ends; and released, with the store's writer, when that and
+// the last reader have gone, in whichever order. Whoever waits does so on
+// changed and on a context of its own, so nobody can be left behind: a reader
+// by a goroutine that ends (over comes after out and err are set, also after a
+// panic), nor the goroutine by readers that leave (deserted gives it up, or
+// bounds it).
 type fetch struct {
 	c      *Cache
 	ctx    context.Context //nolint:containedctx // of the goroutine: done when nobody wants it any more

@@ -33,7 +33,7 @@ func runCompare(ctx context.Context, c *comparison, stdout, _ io.Writer) error {
 	var reports [2]*rubric.Report
 	var files [2][]structure.File
 	for i, dir := range []string{c.a, c.b} {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		if info, serr := os.Stat(dir); serr != nil || !info.IsDir() {
 			return usageError{fmt.Sprintf("%s: no such folder", dir)}
 		}
 		s := spec

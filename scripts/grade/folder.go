@@ -44,8 +44,8 @@ func runFolder(ctx context.Context, c *config, spec submission.Spec, stdout, std
 	}
 	var names []string
 	for _, e := range entries {
-		ok, err := filepath.Match(c.pattern, e.Name())
-		if err != nil {
+		ok, merr := filepath.Match(c.pattern, e.Name())
+		if merr != nil {
 			return usageError{fmt.Sprintf("--pattern %q: *, ? and [a-z] are known", c.pattern)}
 		}
 		if ok && !strings.HasPrefix(e.Name(), ".") && (e.IsDir() || e.Type().IsRegular()) {
@@ -58,7 +58,7 @@ func runFolder(ctx context.Context, c *config, spec submission.Spec, stdout, std
 	if c.reports == "" {
 		c.reports = strings.TrimRight(c.dir, "/\\") + "-reports"
 	}
-	if err := os.MkdirAll(c.reports, 0o755); err != nil {
+	if err = os.MkdirAll(c.reports, 0o755); err != nil {
 		return fmt.Errorf("--reports %s: %w", c.reports, cause(err))
 	}
 	r, _, err := checksOf(c.lab, spec.Rubric, nil)
@@ -162,18 +162,18 @@ func (f *folder) one(ctx context.Context, i int, name string) error {
 		return err
 	}
 	spec.Dir = path
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+	if info, serr := os.Stat(path); serr == nil && !info.IsDir() {
 		// A submission of one file.
-		dir, err := os.MkdirTemp("", "grade-one-")
-		if err != nil {
-			return err
+		dir, derr := os.MkdirTemp("", "grade-one-")
+		if derr != nil {
+			return derr
 		}
-		defer os.RemoveAll(dir)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
+		defer func() { _ = os.RemoveAll(dir) }()
+		data, derr := os.ReadFile(path)
+		if derr != nil {
+			return derr
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		if err = os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err
 		}
 		spec.Dir = dir
@@ -187,7 +187,7 @@ func (f *folder) one(ctx context.Context, i int, name string) error {
 	formats := report.Formats()
 	for _, ext := range []string{"txt", "html"} {
 		write := formats[map[string]string{"txt": "text", "html": "html"}[ext]]
-		if err := report.Save(base+"."+ext, r, write); err != nil {
+		if err = report.Save(base+"."+ext, r, write); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,7 +80,7 @@ func share(text string) (float64, error) {
 }
 
 func cause(err error) error {
-	if e, ok := err.(*os.PathError); ok { //nolint:errorlint // os.ReadFile returns it unwrapped
+	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return e.Err
 	}
 	return err
@@ -113,11 +114,11 @@ func runGrade(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return runFolder(ctx, c, spec, stdout, stderr)
 	}
 	if spec.Command == "" && spec.Addr == "" {
-		dir, err := buildOwn(ctx, c.lab)
-		if err != nil {
-			return err
+		dir, berr := buildOwn(ctx, c.lab)
+		if berr != nil {
+			return berr
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		spec.Dir, spec.Command = dir, labs()[c.lab].command
 		for name, command := range labs()[c.lab].also {
 			if spec.Also[name] == "" {
@@ -131,7 +132,7 @@ func runGrade(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if spec.Dir, err = filepath.Abs(spec.Dir); err != nil {
 		return err
 	}
-	if info, err := os.Stat(spec.Dir); err != nil || !info.IsDir() {
+	if info, serr := os.Stat(spec.Dir); serr != nil || !info.IsDir() {
 		return fmt.Errorf("--in %s: no such folder", c.in)
 	}
 	g := c.grader()
@@ -223,7 +224,7 @@ func buildOwn(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	for ; ; root = filepath.Dir(root) {
-		if _, err := os.Stat(filepath.Join(root, name, "go.mod")); err == nil {
+		if _, serr := os.Stat(filepath.Join(root, name, "go.mod")); serr == nil {
 			break
 		}
 		if root == filepath.Dir(root) {
@@ -238,7 +239,7 @@ func buildOwn(ctx context.Context, name string) (string, error) {
 	cmd.Dir = filepath.Join(root, name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir)
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return dir, nil

@@ -169,8 +169,8 @@ func (g grader) work(ctx context.Context, spec submission.Spec, tell func(messag
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
-	if err := os.Chmod(scratch, 0o755); err != nil {
+	defer func() { _ = os.RemoveAll(scratch) }()
+	if err = os.Chmod(scratch, 0o755); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.total+10*time.Second)
@@ -185,7 +185,7 @@ func (g grader) work(ctx context.Context, spec submission.Spec, tell func(messag
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err = cmd.Start(); err != nil {
 		return fmt.Errorf("start a worker: %w", err)
 	}
 	// Whoever is late ends here; with the worker its whole process namespace ends.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"topdown/scripts/grade/internal/rawhttp"
@@ -151,11 +152,8 @@ func (l *lab) get(t *rubric.T, target, host string, fields ...string) (*rawhttp.
 	if len(fields) == 0 {
 		fields = []string{"Connection: close"}
 	}
-	request := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: grade\r\nAccept: */*\r\n"
-	for _, field := range fields {
-		request += field + "\r\n"
-	}
-	return l.exchange(t, []byte(request+"\r\n"), l.s.Timeout)
+	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + host, "User-Agent: grade", "Accept: */*"}, fields...)
+	return l.exchange(t, []byte(strings.Join(lines, "\r\n")+"\r\n\r\n"), l.s.Timeout)
 }
 
 func (l *lab) exchange(t *rubric.T, request []byte, timeout time.Duration) (*rawhttp.Message, *rubric.Failure) {

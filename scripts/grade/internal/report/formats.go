@@ -49,7 +49,7 @@ func Save(file string, r *rubric.Report, write Writer) error {
 		err = os.Rename(tmp.Name(), file)
 	}
 	if err != nil {
-		os.Remove(tmp.Name())
+		_ = os.Remove(tmp.Name())
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ package rubric
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,6 @@ type Rubric struct {
 
 // T is what one run of a check is given.
 type T struct {
-	Ctx context.Context
 	Log *transcript.Log
 }
 
@@ -140,12 +140,7 @@ type Options struct {
 // selected reports whether the check is to be run.
 func (o Options) selected(c Check) bool {
 	if len(o.Only) > 0 {
-		for _, id := range o.Only {
-			if id == c.ID {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(o.Only, c.ID)
 	}
 	return o.Stage == 0 || c.Stage <= o.Stage
 }
@@ -218,7 +213,7 @@ func runCheck(ctx context.Context, c Check, res *Result, keep bool) {
 	start := time.Now()
 	defer func() { res.Millis = time.Since(start).Milliseconds() }()
 	for try := 0; ; try++ {
-		t := &T{Ctx: ctx, Log: transcript.New()}
+		t := &T{Log: transcript.New()}
 		f := c.Run(t)
 		if keep {
 			res.Transcript = t.Log.String()

@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -337,16 +338,16 @@ func leavesOf(contentType, encoding string, r io.Reader) ([]leaf, error) {
 		var all []leaf
 		mr := multipart.NewReader(r, params["boundary"])
 		for {
-			p, err := mr.NextRawPart()
-			if err == io.EOF {
+			p, perr := mr.NextRawPart()
+			if errors.Is(perr, io.EOF) {
 				return all, nil
 			}
-			if err != nil {
-				return nil, fmt.Errorf("a part cannot be read: %w", err)
+			if perr != nil {
+				return nil, fmt.Errorf("a part cannot be read: %w", perr)
 			}
-			more, err := leavesOf(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p)
-			if err != nil {
-				return nil, err
+			more, perr := leavesOf(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p)
+			if perr != nil {
+				return nil, perr
 			}
 			all = append(all, more...)
 		}

@@ -228,7 +228,7 @@ func (l *lab) begin(sc script) *session {
 			s.err = err
 			return
 		}
-		defer ln.Close()
+		defer func() { _ = ln.Close() }()
 		port := ln.Addr().(*net.TCPAddr).Port
 		l.mu.Lock()
 		l.port = port
@@ -251,7 +251,7 @@ func (l *lab) begin(sc script) *session {
 			defer close(served)
 			conn, err := ln.Accept()
 			if err == nil {
-				ln.Close()
+				_ = ln.Close()
 				s.serve(conn)
 			}
 		}()
@@ -261,7 +261,7 @@ func (l *lab) begin(sc script) *session {
 			s.log.Notef("it still ran after %v and was ended", limit)
 			s.proc.Stop()
 		}
-		ln.Close()
+		_ = ln.Close()
 		<-served
 	}()
 	return s

@@ -40,7 +40,8 @@ func Read(dir string) ([]File, error) {
 		if err != nil || !d.Type().IsRegular() || !slices.Contains(sources, filepath.Ext(name)) {
 			return err
 		}
-		if info, err := d.Info(); err != nil || info.Size() > maxSize {
+		info, err := d.Info()
+		if err != nil || info.Size() > maxSize {
 			return err
 		}
 		text, err := os.ReadFile(name)
@@ -118,8 +119,8 @@ func common(a, b []string) int {
 func longest(a, b []string) (length, at int) {
 	row := make([]int, len(b)+1)
 	for i := range a {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] != b[j] {
+		for j, w := range slices.Backward(b) {
+			if a[i] != w {
 				row[j+1] = 0
 				continue
 			}

@@ -26,7 +26,7 @@ func Listening(b *sandbox.Box, kind string) []int {
 	seen := map[int]bool{}
 	for _, file := range []string{"/proc/net/" + kind, "/proc/net/" + kind + "6"} {
 		text, _ := os.ReadFile(file)
-		for _, line := range strings.Split(string(text), "\n") {
+		for line := range strings.SplitSeq(string(text), "\n") {
 			f := strings.Fields(line)
 			if len(f) < 4 || f[3] != state {
 				continue

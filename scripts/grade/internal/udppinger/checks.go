@@ -472,7 +472,7 @@ func (l *lab) heartbeat(t *rubric.T) *rubric.Failure {
 	if err != nil {
 		return rubric.Skipf("%v", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	port := strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port)
 	p, err := l.s.Start(command, map[string]string{"host": "127.0.0.1", "port": port, "dir": l.s.Work})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,11 +102,9 @@ func scripts() map[string]func(*scene, int) {
 	)
 	lost := func(numbers ...int) func(*scene, int) {
 		return func(sc *scene, n int) {
-			for _, m := range numbers {
-				if n == m {
-					sc.log.Notef("ping %d is not answered", n)
-					return
-				}
+			if slices.Contains(numbers, n) {
+				sc.log.Notef("ping %d is not answered", n)
+				return
 			}
 			sc.reply(n, 0)
 		}
@@ -149,7 +148,7 @@ func scripts() map[string]func(*scene, int) {
 				if other, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err == nil {
 					sc.log.Notef("a reply from another port, %s; the right one follows after 500 ms", other.LocalAddr())
 					sc.send(other, sc.last().from, strings.ToUpper(sc.last().data))
-					other.Close()
+					_ = other.Close()
 				}
 				sc.reply(n, middle)
 			default:
@@ -227,7 +226,7 @@ func (l *lab) begin(name string, script func(*scene, int)) *scene {
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	l.port = port
 	if name == "closed" {
-		conn.Close()
+		_ = conn.Close()
 		sc.log.Notef("nothing listens on port %d", port)
 	}
 	sc.conn = conn
@@ -235,7 +234,7 @@ func (l *lab) begin(name string, script func(*scene, int)) *scene {
 		"host": "127.0.0.1", "port": strconv.Itoa(port), "server_host": "127.0.0.1", "server_port": strconv.Itoa(port), "dir": l.s.Work,
 	})
 	if sc.err != nil {
-		conn.Close()
+		_ = conn.Close()
 		close(sc.done)
 		return sc
 	}
@@ -257,7 +256,7 @@ func (l *lab) begin(name string, script func(*scene, int)) *scene {
 			sc.proc.Stop()
 		}
 		sc.timers.Wait()
-		conn.Close()
+		_ = conn.Close()
 		<-finished
 	}()
 	return sc

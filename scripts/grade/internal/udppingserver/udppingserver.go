@@ -5,8 +5,10 @@ package udppingserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -179,7 +181,7 @@ func (c *client) read() {
 	}
 }
 
-func (c *client) close() { c.conn.Close() }
+func (c *client) close() { _ = c.conn.Close() }
 
 func (c *client) send(message string) {
 	c.log.Add(transcript.Sent, c.name, []byte(message))
@@ -248,9 +250,7 @@ func (c *client) replies() []string {
 // start starts a command and waits until it answers a ping.
 func (l *lab) start(t *rubric.T, command string, vars map[string]string) (*sandbox.Process, *rubric.Failure) {
 	all := map[string]string{"host": l.host, "port": strconv.Itoa(l.port), "dir": l.s.Work}
-	for name, v := range vars {
-		all[name] = v
-	}
+	maps.Copy(all, vars)
 	p, err := l.s.Start(command, all)
 	if err != nil {
 		return nil, rubric.Failf("the program starts", "%v", err)
@@ -265,10 +265,8 @@ func (l *lab) start(t *rubric.T, command string, vars map[string]string) (*sandb
 		// A socket on the port says that the server is ready; where that cannot be
 		// seen, a moment must do, and the first pings may be lost.
 		if ports = submission.Listening(l.s.Box, "udp"); l.s.Box.Isolated {
-			for _, port := range ports {
-				if port == l.port {
-					return p, nil
-				}
+			if slices.Contains(ports, l.port) {
+				return p, nil
 			}
 		} else if time.Since(begin) > time.Second {
 			return p, nil

@@ -3,6 +3,7 @@ package webserver
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -366,8 +367,8 @@ func (l *lab) split(t *rubric.T) *rubric.Failure {
 }
 
 func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 func (l *lab) five(t *rubric.T) *rubric.Failure {

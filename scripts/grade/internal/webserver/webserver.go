@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"topdown/scripts/grade/internal/rawhttp"
@@ -136,11 +137,8 @@ func (l *lab) dial(t *rubric.T, who string) (net.Conn, *rubric.Failure) {
 
 // request is what the grader sends.
 func (l *lab) request(method, target string, extra ...string) string {
-	r := method + " " + target + " HTTP/1.1\r\nHost: " + l.addr() + "\r\nUser-Agent: grade\r\nAccept: */*\r\n"
-	for _, field := range extra {
-		r += field + "\r\n"
-	}
-	return r + "\r\n"
+	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: " + l.addr(), "User-Agent: grade", "Accept: */*"}, extra...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
 
 // get asks for one target on a connection of its own.

@@ -40,15 +40,16 @@ func (t *tasks) close() {
 	t.running.Wait()
 }
 
-// run runs task in a goroutine and reports whether it does: not once the cache
-// is closed. failed is called after a fault in it.
-func (t *tasks) run(task, failed func()) bool {
+// run runs task in a goroutine, and then ended; failed before that after a fault
+// in task. It reports whether it does: not once the cache is closed.
+func (t *tasks) run(task, failed, ended func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return false
 	}
 	t.running.Go(func() {
+		defer ended()
 		defer func() {
 			if fault := recover(); fault != nil {
 				t.log.Error("cache: fault in a fetch", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))

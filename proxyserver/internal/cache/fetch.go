@@ -108,12 +108,11 @@ func (q *query) newFetch() *fetch {
 
 // start lets the fetch take its course: task, in a goroutine.
 func (f *fetch) start(task func()) {
-	started := f.c.tasks.run(func() {
-		defer f.over()
-		task()
-	}, func() { f.fail(errors.New("a fault in the cache")) })
-	if !started {
-		f.fail(&exchange.Error{Status: 503, Type: "proxy_internal_error", Step: "asking the origin", Err: errors.New("the cache is closed")})
+	fail := func(why string) {
+		f.fail(&exchange.Error{Status: 503, Type: "proxy_internal_error", Step: "asking the origin", Err: errors.New(why)})
+	}
+	if !f.c.tasks.run(task, func() { fail("a fault in the cache") }, f.over) {
+		fail("the cache is closed")
 		f.over()
 	}
 }

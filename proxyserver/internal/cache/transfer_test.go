@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -728,4 +729,36 @@ func TestEndIsNotAskedFor(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+// A fault in a fetch, and a cache that is closed, are errors for those who wait
+// and no more.
+func TestFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(_ context.Context, n int, _ *exchange.Request) (*exchange.Response, error) {
+			time.Sleep(time.Second)
+			if n == 1 {
+				panic("a fault")
+			}
+			return response("max-age=100", io.NopCloser(strings.NewReader("hello")), 5), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
+		var clients sync.WaitGroup
+		for range 5 {
+			clients.Go(func() {
+				_, _, err := readAll(t.Context(), c, get("/"))
+				if e, ok := errors.AsType[*exchange.Error](err); !ok || e.Status != 503 {
+					t.Errorf("error %v, want a 503", err)
+				}
+			})
+		}
+		clients.Wait()
+		if _, got, err := readAll(t.Context(), c, get("/")); err != nil || string(got) != "hello" {
+			t.Errorf("afterwards: %q, %v", got, err)
+		}
+		c.Close()
+		if _, _, err := readAll(t.Context(), c, get("/other")); err == nil {
+			t.Error("a closed cache asks the origin")
+		}
+	})
 }

@@ -14,12 +14,12 @@ import (
 func names(to *[]string) func(string) error {
 	return func(value string) error {
 		*to = nil
-		for name := range strings.SplitSeq(value, ",") {
-			name, err := acme.CheckName(strings.TrimSpace(name))
+		for text := range strings.SplitSeq(value, ",") {
+			checked, err := acme.CheckName(strings.TrimSpace(text))
 			if err != nil {
 				return err
 			}
-			*to = append(*to, name)
+			*to = append(*to, checked)
 		}
 		return nil
 	}

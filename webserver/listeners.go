@@ -35,9 +35,10 @@ func open(ctx context.Context, c *config) (l listeners, err error) {
 		return l, err
 	}
 	if len(l.main) == 0 {
-		ln, err := listen.Listen(ctx, c.addr)
+		var ln net.Listener
+		ln, err = listen.Listen(ctx, c.addr)
 		if errors.Is(err, listen.ErrAddress) {
-			return l, usageError{error: err}
+			err = usageError{error: err}
 		}
 		if err != nil {
 			return l, err

@@ -95,9 +95,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	p.listeners.serveOthers(ctx, p.server)
 	p.ready(stdout)
 	if p.authority != nil {
-		ctx, cancel := context.WithCancel(ctx)
+		asked, cancel := context.WithCancel(ctx)
 		var asking sync.WaitGroup
-		asking.Go(func() { p.authority.Run(ctx) })
+		asking.Go(func() { p.authority.Run(asked) })
 		defer asking.Wait()
 		defer cancel()
 	}

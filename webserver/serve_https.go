@@ -21,9 +21,9 @@ func (p *parts) domains() error {
 		roots = x509.NewCertPool()
 	}
 	if c.acmeCA != "" {
-		text, err := os.ReadFile(c.acmeCA)
-		if err != nil {
-			return fileError("--acme-ca", c.acmeCA, err)
+		text, readErr := os.ReadFile(c.acmeCA)
+		if readErr != nil {
+			return fileError("--acme-ca", c.acmeCA, readErr)
 		}
 		if !roots.AppendCertsFromPEM(text) {
 			return fmt.Errorf("--acme-ca %s: there is no PEM certificate in it", c.acmeCA)

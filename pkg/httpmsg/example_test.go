@@ -2,6 +2,7 @@ package httpmsg_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -50,7 +51,7 @@ func ExampleRequest_Read() {
 		"GET / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"))
 	var req httpmsg.Request
 	err := req.Read(src, httpmsg.Limits{})
-	if refusal, ok := err.(*httpmsg.Error); ok { // or errors.As
+	if refusal, ok := errors.AsType[*httpmsg.Error](err); ok {
 		fmt.Printf("%d %s: %v (RFC %s)\n", refusal.Status, httpmsg.StatusText(refusal.Status), err, refusal.Section)
 	}
 	// Output: 400 Bad Request: there are two different Content-Lengths (RFC 9112, 6.3)

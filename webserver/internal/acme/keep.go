@@ -36,9 +36,9 @@ func accountKey(dir string) (*ecdsa.PrivateKey, error) {
 		if block == nil {
 			return nil, fmt.Errorf("%s: there is no PEM in it", path)
 		}
-		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		key, parseErr := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if parseErr != nil {
+			return nil, fmt.Errorf("%s: %w", path, parseErr)
 		}
 		if key, ok := key.(*ecdsa.PrivateKey); ok {
 			return key, nil

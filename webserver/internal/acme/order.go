@@ -157,9 +157,9 @@ func (a *attempt) prove(ctx context.Context, url string) error {
 // answer has the server answer a challenge until remove is called.
 func (a *attempt) answer(challenge *acme.Challenge) (remove func(), err error) {
 	if challenge.Type == "http-01" {
-		text, err := a.client.HTTP01ChallengeResponse(challenge.Token)
-		if err != nil {
-			return nil, err
+		text, textErr := a.client.HTTP01ChallengeResponse(challenge.Token)
+		if textErr != nil {
+			return nil, textErr
 		}
 		path := a.client.HTTP01ChallengePath(challenge.Token)
 		a.mu.Lock()

@@ -55,9 +55,9 @@ func Find(root string) (findings []Finding, err error) {
 			return nil
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
-			if target, err := filepath.EvalSymlinks(path); err != nil {
+			if target, evalErr := filepath.EvalSymlinks(path); evalErr != nil {
 				add(path, "a link that leads nowhere")
-			} else if rel, err := filepath.Rel(real, target); err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			} else if rel, relErr := filepath.Rel(real, target); relErr != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 				add(path, "a link that leads out, to "+printable(target)+" (it is not followed)")
 			}
 			return nil

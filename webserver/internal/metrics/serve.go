@@ -36,7 +36,7 @@ func (m *Metrics) Serve(ctx context.Context, ln net.Listener, own func(host stri
 		last, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
 		if server.Shutdown(last) != nil {
-			server.Close()
+			_ = server.Close() // the time is up
 		}
 	})
 	defer stop()

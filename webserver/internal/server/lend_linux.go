@@ -20,6 +20,8 @@ const (
 	// lastPiece is how much at the end is copied, so that the response can still be
 	// broken off.
 	lastPiece = 64 << 10
+	// lendPiece is how much is lent at once.
+	lendPiece = 2 << 20
 )
 
 var errClosed = errors.New("the client has gone or is too slow")
@@ -45,8 +47,14 @@ func (t *transfer) lend() error {
 	raw := t.c.wait.raw
 	from, end := int(t.file.Fd()), t.end-lastPiece
 	start := t.at
+	// Pages that are lent take no memory of their own, so the kernel may queue as
+	// many as it likes. It then sends them as the client's acknowledgements come in,
+	// which spares most of the wake-ups: a quarter of the CPU time of 10 MiB, beside
+	// nginx and on a busy machine.
+	setUnsent(raw, 0)
+	defer setUnsent(raw, maxUnsent)
 	for turn := int64(0); t.at < end; {
-		if turn >= fairShare {
+		if turn >= lendPiece {
 			turn = 0
 			runtime.Gosched() // a fast client must not keep others waiting
 		}
@@ -58,7 +66,7 @@ func (t *transfer) lend() error {
 				// The offset is given, so the file's own does not matter, and the count is
 				// exact: without an end sendfile can stall at the end of the file.
 				offset := t.at
-				n, sendErr = unix.Sendfile(int(fd), from, &offset, int(min(end-t.at, fairShare)))
+				n, sendErr = unix.Sendfile(int(fd), from, &offset, int(min(end-t.at, lendPiece)))
 				if !errors.Is(sendErr, syscall.EINTR) {
 					return !errors.Is(sendErr, syscall.EAGAIN)
 				}
@@ -96,7 +104,7 @@ func (t *transfer) delivered(raw syscall.RawConn, local, remote netip.AddrPort, 
 	c.delivered.Store(0)
 	c.enter(delivering)
 	defer c.enter(responding)
-	for wait := time.Duration(firstLook); ; wait = min(2*wait, lastLook) {
+	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		var queued int
 		var state uint8
 		var infoErr error

@@ -19,8 +19,8 @@ const maxRanges = 64
 func ranges(field string, size int64) (found []httpmsg.ByteRange, ok bool) {
 	asked, ok := httpmsg.ParseRange(field, maxRanges)
 	for _, r := range asked {
-		if r, ok := r.Resolve(size); ok {
-			found = append(found, r)
+		if resolved, within := r.Resolve(size); within {
+			found = append(found, resolved)
 		}
 	}
 	sorted := slices.Clone(found)

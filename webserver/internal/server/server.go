@@ -2,12 +2,12 @@
 // receives requests, finds the files they name and responds (HTTP/1.1, RFC 9110
 // and RFC 9112).
 //
-// Reading order: server.go (accept), connections.go (how many, and how slow),
-// conn.go (receive, parse, open, respond, close), secure.go, exchange.go,
-// respond.go (what to answer), post.go, send.go (heads and pages), file.go and
-// lend_linux.go (large files), precondition.go, ranges.go, and what all of these
-// stand on: reader.go, wait_unix.go (the poller), link.go (the socket), date.go,
-// trace.go.
+// Reading order: server.go (accept), conn.go (receive, parse, open, respond,
+// close), secure.go, exchange.go, respond.go (what to answer), origin.go,
+// forwarded.go (for whom), post.go, send.go (heads and pages), file.go,
+// lend_linux.go and unread_linux.go (large files), precondition.go, ranges.go, and
+// what all of these stand on: connections.go (how many, and how slow), reader.go,
+// wait_unix.go (the poller), link.go (the socket), date.go, trace.go.
 //
 // What it refuses: more connections than it was told to hold, peers that send
 // or read too slowly, and every message that two servers could read
@@ -45,7 +45,7 @@ type Server struct {
 
 	Listing bool // show what is in a directory without an index file
 
-	// Users, if not nil, must name whoever sends a request.
+	// Users, if not nil, must know who sends a request.
 	Users *auth.Users
 	// Uploads, if not nil, keeps the files of posted forms. UploadToken, if not
 	// nil, is asked for before.
@@ -84,7 +84,7 @@ type Server struct {
 
 	conns    connections
 	date     dateLine
-	ctx      context.Context // of Serve
+	ctx      context.Context //nolint:containedctx // of Serve: what ends all connections
 	draining atomic.Bool
 	wg       sync.WaitGroup
 }

@@ -21,7 +21,7 @@ func unread(local, remote netip.AddrPort) (n int, found bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("sock_diag: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // it has said all it had to
 	if err = unix.Sendto(fd, diagRequest(local, remote), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, false, fmt.Errorf("sock_diag: %w", err)
 	}

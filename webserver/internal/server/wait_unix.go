@@ -75,8 +75,8 @@ func (c *conn) gone() bool {
 	closed := false
 	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		closed = n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET)
+		n, _, readErr := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && readErr == nil || errors.Is(readErr, syscall.ECONNRESET)
 	})
 	return err != nil || closed
 }

@@ -16,7 +16,7 @@ var (
 )
 
 // LargeFile is a file while a part of it is being sent, and the means to keep
-// the promise that whoever gets all of that has got one version: a transfer that
+// the promise that a client that gets all of that has got one version: a transfer that
 // cannot keep it is broken off, so that the client knows.
 //
 // The bytes of a version are told from another's by the file's identity (inode,
@@ -102,7 +102,7 @@ func (f *LargeFile) Check(last bool) error {
 	switch {
 	case id.size < f.rep.Size:
 		return ErrShrunk
-	case id == f.id && !(f.suspect && last):
+	case id == f.id && (!f.suspect || !last):
 		return nil
 	case id.size > f.id.size && !last:
 		f.id, f.suspect = id, true

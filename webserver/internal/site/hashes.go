@@ -10,7 +10,7 @@ import (
 // hashes computes the entity tags of large files, one at a time, in the
 // background, and remembers them.
 type hashes struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the background work, which no call spans
 	cancel context.CancelFunc
 	work   sync.Mutex // held while a file is being hashed
 	wg     sync.WaitGroup
@@ -86,7 +86,7 @@ func (h *hashes) compute(id identity, open func() (fs.File, error)) string {
 	if err != nil || identify(info) != id {
 		return ""
 	}
-	tag, err := hash(&canceledReader{h.ctx, f}, id.size)
+	tag, err := hash(&canceledReader{h.ctx.Err, f}, id.size)
 	if err != nil {
 		return ""
 	}
@@ -98,12 +98,12 @@ func (h *hashes) compute(id identity, open func() (fs.File, error)) string {
 
 // canceledReader is r until ctx ends.
 type canceledReader struct {
-	ctx context.Context
+	err func() error // of ctx
 	r   io.Reader
 }
 
 func (c *canceledReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.err(); err != nil {
 		return 0, err
 	}
 	return c.r.Read(p)

@@ -180,8 +180,8 @@ func (s *Site) read(t tree, f fs.File, name string) (rep *Representation, whole 
 	switch {
 	case id.size <= hotMax:
 		rep.Body = make([]byte, id.size)
-		n, err := io.ReadFull(fromStart(f, id.size), rep.Body)
-		if err = ignoreShort(err); err != nil {
+		n, readErr := io.ReadFull(fromStart(f, id.size), rep.Body)
+		if err = ignoreShort(readErr); err != nil {
 			return nil, false, err
 		}
 		rep.Body, rep.Size = rep.Body[:n], int64(n)

@@ -3,8 +3,8 @@
 //
 // What it refuses: paths that leave the root in any spelling, symbolic links
 // that do, hidden files, files that others may not read, and everything that is
-// no regular file or directory. What it promises: whoever asks after a change has
-// ended gets the new form, and one entity tag never stands for two contents
+// no regular file or directory. What it promises: a request that is sent after a
+// change has ended gets the new form, and one entity tag never stands for two contents
 // (RFC 9110, section 8.8).
 //
 // It knows nothing of requests and responses but header fields. Reading order:
@@ -144,7 +144,7 @@ var index = [...]string{"index.html", "index.htm"}
 func (s *Site) Find(p string, now time.Time) Result {
 	t := s.root()
 	if entry := s.hot.get(p); entry != nil {
-		if r := entry.fresh(t); r != nil && !(r.hashing && s.hashes.has(r.stamp.file)) {
+		if r := entry.fresh(t); r != nil && (!r.hashing || !s.hashes.has(r.stamp.file)) {
 			return Result{Kind: File, Resource: r}
 		}
 	}

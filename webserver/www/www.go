@@ -9,11 +9,12 @@ package www
 import "embed"
 
 // Files holds the sample site: index.html, HelloWorld.html, image.html with its
-// picture, MyForm.html, trace.html, 403.html, 404.html, style.css and favicon.svg, all
+// picture, MyForm.html, trace.html with a recorded trace of each lab, 403.html,
+// 404.html, style.css and favicon.svg, all
 // at the top level. 403.html and 404.html stand alone, so they also serve a
 // root that has none of its own.
 //
-//go:embed *.html *.png style.css favicon.svg
+//go:embed *.html *.png *.ndjson style.css favicon.svg
 var Files embed.FS
 
 // Style is the text of style.css. Pages that the server makes by itself carry

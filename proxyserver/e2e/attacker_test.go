@@ -213,7 +213,7 @@ var token = regexp.MustCompile(`(?:attack|victim|hidden)-\d+`)
 
 func TestAttacker(t *testing.T) {
 	t.Parallel()
-	each := 25
+	each := 8
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
 		each = 250
 	}

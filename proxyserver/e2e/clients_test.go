@@ -207,7 +207,12 @@ func TestGoModules(t *testing.T) {
 	t.Cleanup(origin.Close)
 	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir())
 	for range 2 {
-		dir := t.TempDir()
+		// Go may still write to its home when it has ended.
+		dir, err := os.MkdirTemp("", "proxyserver-go-") //nolint:usetesting // see above
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
 		command(t, dir, []string{
 			"GOPROXY=http://" + p.addr + "/" + origin.URL + "/mod", "GONOSUMDB=*", "GONOSUMCHECK=1", "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local",
 			"GOPATH=" + filepath.Join(dir, "go"), "GOCACHE=" + filepath.Join(dir, "build"), "GOWORK=off",

@@ -85,13 +85,13 @@ func startSoakOrigin(t *testing.T, version *atomic.Int64) (addr string) {
 	return ln.Addr().String()
 }
 
-// TestSoak mixes everything for a while (TOPDOWN_SOAK, by default 4 s, in CI
+// TestSoak mixes everything for a while (TOPDOWN_SOAK, by default 2 s, in CI
 // 30 s): hits, misses, validations, ranges, clients that leave, origins that are
 // slow or die, big bodies, thousands of URLs, in a store that is too small.
 // Every body is checked by its content; at the end nothing may have grown.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	duration := 4 * time.Second
+	duration := 2 * time.Second
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
 		duration = 30 * time.Second
 	}
@@ -187,7 +187,7 @@ func TestSoak(t *testing.T) {
 	if moreMemory > memory+96<<20 {
 		t.Errorf("memory: %d MiB, then %d MiB", memory>>20, moreMemory>>20)
 	}
-	if hits.Load() == 0 || exchanges.Load() < 500 {
+	if hits.Load() == 0 || exchanges.Load() < 100 {
 		t.Errorf("%d exchanges, %d hits: that is no soak", exchanges.Load(), hits.Load())
 	}
 	if text := p.stderr.String(); text != "" {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"topdown/pkg/httpmsg"
@@ -20,7 +19,6 @@ import (
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
 	"topdown/proxyserver/internal/proxy"
-	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 
 	"go.uber.org/zap"
@@ -135,91 +133,6 @@ func (p *parts) dialer(c *config) (*origin.Dialer, error) {
 		return nil, fmt.Errorf("--ca-file %s: a certificate in PEM form is expected", c.caFile)
 	}
 	return d, nil
-}
-
-// addCache puts the cache in front of the transport.
-func (p *parts) addCache(c *config) error {
-	if c.noCache {
-		return nil
-	}
-	opened, err := p.openStore(c)
-	if err != nil {
-		return err
-	}
-	p.store = opened
-	p.cache = &cache.Cache{Next: p.server.Transport, Store: opened, Rules: c.rules(), Log: p.log, Name: p.server.Name}
-	p.server.Transport = p.cache
-	if c.purge {
-		p.server.Purge = p.cache.Purge
-	}
-	p.ends = append(p.ends, func() {
-		p.cache.Close()
-		if err := opened.Close(); err != nil {
-			p.log.Warn("close the store", zap.Error(err))
-		}
-	})
-	return nil
-}
-
-// rules says which kind of cache this is.
-func (c *config) rules() rules.Config {
-	r := rules.Config{Lab: c.lab}
-	if c.upstream != nil {
-		r.Targeted, r.Groups = []string{"CDN-Cache-Control"}, true
-	}
-	return r
-}
-
-// openStore opens the store in its directory, in a temporary one if another
-// proxy has the usual one, and in memory where there is no place to write.
-func (p *parts) openStore(c *config) (store.Store, error) {
-	dir, temporary, err := cacheDir(c)
-	if err != nil {
-		p.log.Warn("nothing can be written: the cache is in memory (--cache-dir DIR names a place)", zap.Error(err))
-		return store.NewMemory(c.cacheMemory, c.maxObject), nil
-	}
-	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.cacheMemory, Object: c.maxObject, Rules: c.rules(), Log: p.log}
-	disk, err := store.OpenDisk(options)
-	if errors.Is(err, store.ErrInUse) && c.cacheDir == "" && len(c.command) == 0 {
-		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {
-			return nil, fmt.Errorf("make a temporary directory for the cache: %w", err)
-		}
-		p.log.Warn("another proxy uses the cache directory: this one has a temporary one", zap.String("dir", dir))
-		temporary, options.Dir = true, dir
-		disk, err = store.OpenDisk(options)
-	}
-	if err != nil {
-		return nil, noDirectory("--cache-dir", dir, err)
-	}
-	if temporary {
-		p.ends = append(p.ends, func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
-	}
-	p.dir = dir
-	return disk, nil
-}
-
-// cacheDir returns the directory of the store, a temporary one if there is no
-// better place.
-func cacheDir(c *config) (dir string, temporary bool, err error) {
-	if c.cacheDir != "" {
-		return c.cacheDir, false, nil
-	}
-	if base, baseErr := os.UserCacheDir(); baseErr == nil {
-		dir = filepath.Join(base, "topdown-proxyserver")
-		if os.MkdirAll(dir, 0o700) == nil {
-			return dir, false, nil
-		}
-	}
-	dir, err = os.MkdirTemp("", "topdown-proxyserver-")
-	return dir, err == nil, err
-}
-
-// noDirectory words why a directory cannot be used.
-func noDirectory(flag, dir string, err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s %s: no such directory", flag, dir)
-	}
-	return fileError(flag, dir, err)
 }
 
 // readFile has parse read the file that a flag names.

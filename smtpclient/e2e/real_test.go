@@ -122,7 +122,7 @@ func TestReal(t *testing.T) {
 		return []string{"--pop3", h.pop3, "--ca", h.ca, "--user", name}
 	}
 
-	for _, mechanism := range []string{"", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"} {
+	for _, mechanism := range []string{"", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"} {
 		for _, link := range []struct{ name, addr, tls string }{
 			{"STARTTLS", h.submission, "auto"}, {"implicit TLS", h.smtps, "implicit"},
 		} {

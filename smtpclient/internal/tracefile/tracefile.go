@@ -2,7 +2,7 @@
 // one a line, which trace.html of the web server draws. The README of the whole
 // describes the format, "The trace format"; this is version 1 of it.
 //
-// It masks nothing: whoever calls Write has hidden what is secret.
+// It masks nothing: the caller of Write has hidden what is secret.
 package tracefile
 
 import (

@@ -46,18 +46,7 @@ func New() *Log { return &Log{start: time.Now()} }
 
 // Add keeps data; dir is one of the constants, who names the connection where
 // there are several.
-func (l *Log) Add(dir, who string, data []byte) { l.add(dir, who, data, true) }
-
-// AddPacket keeps a datagram: unlike the pieces of a stream it stays by itself, and
-// may be empty.
-func (l *Log) AddPacket(dir, who string, data []byte) {
-	if len(data) == 0 {
-		who += " (a datagram of 0 bytes)"
-	}
-	l.add(dir, strings.TrimSpace(who), data, false)
-}
-
-func (l *Log) add(dir, who string, data []byte, stream bool) {
+func (l *Log) Add(dir, who string, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := time.Since(l.start)
@@ -66,7 +55,7 @@ func (l *Log) add(dir, who string, data []byte, stream bool) {
 		return
 	}
 	// Pieces of one direction that follow at once are one entry.
-	if n := len(l.entries) - 1; n >= 0 && stream && dir != Note {
+	if n := len(l.entries) - 1; n >= 0 && dir != Note {
 		last := &l.entries[n]
 		if last.dir == dir && last.who == who && at-last.at < 5*time.Millisecond && len(last.data) < 4096 {
 			last.data = append(last.data, data...)
@@ -85,24 +74,8 @@ func (l *Log) Notef(format string, args ...any) {
 	l.Add(Note, "", fmt.Appendf(nil, format, args...))
 }
 
-// The first and the last lines that String shows.
-const (
-	firstLines = 8
-	lastLines  = 60
-)
-
-// String formats the log, a line for each line that was sent. Of a long one it
-// shows the beginning and the end, where the failure is.
+// String formats the log, a line for each line that was sent.
 func (l *Log) String() string {
-	lines := strings.SplitAfter(l.text(), "\n")
-	if n := len(lines) - firstLines - lastLines; n > 1 {
-		note := fmt.Sprintf("           (%d lines are not shown)\n", n)
-		return strings.Join(lines[:firstLines], "") + note + strings.Join(lines[firstLines+n:], "")
-	}
-	return strings.Join(lines, "")
-}
-
-func (l *Log) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b strings.Builder
@@ -202,7 +175,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Write implements io.Writer.
 func (c *Conn) Write(p []byte) (int, error) {
-	// Before it goes out, or the answer to it could stand first.
-	c.log.Add(Sent, c.who, p)
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if n > 0 {
+		c.log.Add(Sent, c.who, p[:n])
+	}
+	return n, err
 }

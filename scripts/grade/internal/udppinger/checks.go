@@ -489,7 +489,7 @@ func (l *lab) heartbeat(t *rubric.T) *rubric.Failure {
 		if err != nil {
 			return rubric.Failf(want, "only %d came; %s%s", i, p.Ending(), submission.Printed(p.Output()))
 		}
-		t.Log.AddPacket(transcript.Received, "", buf[:n])
+		t.Log.Add(transcript.Received, "", buf[:n])
 		m := beat.FindStringSubmatch(strings.TrimSpace(string(buf[:n])))
 		if m == nil {
 			return rubric.Failf(want, "%q has no sequence number and time", clip(string(buf[:n])))

@@ -87,7 +87,7 @@ func (sc *scene) reply(n int, after time.Duration) {
 }
 
 func (sc *scene) send(from *net.UDPConn, to *net.UDPAddr, data string) {
-	sc.log.AddPacket(transcript.Sent, "", []byte(data))
+	sc.log.Add(transcript.Sent, "", []byte(data))
 	_, _ = from.WriteToUDP([]byte(data), to)
 }
 
@@ -273,7 +273,7 @@ func (sc *scene) serve() {
 		if err != nil {
 			continue // an ICMP message about a program that has ended
 		}
-		sc.log.AddPacket(transcript.Received, "", buf[:n])
+		sc.log.Add(transcript.Received, "", buf[:n])
 		sc.mu.Lock()
 		number := len(sc.packets) + 1
 		if number <= 1000 {

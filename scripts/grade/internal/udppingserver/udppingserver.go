@@ -163,7 +163,7 @@ func (c *client) read() {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		c.log.AddPacket(transcript.Received, c.name, buf[:n])
+		c.log.Add(transcript.Received, c.name, buf[:n])
 		c.mu.Lock()
 		c.came[string(buf[:n])]++
 		if m := numbered.FindSubmatch(buf[:n]); m != nil {
@@ -184,7 +184,7 @@ func (c *client) read() {
 func (c *client) close() { _ = c.conn.Close() }
 
 func (c *client) send(message string) {
-	c.log.AddPacket(transcript.Sent, c.name, []byte(message))
+	c.log.Add(transcript.Sent, c.name, []byte(message))
 	_, _ = c.conn.WriteToUDP([]byte(message), c.to)
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"time"
 
 	"topdown/pkg/logging"
@@ -71,13 +70,6 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		}
 		_ = server.WriteStatistics(stdout)
 	})
-	// A socket's thread waits inside of a system call. The Go runtime takes a
-	// processor (GOMAXPROCS) away from such a thread after 20 µs if it has no idle
-	// one, and looks for work with it: more time than the reply takes. So there
-	// are more of them than there are sockets.
-	if most := server.Sockets + 2; runtime.GOMAXPROCS(0) < most {
-		runtime.GOMAXPROCS(most)
-	}
 	ready(stdout, server, c)
 	err = server.Serve(ctx)
 	fmt.Fprintln(stdout)

@@ -7,7 +7,7 @@ import "time"
 //
 // time.Now reads one after the other. If this thread loses its processor in
 // between, the two are apart by as long as that takes, which is 50 µs and more
-// on a busy machine, and whoever relates a kernel stamp (wall clock) to a time of
+// on a busy machine, and a kernel stamp (wall clock) that is related to a time of
 // this program (monotonic clock) is wrong by that much. The reading before bounds
 // the gap, as the wall clock is read between the two: so it is repeated until the
 // bound is small. A machine so busy that it never is gets the last try.

@@ -16,7 +16,7 @@ const (
 )
 
 // clients is a table of fixed size of those who sent something lately. A client
-// may stand in one of 8 places; whoever comes when they are taken has the place
+// may stand in one of 8 places; one that comes when they are taken has the place
 // of the one who has been silent for longest. So a flood from many addresses
 // makes the server forget, never grow.
 type clients struct {

@@ -119,8 +119,7 @@ func newSocket(conn *net.UDPConn, spin bool) (*socket, error) {
 	})
 	// The thread waits in recvmmsg itself. The runtime's poller, or poll(2) and
 	// then a receive, would be a second system call for each packet and a later
-	// wake-up, which every client would see in its RTT: with one client the
-	// processor time of a reply fell by a quarter. close wakes it.
+	// wake-up, which every client would see in its RTT. close wakes it.
 	var failed error
 	if err := raw.Control(func(fd uintptr) { failed = unix.SetNonblock(int(fd), false) }); err != nil || failed != nil {
 		return nil, errors.Join(err, failed)

@@ -76,7 +76,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// None reports whether no packet can come to any harm.
+// None reports whether nothing is done to any packet.
 func (c *Config) None() bool {
 	return c.Loss == 0 && c.Delay == 0 && c.Jitter == 0 && c.Duplicate == 0 && c.Reorder == 0 && c.Corrupt == 0
 }

@@ -22,6 +22,7 @@ type Tracker struct {
 
 	ring    []Probe // probe seq is at seq & mask
 	mask    uint64
+	most    uint64 // places that the ring may have
 	next    uint64 // sequence of the next probe
 	oldest  uint64 // first probe that has not timed out
 	final   uint64 // first probe that is not final
@@ -51,13 +52,14 @@ const (
 // NewTracker returns a tracker of a run of count probes (0: no end in sight)
 // that tells emit what happens.
 func NewTracker(format wire.Format, timeout time.Duration, count uint64, emit func(Event)) *Tracker {
-	size := uint64(MaxOutstanding)
-	if count > 0 && count < size {
-		size = 1 << bits.Len64(count)
+	most := uint64(MaxOutstanding)
+	if count > 0 && count < most {
+		most = 1 << bits.Len64(count)
 	}
+	size := min(most, 256) // it grows as far as it is needed
 	t := &Tracker{
 		format: format, timeout: timeout, linger: lateFor * max(timeout, time.Second),
-		ring: make([]Probe, size), mask: size - 1, next: 1, oldest: 1, final: 1,
+		ring: make([]Probe, size), mask: size - 1, most: most, next: 1, oldest: 1, final: 1,
 	}
 	t.emit = func(e Event) {
 		e.Counts = t.Counts
@@ -69,7 +71,17 @@ func NewTracker(format wire.Format, timeout time.Duration, count uint64, emit fu
 // Room reports whether there is room for another probe. There is none while
 // the oldest one remembered still waits for its verdict.
 func (t *Tracker) Room() bool {
-	return t.next-t.oldest < uint64(len(t.ring))
+	return t.next-t.oldest < t.most
+}
+
+// grow doubles the ring.
+func (t *Tracker) grow() {
+	old, mask := t.ring, t.mask
+	t.ring = make([]Probe, 2*len(old))
+	t.mask = uint64(len(t.ring)) - 1
+	for seq := t.final; seq < t.next; seq++ {
+		*t.at(seq) = old[seq&mask]
+	}
 }
 
 // Begin takes note of the next probe and returns its message, which is valid
@@ -78,7 +90,11 @@ func (t *Tracker) Room() bool {
 func (t *Tracker) Begin(due, begun time.Duration, wall time.Time) (seq uint64, message []byte) {
 	seq = t.next
 	if seq-t.final >= uint64(len(t.ring)) {
-		t.finish(t.final)
+		if uint64(len(t.ring)) < t.most {
+			t.grow()
+		} else {
+			t.finish(t.final)
+		}
 	}
 	t.next++
 	t.pending++

@@ -395,6 +395,30 @@ func TestRoomIsBounded(t *testing.T) {
 	}
 }
 
+// The tracker's memory grows with the probes that are under way, and no further.
+func TestRoomGrowsAsItIsNeeded(t *testing.T) {
+	tracker := NewTracker(wire.Format{Nonce: 1}, time.Second, 0, func(Event) {})
+	for i := range 36_000 { // an hour at ten a second
+		now := time.Duration(i) * 100 * time.Millisecond
+		tracker.Expire(now, 0)
+		_, message := tracker.Begin(now, now, time.Unix(0, 0).Add(now))
+		if i%7 != 0 {
+			tracker.Arrive(Arrival{Data: bytes.ToUpper(message), Read: now + time.Millisecond})
+		}
+	}
+	if n := len(tracker.ring); n != 256 {
+		t.Errorf("%d places", n)
+	}
+	for range 5_000 { // none of them is forgotten
+		tracker.Begin(time.Hour, time.Hour, time.Unix(0, 0))
+	}
+	tracker.Expire(3*time.Hour, 0)
+	tracker.Finish()
+	if c := tracker.Counts; c.Sent != 41_000 || c.OnTime+c.Lost != c.Sent || c.OnTime != 36_000-36_000/7-1 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
 // Ten million probes, one each 8.64 ms: 24 hours. One in seven is lost, one in
 // eleven late, one in thirteen answered twice; memory must not grow.
 func TestDayOfProbesInBoundedMemory(t *testing.T) {

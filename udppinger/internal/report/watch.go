@@ -24,7 +24,7 @@ type Watch struct {
 // watchState is what is known of one target.
 type watchState struct {
 	known   bool          // up or down has been written once
-	down    bool          //
+	down    bool
 	since   time.Duration // when the first probe of those in a row was sent
 	fails   int           // in a row, after the highest sequence replied to
 	highest uint64
@@ -81,6 +81,8 @@ func (v *Watch) failed(s *Summary, st *watchState, p *ping.Probe, reason string)
 
 func (v *Watch) replied(s *Summary, st *watchState, p *ping.Probe) {
 	switch {
+	case st.down && p.Begun < st.since:
+		return // sent before all was lost
 	case st.down:
 		v.line(s, "up again after %s, RTT %.3f ms", duration(p.Begun-st.since), ms(p.RTT))
 	case !st.known:

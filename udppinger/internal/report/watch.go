@@ -23,7 +23,7 @@ type Watch struct {
 
 // watchState is what is known of one target.
 type watchState struct {
-	known   bool          // up or down has been written once
+	known   bool // up or down has been written once
 	down    bool
 	since   time.Duration // when the first probe of those in a row was sent
 	fails   int           // in a row, after the highest sequence replied to

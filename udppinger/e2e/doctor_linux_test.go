@@ -90,6 +90,7 @@ func TestDoctorInEachCase(t *testing.T) {
 	daemon(t, in(server, "python3", script(t, otherServer), "8090")...)
 	listening(t, server, "8090")
 	daemon(t, in(server, "python3", script(t, tcpServer), "8091")...)
+	listeningOn(t, server, "-Htln", "8091")
 	hung := exec.Command(server[0], in(server[1:], theServer, "--loss", "0", "8092")...)
 	if err := hung.Start(); err != nil {
 		t.Fatal(err)

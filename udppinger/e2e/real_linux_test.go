@@ -168,8 +168,14 @@ func in(where []string, args ...string) []string {
 // listening waits until something listens on a UDP port of a namespace.
 func listening(t *testing.T, where []string, port string) {
 	t.Helper()
+	listeningOn(t, where, "-Huln", port)
+}
+
+// listeningOn waits until ss, with the given flags, shows a port.
+func listeningOn(t *testing.T, where []string, flags, port string) {
+	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		out, _ := command(t, in(where, "ss", "-Huln", "sport", "=", ":"+port)...)
+		out, _ := command(t, in(where, "ss", flags, "sport", "=", ":"+port)...)
 		if out != "" {
 			return
 		}

@@ -202,7 +202,7 @@ func TestLockOut(t *testing.T) {
 		t.Errorf("of 300 wrong passwords from one /64 %d were compared, want %d", compared, maxFailures)
 	}
 	locked := netip.MustParseAddr("2001:db8::1:1")
-	for i := range 2 * maxRemembered {
+	for i := range maxRemembered + 100 {
 		users.fail(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 	}
 	if len(users.failures) > maxRemembered {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -25,7 +24,6 @@ import (
 	"topdown/webserver/internal/sandbox"
 	"topdown/webserver/internal/server"
 	"topdown/webserver/internal/site"
-	"topdown/webserver/internal/tracefile"
 	"topdown/webserver/www"
 )
 
@@ -129,32 +127,6 @@ func (p *parts) ready(w io.Writer) {
 	if p.authority != nil {
 		p.announce(w)
 	}
-}
-
-// trace sets up the transcript, as text and as a file.
-func (p *parts) trace(stderr io.Writer) (stop func(), err error) {
-	stop = func() {}
-	var file *tracefile.File
-	if name := p.config.traceFile; name != "" {
-		out, err := os.Create(name)
-		if err != nil {
-			return nil, fileError("--trace-file", name, err)
-		}
-		file = tracefile.New(out, "webserver", "server", time.Now(), server.TraceHelpers...)
-		stop = func() {
-			if err := errors.Join(file.Err(), out.Close()); err != nil {
-				p.log.Warn("the trace file is not complete", zap.Error(err))
-			}
-		}
-	}
-	if !p.config.trace {
-		stderr = nil
-	}
-	if stderr != nil || file != nil {
-		p.server.Trace = server.NewTracer(stderr, time.Now)
-		p.server.Trace.File = file
-	}
-	return stop, nil
 }
 
 // connections returns how many connections there can be. A file to serve, a log, a

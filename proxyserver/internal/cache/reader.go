@@ -83,7 +83,10 @@ func (f *fetch) slowest() int64 {
 
 // trim forgets what every reader has had. f.mu is locked.
 func (f *fetch) trim() {
-	if off := f.slowest(); !f.storing && off > f.tailAt {
+	if len(f.tail) == 0 {
+		return // the usual case: the store has everything
+	}
+	if off := f.slowest(); off > f.tailAt {
 		f.tail = f.tail[off-f.tailAt:]
 		f.tailAt = off
 		f.wake()

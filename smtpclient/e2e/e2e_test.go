@@ -28,6 +28,11 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// The tests wait for servers that are silent: more of them at a time than
+	// there are processors.
+	if parallel := flag.Lookup("test.parallel"); parallel != nil && parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set("test.parallel", "8") // it is a number
+	}
 	dir, err := os.MkdirTemp("", "smtpclient-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,23 +1,18 @@
 package server
 
 import (
-	"errors"
-	"io"
+	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"topdown/pkg/httpmsg"
 )
 
-// conn is one connection: steps 5 to 9 of the textbook, for as many requests as
-// the client sends on it. What it does with its socket is in link.go.
+// conn is one connection, with its buffers, its phase and its socket. What is done
+// on it, request after request, is in serve.go.
 type conn struct {
 	s      *Server
 	socket net.Conn   // what was accepted
@@ -57,7 +52,7 @@ var works = sync.Pool{New: func() any { return &work{out: make([]byte, 0, 4<<10)
 
 func newConn(s *Server, nc net.Conn, addr netip.Addr) *conn {
 	c := &conn{s: s, socket: nc, nc: nc, addr: addr, proxy: s.trusts(addr)}
-	c.in.c = c
+	c.in.from = c
 	c.enter(idle)
 	if s.Trace != nil {
 		c.trace = s.Trace.connection(nc)
@@ -65,171 +60,145 @@ func newConn(s *Server, nc net.Conn, addr netip.Addr) *conn {
 	return c
 }
 
-// serve is the life of a connection.
-func (c *conn) serve() {
-	defer c.close()
-	defer func() {
-		// A fault of ours costs this client its connection and nobody else.
-		if fault := recover(); fault != nil {
-			c.s.Log.Error("fault while serving a request",
-				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
-			c.more = false
-		}
-	}()
-	if !c.secure() {
-		return
-	}
-	c.wait = newWaiter(c)
-	for !c.closing && c.waitRequest() {
-		c.exchange()
-	}
-}
+// phase is what a connection is waiting for.
+type phase int32
 
-// waitRequest waits for the first byte of the next request. It returns false when
-// there is none to come.
-func (c *conn) waitRequest() bool {
-	if c.in.Buffered() > 0 {
-		return true // the client did not wait for the last response
-	}
-	if c.flush() != nil {
-		return false
-	}
-	c.enter(idle)
-	var err error
-	if c.wait != nil {
-		c.release()
-		err = c.wait.wait()
-	} else {
-		err = c.waitByte()
-	}
-	return err == nil
-}
-
-// waitByte waits with one byte instead of a buffer.
-func (c *conn) waitByte() error {
-	c.release()
-	one := make([]byte, 1)
-	n, err := c.nc.Read(one)
-	if n == 0 && err == nil {
-		err = io.ErrNoProgress
-	}
-	if n > 0 {
-		c.acquire()
-		c.in.w = copy(c.in.buf, one)
-		return nil
-	}
-	return err
-}
-
-// exchange carries out one request: steps 5 to 8.
-func (c *conn) exchange() {
-	c.enter(head)
-	w := c.work
-	x := &w.x
-	*x = exchange{client: c.addr}
-
-	// Step 5: receive. Step 6: parse.
-	err := c.readHead()
-	x.start = time.Now()
-	// From here on it is this side's turn, except while it waits for the client.
-	c.enter(responding)
-	if err != nil {
-		c.closing, c.more = true, true
-		x.refused = true
-		c.refuseHead(x, err)
-	} else {
-		x.scan(&w.req)
-		c.closing = !w.req.Persistent() || c.s.draining.Load()
-		if c.admitted(x) {
-			// Step 7: open the file. Step 8: respond.
-			c.respond(x)
-		}
-		c.finishBody(x)
-	}
-	if x.counted {
-		c.s.conns.releaseClient(x.client, c.s)
-	}
-	if x.status != 0 {
-		c.account(x)
-	}
-}
-
-// readHead reads the head of a request.
-func (c *conn) readHead() error {
-	w := c.work
-	if c.trace == nil {
-		return w.req.Read(&c.in, httpmsg.Limits{})
-	}
-	recorder := recorder{reader: &c.in}
-	err := w.req.Read(&recorder, httpmsg.Limits{})
-	if err != nil {
-		recorder.rest()
-	}
-	c.trace.received(recorder.head)
-	return err
-}
-
-// refuseHead answers a head that could not be read, where there is anyone to
-// answer.
-func (c *conn) refuseHead(x *exchange, err error) {
-	if refusal, ok := errors.AsType[*httpmsg.Error](err); ok {
-		c.sayf(refusal.Section, "%s: %d", refusal.Reason, refusal.Status)
-		c.sendError(x, refusal.Status, refusal.Reason)
-		return
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && !c.s.draining.Load() {
-		c.revive()
-		c.say("9110, 15.5.9", "the head took too long")
-		c.sendError(x, 408, "The request took too long to arrive.")
-		return
-	}
-	// The client went away: there is nobody to tell.
-	c.more = false
-}
-
-// finishBody passes over what is left of a request's body, so that the next
-// request can be found, or gives the connection up if that is too much.
-func (c *conn) finishBody(x *exchange) {
-	w := c.work
-	if w.req.Framing == 0 || w.body.Done() {
-		return
-	}
-	if c.closing || x.expect && !x.continued {
-		// A client that waits for 100 may send the body now or never.
-		c.closing, c.more = true, true
-		return
-	}
-	c.enter(body)
-	defer c.enter(responding)
-	if _, err := io.Copy(io.Discard, io.LimitReader(&w.body, drainMax)); err != nil || !w.body.Done() {
-		c.closing, c.more = true, true
-	}
-}
-
-// drainMax is how much of an unwanted body is read for the sake of keeping the
-// connection.
-const drainMax = 256 << 10
-
-// Lingering: how much, and how long, is still read from a client that has been
-// told that its connection ends. Without it the kernel would reset the
-// connection and the answer would be lost (RFC 9112, section 9.6).
 const (
-	lingerMax  = 4 << 20
-	lingerTime = 2 * time.Second
+	idle       phase = iota // the first byte of a request
+	head                    // the rest of a head
+	body                    // a request's body
+	responding              // this side: the client cannot be late
+	writing                 // the client to read
+	delivering              // the client to have read all that was lent to the kernel
+	linger                  // the client to notice that the connection ends
 )
 
-// close is step 9.
-func (c *conn) close() {
-	if c.flush() == nil && c.more {
-		if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-			c.enter(linger)
-			_, _ = io.CopyN(io.Discard, c.nc, lingerMax)
-		}
-	}
-	// Step 9: close.
-	c.trace.closed()
-	c.nc.Close()
-	c.release()
-	c.s.conns.remove(c)
-	c.s.Metrics.ConnClosed()
+// sample is how far a transfer had come at one moment.
+type sample struct {
+	phase    phase
+	since    time.Time // when the transfer began
+	at       time.Time
+	progress int64 // bytes
 }
+
+// tooSlow compares the progress of a transfer with the last sample, once in
+// each Grace, and reports whether it is below the minimum rate.
+func (last *sample) tooSlow(s *Server, p phase, since, now time.Time, progress func() int64) bool {
+	next := sample{p, since, now, 0}
+	if last.phase != p || !last.since.Equal(since) {
+		next.progress = progress()
+		*last = next
+		return false
+	}
+	window := now.Sub(last.at)
+	if window < s.Grace {
+		return false
+	}
+	next.progress = progress()
+	slow := float64(next.progress-last.progress) < float64(s.MinRate)*window.Seconds()
+	*last = next
+	return slow
+}
+
+// acquire gives the connection its buffers.
+func (c *conn) acquire() {
+	if c.work == nil {
+		c.work = works.Get().(*work)
+		c.in.buf = c.work.buf[:]
+	}
+}
+
+// release gives the buffers back. Nothing may be left in them.
+func (c *conn) release() {
+	if w := c.work; w != nil {
+		c.work, c.in = nil, reader{from: c}
+		if cap(w.out) > maxOut {
+			w.out = nil
+		}
+		works.Put(w)
+	}
+}
+
+// enter begins a phase: its deadline counts from now.
+func (c *conn) enter(p phase) {
+	c.since.Store(c.s.date.coarse.Load())
+	c.phase.Store(int32(p))
+}
+
+// receive reads from the client into p. Before it waits, the client gets all
+// that is there for it.
+func (c *conn) receive(p []byte) (int, error) {
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	n, err := c.nc.Read(p)
+	c.received.Add(int64(n))
+	return n, err
+}
+
+// maxOut is how much is collected before it is written.
+const maxOut = 64 << 10
+
+// flush writes what has been collected.
+func (c *conn) flush() error {
+	w := c.work
+	if w == nil || len(w.out) == 0 {
+		return nil
+	}
+	err := c.write(w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+// write writes p at once, watched for a client that does not read.
+func (c *conn) write(p []byte) error {
+	before, since := c.phase.Load(), c.since.Load()
+	c.enter(writing)
+	_, err := c.nc.Write(p)
+	c.resume(before, since, err)
+	return err
+}
+
+// resume returns to the phase that writing interrupted. After a failed write
+// nothing more can be said to the client.
+func (c *conn) resume(before int32, since int64, err error) {
+	c.since.Store(since)
+	c.phase.Store(before)
+	if err != nil {
+		c.closing, c.more, c.failed = true, false, true
+		c.work.out = c.work.out[:0]
+	}
+}
+
+// say tells the trace, if there is one, what was decided and why.
+func (c *conn) say(section, decision string) {
+	if c.trace != nil {
+		c.trace.say(section, decision)
+	}
+}
+
+// sayf is say with a format.
+func (c *conn) sayf(section, format string, args ...any) {
+	if c.trace != nil {
+		c.trace.say(section, fmt.Sprintf(format, args...))
+	}
+}
+
+// revive gives a connection whose time was up a second to take its answer.
+func (c *conn) revive() {
+	_ = c.socket.SetReadDeadline(time.Time{})
+	_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
+}
+
+// abort gives the connection up in the middle of a response. With reset, what the
+// kernel has not sent yet is thrown away: it was lent of a file that has changed.
+func (c *conn) abort(reset bool) {
+	c.closing, c.more, c.failed = true, false, true
+	c.work.out = c.work.out[:0]
+	if tcp, ok := c.socket.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0) // it is closed in a moment, whatever this says
+	}
+}
+
+// unknown stands for a progress that cannot be measured: it is always enough.
+func unknown() int64 { return time.Now().UnixNano() }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"topdown/pkg/httpmsg"
-	"topdown/pkg/logging"
 )
 
 // exchange is one request and what became of it.
@@ -119,39 +118,4 @@ func joinLines(a, b string) string {
 		return b
 	}
 	return a + ", " + b
-}
-
-// nameOf returns an address as text.
-func (c *conn) nameOf(addr netip.Addr) string {
-	switch {
-	case !addr.IsValid():
-		return "unix"
-	case addr != c.addr:
-		return addr.String()
-	case c.remote == "":
-		c.remote = addr.String() // once a connection
-	}
-	return c.remote
-}
-
-// account writes down what became of an exchange.
-func (c *conn) account(x *exchange) {
-	now := time.Now()
-	method := c.work.req.Method
-	if x.refused {
-		method = ""
-	}
-	c.s.Metrics.Request(method, x.status, x.sent, c.work.body.Size(), now.Sub(x.start))
-	if c.s.Access == nil {
-		return
-	}
-	e := logging.AccessEntry{
-		Remote: c.nameOf(x.client), User: x.user, Time: now, Status: x.status, Bytes: x.sent,
-		Referer: x.referer, UserAgent: x.userAgent, Duration: now.Sub(x.start),
-	}
-	if !x.refused {
-		req := &c.work.req
-		e.Method, e.Target, e.Minor = req.Method, req.Target, req.Minor
-	}
-	c.s.Access.Append(&e)
 }

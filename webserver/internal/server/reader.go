@@ -14,9 +14,9 @@ const bufferSize = 8 << 10
 // is something in it: ten thousand silent clients hold none. It implements
 // httpmsg.Source.
 type reader struct {
-	c    *conn
-	buf  []byte // of c.work; nil while the connection is idle
-	r, w int    // what is unread is buf[r:w]
+	from interface{ receive(p []byte) (int, error) } // the connection
+	buf  []byte                                      // of c.work; nil while the connection is idle
+	r, w int                                         // what is unread is buf[r:w]
 }
 
 // Buffered returns how many bytes can be read without waiting.
@@ -67,7 +67,7 @@ func (in *reader) ReadSlice(delim byte) ([]byte, error) {
 func (in *reader) Read(p []byte) (int, error) {
 	if in.r == in.w {
 		if len(p) >= bufferSize {
-			return in.c.receive(p)
+			return in.from.receive(p)
 		}
 		if err := in.fill(); err != nil {
 			return 0, err
@@ -86,7 +86,7 @@ func (in *reader) fill() error {
 		in.w -= in.r
 		in.r = 0
 	}
-	n, err := in.c.receive(in.buf[in.w:])
+	n, err := in.from.receive(in.buf[in.w:])
 	in.w += n
 	if n == 0 && err == nil {
 		err = io.ErrNoProgress

@@ -279,19 +279,43 @@ func (c *conn) list(x *exchange) {
 	c.sendContent(x, 200, "text/html; charset=utf-8", listing.AppendHTML(nil, page), fields...)
 }
 
-// wantsJSON reports whether Accept prefers JSON to HTML (RFC 9110, section
-// 12.5.1). Of equals, the one that is named first is meant; a client that takes
-// anything gets HTML.
-func (c *conn) wantsJSON() bool {
-	json, html, jsonFirst := -1, -1, false
-	for member := range c.work.req.Fields.List("Accept") {
-		media, params, _ := strings.Cut(member, ";")
-		switch strings.ToLower(httpmsg.TrimOWS(media)) {
-		case "application/json":
-			json, jsonFirst = httpmsg.Weight(params), html < 0
-		case "text/html":
-			html = httpmsg.Weight(params)
-		}
+// traceFound tells what the path turned out to be.
+func (c *conn) traceFound(x *exchange, found site.Result) {
+	if c.trace == nil {
+		return
 	}
-	return json > 0 && (json > html || json == html && jsonFirst)
+	path := visible(x.path)
+	c.trace.step = "7 open"
+	defer func() { c.trace.step = "8 respond" }()
+	switch found.Kind {
+	case site.File:
+		c.sayf("9110, 15.3.1", "%s is the file %s, %d bytes of %s", path, visible(found.Resource.Name),
+			found.Resource.Plain().Size, found.Resource.Type)
+	case site.Directory:
+		c.sayf("9110, 9.3", "%s is a directory without an index file", path)
+	case site.Moved:
+		c.sayf("9110, 15.4", "%s is a directory: relative links in its page need the final slash", path)
+	case site.Forbidden:
+		c.sayf("9110, 15.5.4", "%s is there, and others may not read it: 403", path)
+	case site.NotFound:
+		c.sayf("9110, 15.5.5", "%s names no file that may be seen: 404", path)
+	case site.Failed:
+		c.sayf("9110, 15.6.4", "%s cannot be opened: 503", path)
+	}
+}
+
+// traceChoice tells which representation was chosen.
+func (c *conn) traceChoice(x *exchange, r *site.Resource, rep *site.Representation) {
+	if !r.Negotiable() {
+		return
+	}
+	coding := rep.Encoding
+	if coding == "" {
+		coding = "no coding"
+	}
+	accept := "there is no Accept-Encoding"
+	if x.hasEncoding {
+		accept = "Accept-Encoding is " + visible(x.acceptEncoding)
+	}
+	c.sayf("9110, 12.5.3", "%s: %s is sent, %d bytes", accept, coding, rep.Size)
 }

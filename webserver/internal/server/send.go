@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"net"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -265,3 +266,24 @@ func (s *Server) bodyLimit(req *httpmsg.Request) int64 {
 	}
 	return s.MaxBody
 }
+
+// wantsJSON reports whether Accept prefers JSON to HTML (RFC 9110, section
+// 12.5.1). Of equals, the one that is named first is meant; a client that takes
+// anything gets HTML.
+func (c *conn) wantsJSON() bool {
+	json, html, jsonFirst := -1, -1, false
+	for member := range c.work.req.Fields.List("Accept") {
+		media, params, _ := strings.Cut(member, ";")
+		switch strings.ToLower(httpmsg.TrimOWS(media)) {
+		case "application/json":
+			json, jsonFirst = httpmsg.Weight(params), html < 0
+		case "text/html":
+			html = httpmsg.Weight(params)
+		}
+	}
+	return json > 0 && (json > html || json == html && jsonFirst)
+}
+
+// drainMax is how much of an unwanted body is read for the sake of keeping the
+// connection.
+const drainMax = 256 << 10

@@ -2,12 +2,13 @@
 // receives requests, finds the files they name and responds (HTTP/1.1, RFC 9110
 // and RFC 9112).
 //
-// Reading order: server.go (accept), conn.go (receive, parse, open, respond,
-// close), secure.go, exchange.go, respond.go (what to answer), origin.go,
+// Reading order: accept.go (one connection after the other), serve.go (receive,
+// parse, open, respond, close), secure.go, respond.go (what to answer), origin.go,
 // forwarded.go (for whom), post.go, send.go (heads and pages), file.go,
-// lend_linux.go and unread_linux.go (large files), precondition.go, ranges.go, and
-// what all of these stand on: connections.go (how many, and how slow), reader.go,
-// wait_unix.go (the poller), link.go (the socket), date.go, trace.go.
+// lend_linux.go and unread_linux.go (large files), precondition.go, ranges.go,
+// watch.go (who is late), and what all of these stand on: conn.go (a connection and
+// its socket), exchange.go, connections.go (how many), server.go (the settings),
+// reader.go, wait_unix.go (the poller), date.go, trace.go.
 //
 // What it refuses: more connections than it was told to hold, peers that send
 // or read too slowly, and every message that two servers could read
@@ -18,8 +19,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"topdown/pkg/httpmsg"
 	"topdown/pkg/logging"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/form"
@@ -112,103 +110,4 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field <= 0 {
 		*field = value
 	}
-}
-
-// Serve accepts connections from the listeners until ctx ends, then lets what
-// is in flight finish, for StopTime at most, and returns nil. Another error
-// means that a listener failed.
-func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	s.setDefaults()
-	s.conns.init()
-	s.date.coarse.Store(time.Now().UnixNano())
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.ctx = ctx
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		s.watch(ctx)
-	}()
-	var accepting sync.WaitGroup
-	for _, ln := range listeners {
-		tune(ln)
-		stop := context.AfterFunc(ctx, func() { ln.Close() })
-		defer stop()
-		accepting.Go(func() {
-			if err := s.accept(ctx, ln); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	accepting.Wait()
-	<-watching
-	s.wg.Wait()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-// accept is step 4: it takes one connection after the other from the queue
-// that listen made, and gives each a goroutine of its own.
-func (s *Server) accept(ctx context.Context, ln net.Listener) error {
-	for {
-		// Step 4: accept.
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
-			return nil
-		case temporary(err):
-			// Out of descriptors, or the client is gone already: there is
-			// nothing to do but to wait for connections to end.
-			s.Log.Warn("accept failed, trying again", zap.Error(err))
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-ctx.Done():
-			}
-			continue
-		default:
-			return err
-		}
-		s.handleConn(nc)
-	}
-}
-
-// handleConn gives a client a goroutine of its own, or refuses it.
-func (s *Server) handleConn(nc net.Conn) {
-	addr := peer(nc)
-	if status := s.conns.admit(addr, s); status != 0 {
-		s.refuse(nc, status)
-		return
-	}
-	s.Metrics.ConnOpened()
-	c := newConn(s, nc, addr)
-	s.conns.add(c)
-	s.wg.Go(c.serve)
-}
-
-// refuse answers a connection that is one too many. The answer fits the empty
-// socket buffer, so this never waits.
-func (s *Server) refuse(nc net.Conn, status int) {
-	why := metrics.TooMany
-	if status == 429 {
-		why = metrics.TooManyAddr
-	}
-	s.Metrics.ConnRefused(why)
-	if s.TLS == nil {
-		// One that cannot be told needs no other treatment.
-		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		answer := append(httpmsg.AppendStatusLine(nil, status), "Retry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n"...)
-		_, _ = nc.Write(append(s.date.append(answer, time.Now()), "\r\n"...))
-	}
-	nc.Close()
-}
-
-// peer returns the address of the other end, invalid for a Unix socket.
-func peer(nc net.Conn) netip.Addr {
-	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

@@ -24,6 +24,9 @@ func primaryOf(key string) primary {
 	return primary(sum[:])
 }
 
+// counter returns the number of the counter that a key shares with others.
+func (p primary) counter() int { return (int(p[10])<<8 | int(p[11])) % counters }
+
 // content is what entries that differ in their head alone share.
 type content struct {
 	data   atomic.Pointer[[]byte] // the body, where it is in memory; never taken back
@@ -60,6 +63,9 @@ type set struct {
 	entries []*Entry
 	cost    int64
 	node    int32 // in memory.queue; none while an entry waits to be written
+
+	revision   string     // Redis: of the key when the entries were read
+	generation Generation // likewise
 }
 
 // counter follows the changes of all keys that share it: so many counters that
@@ -96,7 +102,7 @@ func newMemory(limit int64, lru bool) *memory {
 }
 
 func (m *memory) counter(p primary) *counter {
-	return &m.counters[(int(p[10])<<8|int(p[11]))%counters]
+	return &m.counters[p.counter()]
 }
 
 func (m *memory) generation(p primary) Generation { return Generation(m.counter(p).generation) }

@@ -87,6 +87,8 @@ type Entry struct {
 	content *content
 	cost    int64 // bytes that it takes in memory, without the body
 	waits   bool  // to be written; memory.mu guards it
+
+	local *Entry // Redis: the same in the local store, which has another key for it
 }
 
 // Bytes returns the body where it is in memory. It must not be changed.
@@ -106,6 +108,9 @@ func (e *Entry) Bytes() ([]byte, bool) {
 func (e *Entry) Open() (*Body, error) {
 	if b, ok := e.Bytes(); ok {
 		return &Body{data: b, size: e.Size}, nil
+	}
+	if e.local != nil {
+		return e.local.Open()
 	}
 	if e.content.source == nil {
 		return nil, ErrGone

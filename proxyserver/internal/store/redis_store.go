@@ -1,0 +1,360 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"topdown/proxyserver/internal/rules"
+
+	"github.com/redis/rueidis"
+)
+
+// up returns the client, or errDown.
+func (r *Redis) up() (rueidis.Client, error) {
+	client := r.engine.Load()
+	if client == nil || r.outage.Load() != 0 {
+		return nil, errDown
+	}
+	return *client, nil
+}
+
+// patient is ctx for some answers of the engine. That a client has gone is not
+// the engine's fault, so it does not count.
+func (r *Redis) patient(ctx context.Context, answers int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Duration(answers)*r.patience)
+}
+
+// check notes whether the engine has answered, and returns err. An answer that
+// says no is one.
+func (r *Redis) check(err error) error {
+	no, answered := rueidis.IsRedisErr(err)
+	switch {
+	case err == nil || answered && !no.IsLoading() && !no.IsClusterDown():
+		r.failures.Store(0)
+	case r.stopped.Err() == nil:
+		r.failed(err)
+	}
+	return err
+}
+
+// checkWrite is check for something that was to be stored: the engine may be
+// full.
+func (r *Redis) checkWrite(err error) error {
+	if no, answered := rueidis.IsRedisErr(err); err == nil || answered && !no.IsNil() {
+		r.writing.report("store a response in "+r.name, err)
+	}
+	return r.check(err)
+}
+
+func newRevision() string { return strconv.FormatUint(rand.Uint64(), 36) }
+
+// newGeneration is never 0, which stands for a key without one, and never one of
+// an outage.
+func newGeneration() Generation { return Generation(rand.Int64N(1<<62) + 1) } //nolint:gosec // positive
+
+func (g Generation) String() string { return strconv.FormatUint(uint64(g), 10) }
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// lifeOf is how long a response stays in the engine.
+func lifeOf(stored *rules.Stored) time.Duration { return max(stored.TTL(time.Now()), 0) + redisStale }
+
+// localKey is the key in the local store of what is stored of a key in a
+// generation.
+func localKey(key string, gen Generation) string { return key + "\n" + gen.String() }
+
+// renamed is an entry of the local store as an entry of this one.
+func (r *Redis) renamed(e *Entry) *Entry {
+	shown := *e
+	shown.Key, _, _ = strings.Cut(e.Key, "\n")
+	shown.local = e
+	return &shown
+}
+
+// Lookup implements Store. An engine that does not answer at once is an empty
+// answer, with a generation under which nothing will be stored.
+func (r *Redis) Lookup(ctx context.Context, key string) ([]*Entry, Generation) {
+	p := primaryOf(key)
+	entries, gen, err := r.lookupShared(ctx, key, p)
+	if err != nil {
+		gen = redisAway
+		r.mem.mu.Lock()
+		if outage := r.outage.Load(); outage != 0 {
+			// On with what was right when the engine was last heard.
+			entries, _ = r.mem.get(p)
+			entries = under(entries, key)
+			gen = Generation(outage) | r.mem.generation(p)
+		}
+		r.mem.mu.Unlock()
+	}
+	if gen == 0 || gen == redisAway || !r.kept.Load() {
+		return entries, gen
+	}
+	local, _ := r.local.Lookup(ctx, localKey(key, gen))
+	if len(local) == 0 {
+		return entries, gen
+	}
+	all := make([]*Entry, 0, len(entries)+len(local))
+	for _, e := range local {
+		all = append(all, r.renamed(e))
+	}
+	all = append(all, entries...)
+	sortEntries(all)
+	return all, gen
+}
+
+// lookupShared returns what the engine has. As long as the revision is that of
+// the entries in memory, those are it.
+func (r *Redis) lookupShared(ctx context.Context, key string, p primary) ([]*Entry, Generation, error) {
+	client, err := r.up()
+	if err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := r.patient(ctx, 1)
+	defer cancel()
+	hash, now := r.hashKey(p), time.Now().UnixNano()
+	var revision string
+	trust := now-r.wroteAt(p).Load() > int64(redisTrust) && now-r.beat.Load() < int64(4*redisBeat) && now > r.distrust.Load()
+	if trust {
+		revision, err = client.DoCache(ctx, client.B().Hget().Key(hash).Field("r").Cache(), time.Minute).ToString()
+		no, answered := rueidis.IsRedisErr(err)
+		trust = !answered || no.IsNil() // a full engine refuses what a client is to be told of
+	}
+	if !trust {
+		revision, err = client.Do(ctx, client.B().Hget().Key(hash).Field("r").Build()).ToString()
+	}
+	if rueidis.IsRedisNil(err) {
+		return nil, 0, r.check(nil)
+	}
+	if r.check(err) != nil {
+		return nil, 0, err
+	}
+	m := r.mem
+	m.mu.Lock()
+	known, ok := m.get(p)
+	if s := m.sets[p]; ok && s.revision == revision {
+		defer m.mu.Unlock()
+		return under(known, key), s.generation, nil
+	}
+	before := m.counter(p).changes
+	m.mu.Unlock()
+	fields, err := client.Do(ctx, client.B().Hgetall().Key(hash).Build()).AsStrMap()
+	if r.check(err) != nil {
+		return nil, 0, err
+	}
+	number, err := strconv.ParseUint(fields["g"], 10, 62)
+	if err != nil {
+		return nil, 0, nil //nolint:nilerr // gone meanwhile
+	}
+	entries, gen := r.entriesOf(key, fields, known), Generation(number)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.counter(p).changes == before {
+		m.put(p, entries)
+		m.mark(p, fields["r"], gen)
+	}
+	return entries, gen, nil
+}
+
+// mark notes what the entries under p in memory go with.
+func (m *memory) mark(p primary, revision string, gen Generation) {
+	if s := m.sets[p]; s != nil {
+		s.revision, s.generation = revision, gen
+	}
+}
+
+// wroteAt is when this node last changed a key, or another that shares the
+// place. For a moment after that the engine is asked, not the client's cache.
+func (r *Redis) wroteAt(p primary) *atomic.Int64 { return &r.wrote[p.counter()] }
+
+// changed notes that this node has changed a key, and that e, if it is not nil,
+// is the newest there: its body need not be read again.
+func (r *Redis) changed(p primary, e *Entry) {
+	r.wroteAt(p).Store(time.Now().UnixNano())
+	r.mem.mu.Lock()
+	defer r.mem.mu.Unlock()
+	var entries []*Entry
+	if e != nil {
+		known, _ := r.mem.get(p)
+		entries, _ = replaced(known, e)
+	}
+	r.mem.put(p, entries)
+	r.mem.mark(p, "", 0)
+}
+
+// Limit implements Store.
+func (r *Redis) Limit() int64 { return max(r.object, r.local.Limit()) }
+
+// Update implements Store: the record alone is written.
+func (r *Redis) Update(ctx context.Context, e *Entry, stored *rules.Stored) (*Entry, error) {
+	if e.local != nil {
+		updated, err := r.local.Update(ctx, e.local, stored)
+		if err != nil {
+			return nil, err
+		}
+		return r.renamed(updated), nil
+	}
+	client, err := r.up()
+	at, ok := e.content.source.(*redisBody)
+	if err != nil || !ok {
+		return nil, errors.Join(ErrGone, err)
+	}
+	p, life := primaryOf(e.Key), lifeOf(stored)
+	rec := record{until: time.Now().Add(life), size: e.Size, sum: at.sum, id: at.id, head: encodeHead(e.Key, &stored.Head)}
+	ctx, cancel := r.patient(ctx, 5)
+	defer cancel()
+	for n := range chunksOf(e.Size) {
+		longer := client.B().Pexpire().Key(r.chunkKey(p, at.id, n)).Milliseconds(life.Milliseconds()).Gt().Build()
+		if r.check(client.Do(ctx, longer).Error()) != nil {
+			break // the next one fails as well
+		}
+	}
+	done, err := updateRecord.Exec(ctx, client, []string{r.hashKey(p)}, []string{
+		at.id, newRevision(), fieldOf(&e.Stored.Head), fieldOf(&stored.Head), rec.encode(), milliseconds(life),
+	}).AsInt64()
+	if r.checkWrite(err) != nil || done == 0 {
+		r.changed(p, nil)
+		return nil, errors.Join(ErrGone, err)
+	}
+	updated := newEntry(e.Key, stored, e.Size, e.content)
+	r.changed(p, updated)
+	return updated, nil
+}
+
+// Remove implements Store.
+func (r *Redis) Remove(ctx context.Context, e *Entry) {
+	if e.local != nil {
+		r.local.Remove(ctx, e.local)
+		return
+	}
+	p := primaryOf(e.Key)
+	r.changed(p, nil)
+	client, err := r.up()
+	at, ok := e.content.source.(*redisBody)
+	if err != nil || !ok {
+		return
+	}
+	ctx, cancel := r.patient(ctx, 1)
+	defer cancel()
+	keys, args := []string{r.hashKey(p)}, []string{at.id, newRevision(), fieldOf(&e.Stored.Head)}
+	if r.check(removeRecord.Exec(ctx, client, keys, args).Error()) == nil {
+		r.removeBody(client, p, at.id, e.Size)
+	}
+	r.changed(p, nil)
+}
+
+// removeBody removes the chunks of a body. What is left goes at its time.
+func (r *Redis) removeBody(client rueidis.Client, p primary, id string, size int64) {
+	var keys []string
+	for n := range chunksOf(size) {
+		keys = append(keys, r.chunkKey(p, id, n))
+	}
+	if len(keys) > 0 {
+		ctx, cancel := r.patient(r.stopped, 1)
+		defer cancel()
+		client.Do(ctx, client.B().Unlink().Key(keys...).Build())
+	}
+}
+
+// Invalidate implements Store. While the engine is down it holds here at once,
+// and elsewhere before the engine is used again.
+func (r *Redis) Invalidate(ctx context.Context, key string) int {
+	p := primaryOf(key)
+	m := r.mem
+	m.mu.Lock()
+	held, _ := m.get(p)
+	n := len(under(held, key))
+	gen := Generation(r.outage.Load()) | m.generation(p)
+	if s := m.sets[p]; s != nil && gen < redisAway {
+		gen = s.generation
+	}
+	m.invalidate(p)
+	m.put(p, nil)
+	m.mu.Unlock()
+	local := 0
+	if r.kept.Load() {
+		local = r.local.Invalidate(ctx, localKey(key, gen))
+	}
+	if shared, told := r.tell(ctx, key); told {
+		n = shared
+	}
+	return n + local
+}
+
+// Clear implements Store. What another node is fetching, and was never stored
+// before, may still be stored.
+func (r *Redis) Clear(ctx context.Context) int {
+	n := r.local.Clear(ctx)
+	r.mem.mu.Lock()
+	r.mem.clear()
+	r.mem.mu.Unlock()
+	shared, _ := r.tell(ctx, everything)
+	return n + shared
+}
+
+// tell invalidates a key in the engine and returns how many entries there were.
+// An engine that cannot be told counts as down, and is told before it is used
+// again; told is false then.
+func (r *Redis) tell(ctx context.Context, key string) (n int, told bool) {
+	for {
+		if r.outage.Load() == 0 {
+			n, err := r.invalidateEngine(ctx, key)
+			if err == nil {
+				return n, true
+			}
+			r.goDown(err)
+		}
+		if r.miss(key) {
+			return 0, false
+		}
+	}
+}
+
+// invalidateEngine invalidates a key, or everything, in the engine.
+func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err error) {
+	at := r.engine.Load()
+	if at == nil {
+		return 0, errDown
+	}
+	client := *at
+	invalidate := func(hash string, p primary) error {
+		ctx, cancel := r.patient(ctx, 5)
+		defer cancel()
+		args := []string{newGeneration().String(), newRevision(), milliseconds(redisKept)}
+		all, err := invalidateKey.Exec(ctx, client, []string{hash}, args).AsStrSlice()
+		if r.check(err) != nil {
+			return err
+		}
+		for _, value := range all {
+			if rec, ok := decodeRecord(value); ok {
+				n++
+				r.removeBody(client, p, rec.id, rec.size)
+			}
+		}
+		return nil
+	}
+	if key != everything {
+		p := primaryOf(key)
+		r.wroteAt(p).Store(time.Now().UnixNano())
+		err = invalidate(r.hashKey(p), p)
+		r.wroteAt(p).Store(time.Now().UnixNano())
+		return n, err
+	}
+	r.distrust.Store(time.Now().Add(time.Hour).UnixNano())
+	failed := r.eachKey(context.WithoutCancel(ctx), client, func(hash string) bool {
+		var p primary
+		_, tag, _ := strings.Cut(hash, "{")
+		if k, bad := hex.Decode(p[:], []byte(strings.TrimSuffix(tag, "}"))); bad == nil && k == len(p) {
+			err = invalidate(hash, p)
+		}
+		return err == nil
+	})
+	r.distrust.Store(time.Now().Add(redisTrust).UnixNano())
+	return n, errors.Join(failed, err)
+}

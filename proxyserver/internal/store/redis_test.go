@@ -1,0 +1,715 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"topdown/pkg/httpmsg"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// engine is a redis-server of the test's own.
+type engine struct {
+	t    *testing.T
+	dir  string
+	port int
+	args []string
+	cmd  *exec.Cmd
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	addr, _ := ln.Addr().(*net.TCPAddr)
+	return addr.Port
+}
+
+// startEngine starts a redis-server on loopback with more options.
+func startEngine(t *testing.T, args ...string) *engine {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		skip(t, "redis-server is not installed: scripts/peers install proxyserver")
+	}
+	n := &engine{t: t, dir: t.TempDir(), port: freePort(t), args: args}
+	n.start()
+	t.Cleanup(n.kill)
+	return n
+}
+
+func (n *engine) start() {
+	n.t.Helper()
+	n.cmd = exec.Command("redis-server", append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.port), "--dir", n.dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, n.args...)...)
+	n.cmd.Stdout = io.Discard
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	waitFor(n.t, "redis-server to answer", func() bool {
+		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)))
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "PING\r\n")
+		b := make([]byte, 5)
+		_, err = io.ReadFull(conn, b)
+		return err == nil
+	})
+}
+
+func (n *engine) kill() {
+	if n.cmd != nil {
+		n.cmd.Process.Kill()
+		n.cmd.Wait()
+		n.cmd = nil
+	}
+}
+
+func (n *engine) signal(s syscall.Signal) { n.cmd.Process.Signal(s) }
+
+func (n *engine) url() string { return fmt.Sprintf("redis://127.0.0.1:%d?prefix=t:", n.port) }
+
+// cli runs redis-cli and returns what it prints.
+func (n *engine) cli(args ...string) string {
+	n.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(n.port)}, args...)...).CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("redis-cli %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("waiting for %s", what)
+		}
+	}
+}
+
+func openRedis(t *testing.T, o RedisOptions) *Redis {
+	t.Helper()
+	if o.Patience == 0 {
+		o.Patience = 300 * time.Millisecond // the machine may be busy with other tests
+	}
+	r, err := OpenRedis(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// settle waits until what this node has changed itself counts as seen.
+func (r *Redis) settle() {
+	for i := range r.wrote {
+		r.wrote[i].Store(0)
+	}
+}
+
+func TestRedisURL(t *testing.T) {
+	for raw, want := range map[string]string{
+		"redis://h":                          "[h:6379] user= password= db=0 prefix=topdown: name=redis://h:6379",
+		"redis://u:p%40@h:1/3?prefix=x":      "[h:1] user=u password=p@ db=3 prefix=x name=redis://h:1",
+		"rediss://u@[::1]:7":                 "[[::1]:7] user=u password=secret db=0 prefix=topdown: name=rediss://[::1]:7",
+		"redis+cluster://a:1,b:2,c?prefix=y": "[a:1 b:2 c:6379] user= password=secret db=0 prefix=y name=redis+cluster://a:1,b:2,c:6379",
+	} {
+		password := ""
+		if strings.Contains(want, "secret") {
+			password = "secret"
+		}
+		o, prefix, name, err := parseRedisURL(raw, password)
+		got := fmt.Sprintf("%v user=%s password=%s db=%d prefix=%s name=%s", o.InitAddress, o.Username, o.Password, o.SelectDB, prefix, name)
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v\nwant %s", raw, got, err, want)
+		}
+	}
+	for _, bad := range []string{
+		"", "http://h", "redis://", "redis://a,b", "redis://h/x", "redis+cluster://a/1", "redis://h?size=1", "redis://h:port", "redis://u:sesame@:x", "redis://%zz@h",
+	} {
+		if _, _, _, err := parseRedisURL(bad, ""); err == nil {
+			t.Errorf("%q is taken", bad)
+		} else if strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%q: the error tells the password: %v", bad, err)
+		}
+	}
+}
+
+// What one node stores the others have; what one invalidates none has.
+func TestRedisNodes(t *testing.T) {
+	n := startEngine(t)
+	a := openRedis(t, RedisOptions{URL: n.url(), Object: 600 << 10})
+	b := openRedis(t, RedisOptions{URL: n.url(), Object: 600 << 10})
+	for _, size := range []int{0, 1, 1000, 256 << 10, 300 << 10, 600 << 10} {
+		key := fmt.Sprintf("http://a/%d", size)
+		put(t, a, key, storedFor(key, 1), bodyFor(key, 0, size))
+		for _, node := range []*Redis{b, a, b} {
+			entries := lookup(t, node, key)
+			if len(entries) != 1 || entries[0].Size != int64(size) {
+				t.Fatalf("%s: %d entries", key, len(entries))
+			}
+			if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor(key, 0, size)) {
+				t.Fatalf("%s: %d bytes, %v", key, len(got), err)
+			}
+		}
+	}
+	key := "http://a/1000"
+	e := lookup(t, b, key)[0]
+	if _, inMemory := e.Bytes(); !inMemory {
+		t.Error("a small body is not held in memory")
+	}
+	if _, err := b.Update(t.Context(), e, storedFor(key, 5)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the other node to see the new head", func() bool {
+		entries := lookup(t, a, key)
+		return len(entries) == 1 && version(entries[0]) == 5
+	})
+	if got, err := bodyOf(t, lookup(t, a, key)[0]); err != nil || !bytes.Equal(got, bodyFor(key, 0, 1000)) {
+		t.Errorf("body after an update elsewhere: %d bytes, %v", len(got), err)
+	}
+	put(t, b, key, storedFor(key, 7, httpmsg.Field{Name: "foo", Value: "1"}), bodyFor(key, 1, 2000))
+	waitFor(t, "the other node to see the variant", func() bool { return len(lookup(t, a, key)) == 2 })
+
+	a.settle()
+	b.settle()
+	lookup(t, a, key)
+	lookup(t, b, key)
+	if got := a.Invalidate(t.Context(), key); got != 2 {
+		t.Errorf("Invalidate removed %d, want 2", got)
+	}
+	if entries := lookup(t, a, key); len(entries) != 0 {
+		t.Error("found where it was invalidated")
+	}
+	waitFor(t, "the invalidation to reach the other node", func() bool { return len(lookup(t, b, key)) == 0 })
+
+	// Too large to be shared: on its node alone, and invalidated from another.
+	key = "http://a/large"
+	put(t, a, key, storedFor(key, 1), bodyFor(key, 0, 1<<20))
+	entries := lookup(t, a, key)
+	if len(entries) != 1 || entries[0].Key != key {
+		t.Fatalf("%d entries of a large response: %+v", len(entries), entries)
+	}
+	if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor(key, 0, 1<<20)) {
+		t.Errorf("a large body: %d bytes, %v", len(got), err)
+	}
+	if n := len(lookup(t, b, key)); n != 0 {
+		t.Errorf("the other node has %d", n)
+	}
+	updated, err := a.Update(t.Context(), entries[0], storedFor(key, 3))
+	if err != nil || version(updated) != 3 || version(lookup(t, a, key)[0]) != 3 {
+		t.Errorf("Update of a large response: %v", err)
+	}
+	b.Invalidate(t.Context(), key)
+	waitFor(t, "the invalidation to reach the node that has it", func() bool { return len(lookup(t, a, key)) == 0 })
+
+	listed := 0
+	a.List(func(i Info) bool { listed++; return true })
+	if found := a.Find("http://a/1"); listed < 5 || len(found) != 1 || found[0].Size != 1 {
+		t.Errorf("%d listed, %+v found", listed, found)
+	}
+	if got := b.Clear(t.Context()); got != 5 {
+		t.Errorf("Clear removed %d, want 5", got)
+	}
+	waitFor(t, "the other node to be cleared", func() bool { return len(lookup(t, a, "http://a/1")) == 0 })
+	if left := n.cli("--scan", "--pattern", "t:b:*"); left != "" {
+		t.Errorf("chunks are left:\n%s", left)
+	}
+}
+
+// A node that was stopped does not serve what was invalidated meanwhile, not
+// even before it has read what the engine has sent it.
+func TestRedisNodeAway(t *testing.T) {
+	n := startEngine(t)
+	a := openRedis(t, RedisOptions{URL: n.url()})
+	b := openRedis(t, RedisOptions{URL: n.url()})
+	const key = "http://a/"
+	put(t, a, key, storedFor(key, 1), make([]byte, 100))
+	lookup(t, b, key)
+	// As if b had been stopped and had just been woken: its beat is old.
+	b.beat.Store(time.Now().Add(-time.Minute).UnixNano())
+	a.Invalidate(t.Context(), key)
+	b.beat.Store(time.Now().Add(-time.Minute).UnixNano())
+	if n := len(lookup(t, b, key)); n != 0 {
+		t.Errorf("%d found after waking", n)
+	}
+}
+
+// An engine that is down, stopped, or empty: nothing is lost that this node
+// knows, nothing wrong comes back, one line each in the log.
+func TestRedisDown(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	n := startEngine(t)
+	a := openRedis(t, RedisOptions{URL: n.url(), Log: zap.New(core)})
+	b := openRedis(t, RedisOptions{URL: n.url()})
+	old, known, gone := "http://a/old", "http://a/known", "http://a/gone"
+	for _, key := range []string{old, known, gone} {
+		put(t, a, key, storedFor(key, 1), bodyFor(key, 1, 1000))
+		lookup(t, a, key)
+		lookup(t, b, key)
+	}
+	for name, fail := range map[string]struct{ down, up func() }{
+		"stopped": {func() { n.signal(syscall.SIGSTOP) }, func() { n.signal(syscall.SIGCONT) }},
+		"killed":  {n.kill, n.start},
+	} {
+		logs.TakeAll()
+		for _, key := range []string{known, gone} {
+			if len(lookup(t, a, key)) == 0 {
+				put(t, a, key, storedFor(key, 1), bodyFor(key, 1, 1000))
+			}
+			lookup(t, a, key)
+		}
+		fail.down()
+		waitFor(t, "the engine to count as down", func() bool { _, down := a.Outages(); return down })
+		began := time.Now()
+		if entries := lookup(t, a, known); len(entries) != 1 {
+			t.Errorf("%s: %d found of what was in memory", name, len(entries))
+		} else if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor(known, 1, 1000)) {
+			t.Errorf("%s: its body: %v", name, err)
+		}
+		key := "http://a/new/" + name
+		put(t, a, key, storedFor(key, 1), bodyFor(key, 1, 1000))
+		if len(lookup(t, a, key)) != 1 {
+			t.Errorf("%s: what was stored meanwhile is not found", name)
+		}
+		a.Invalidate(t.Context(), gone)
+		a.Invalidate(t.Context(), key)
+		if len(lookup(t, a, gone))+len(lookup(t, a, key)) != 0 {
+			t.Errorf("%s: found after it was invalidated", name)
+		}
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("%s: it took %v", name, took)
+		}
+		fail.up()
+		waitFor(t, "the engine to count as up", func() bool { _, down := a.Outages(); return !down })
+		waitFor(t, "the other node as well", func() bool { _, down := b.Outages(); return !down })
+		if len(lookup(t, a, gone))+len(lookup(t, b, gone)) != 0 {
+			t.Errorf("%s: what was invalidated meanwhile is found again", name)
+		}
+		if name == "killed" && len(lookup(t, a, known))+len(lookup(t, b, known)) != 0 {
+			t.Errorf("%s: the engine is empty, and memory is not", name)
+		}
+		if logs.Len() != 2 {
+			t.Errorf("%s: %d lines in the log, want 2: %v", name, logs.Len(), logs.All())
+		}
+	}
+}
+
+// An engine that is full refuses what is stored, with one line; what is there
+// can be read.
+func TestRedisFull(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	n := startEngine(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
+	r := openRedis(t, RedisOptions{URL: n.url(), Log: zap.New(core)})
+	refused, hits := 0, 0
+	for i := range 40 {
+		key := fmt.Sprintf("http://a/%d", i)
+		if _, err := commit(t, r, key, storedFor(key, 1), bodyFor(key, 0, 500<<10)); err != nil {
+			refused++
+		}
+	}
+	for i := range 40 {
+		key := fmt.Sprintf("http://a/%d", i)
+		for _, e := range lookup(t, r, key) {
+			if got, err := bodyOf(t, e); err == nil && bytes.Equal(got, bodyFor(key, 0, 500<<10)) {
+				hits++
+			} else {
+				t.Errorf("%s: %d bytes, %v", key, len(got), err)
+			}
+		}
+	}
+	if refused == 0 || hits == 0 || refused+hits != 40 {
+		t.Errorf("%d refused, %d hits of 40", refused, hits)
+	}
+	if _, down := r.Outages(); down || logs.Len() != 1 {
+		t.Errorf("down: %v, %d lines, want one that it is full: %v", down, logs.Len(), logs.All())
+	}
+}
+
+// A body is handed out whole and right or not at all.
+func TestRedisDamage(t *testing.T) {
+	n := startEngine(t)
+	r := openRedis(t, RedisOptions{URL: n.url(), Memory: 1 << 20}) // bodies do not stay in memory
+	for name, damage := range map[string]func(chunk string){
+		"a chunk is gone":    func(c string) { n.cli("DEL", c) },
+		"a chunk is changed": func(c string) { n.cli("SETRANGE", c, "1000", "x") },
+		"a chunk is short":   func(c string) { n.cli("SET", c, "x") },
+		"a chunk is long":    func(c string) { n.cli("APPEND", c, "x") },
+		"a chunk is no text": func(c string) { n.cli("DEL", c); n.cli("RPUSH", c, "x") },
+	} {
+		key := "http://a/" + name
+		put(t, r, key, storedFor(key, 1), bodyFor(key, 0, 600<<10))
+		chunks := strings.Fields(n.cli("--scan", "--pattern", "t:b:*"))
+		if len(chunks) != 3 {
+			t.Fatalf("%s: chunks %q, want 3", name, chunks)
+		}
+		damage(chunks[rand.IntN(3)])
+		entries := lookup(t, r, key)
+		if len(entries) != 1 {
+			t.Fatalf("%s: %d entries", name, len(entries))
+		}
+		if got, err := bodyOf(t, entries[0]); !errors.Is(err, ErrGone) && name != "a chunk is no text" || err == nil {
+			t.Errorf("%s: %d bytes, %v, want ErrGone", name, len(got), err)
+		}
+		r.Invalidate(t.Context(), key)
+	}
+	key := "http://a/record"
+	put(t, r, key, storedFor(key, 1), make([]byte, 10))
+	hash := r.hashKey(primaryOf(key))
+	for _, field := range strings.Fields(n.cli("HKEYS", hash)) {
+		if field[0] == 'v' {
+			n.cli("HSET", hash, field, "nonsense", "r", "other")
+		}
+	}
+	if n := len(lookup(t, r, key)); n != 0 {
+		t.Errorf("%d entries of a record that is nonsense", n)
+	}
+}
+
+// One of all nodes gets a lease, the others wait for what it stores. One that
+// dies is replaced, and what it brings later is refused.
+func TestRedisLease(t *testing.T) {
+	n := startEngine(t)
+	nodes := []*Redis{}
+	for range 3 {
+		nodes = append(nodes, openRedis(t, RedisOptions{URL: n.url()}))
+	}
+	for round := range 5 {
+		key := fmt.Sprintf("http://a/%d", round)
+		var fetched, served atomic.Int32
+		var tasks sync.WaitGroup
+		for i := range 30 {
+			tasks.Go(func() {
+				node := nodes[i%3]
+				for {
+					entries, gen := node.Lookup(t.Context(), key)
+					if len(entries) > 0 {
+						served.Add(1)
+						return
+					}
+					release, ok := node.Lease(t.Context(), key)
+					if !ok {
+						continue
+					}
+					if entries, gen = node.Lookup(t.Context(), key); len(entries) == 0 {
+						fetched.Add(1)
+						time.Sleep(50 * time.Millisecond) // the origin
+						w, err := node.Create(t.Context(), key, gen, 3)
+						if err == nil {
+							w.Write([]byte("abc"))
+							_, err = w.Commit(storedFor(key, 1))
+							w.Close()
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					}
+					release()
+				}
+			})
+		}
+		tasks.Wait()
+		if fetched.Load() != 1 || served.Load() != 30 {
+			t.Errorf("%d fetched, %d served, want 1 and 30", fetched.Load(), served.Load())
+		}
+	}
+
+	// The first holder falls asleep: its lease is not renewed.
+	const key = "http://a/late"
+	p := primaryOf(key)
+	_, gen := nodes[0].Lookup(t.Context(), key)
+	release, ok := nodes[0].Lease(t.Context(), key)
+	if !ok {
+		t.Fatal("no lease")
+	}
+	defer release()
+	w, err := nodes[0].Create(t.Context(), key, gen, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	w.Write([]byte("late"))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, ok = nodes[1].Lease(ctx, key); ok {
+		t.Error("a second lease beside the first")
+	}
+	n.cli("DEL", nodes[0].leaseKey(p)) // it has expired
+	second, ok := nodes[1].Lease(t.Context(), key)
+	if !ok {
+		t.Fatal("no lease after the first has expired")
+	}
+	if e, err := w.Commit(storedFor(key, 1)); !errors.Is(err, ErrGone) {
+		t.Errorf("a late holder has stored: %v, %v", e, err)
+	}
+	if _, err = commit(t, nodes[1], key, storedFor(key, 2), []byte("good")); err != nil {
+		t.Error(err)
+	}
+	second()
+
+	// A holder that is dead lets the others wait for its lease's life, no more.
+	dead := openRedis(t, RedisOptions{URL: n.url()})
+	if _, ok = dead.Lease(t.Context(), "http://a/dead"); !ok {
+		t.Fatal("no lease")
+	}
+	n.cli("SET", dead.leaseKey(primaryOf("http://a/dead")), "another", "PX", "300") // nobody renews it
+	began := time.Now()
+	nodes[1].Lease(t.Context(), "http://a/dead")
+	if took := time.Since(began); took < 200*time.Millisecond || took > 2*time.Second {
+		t.Errorf("waited %v for a dead holder", took)
+	}
+}
+
+// Three engines in a cluster are one store.
+func TestRedisCluster(t *testing.T) {
+	var hosts []string
+	var first *engine
+	for range 3 {
+		n := startEngine(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		first = n
+		hosts = append(hosts, net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)))
+	}
+	first.cli(append([]string{"--cluster", "create", "--cluster-yes"}, hosts...)...)
+	waitFor(t, "the cluster", func() bool { return strings.Contains(first.cli("CLUSTER", "INFO"), "cluster_state:ok") })
+	a := openRedis(t, RedisOptions{URL: "redis+cluster://" + strings.Join(hosts, ",")})
+	b := openRedis(t, RedisOptions{URL: "redis+cluster://" + hosts[0]})
+	for i := range 30 {
+		key := fmt.Sprintf("http://a/%d", i)
+		put(t, a, key, storedFor(key, 1), bodyFor(key, 0, 300<<10))
+		entries := lookup(t, b, key)
+		if len(entries) != 1 {
+			t.Fatalf("%s: %d entries", key, len(entries))
+		}
+		if got, err := bodyOf(t, entries[0]); err != nil || !bytes.Equal(got, bodyFor(key, 0, 300<<10)) {
+			t.Fatalf("%s: %d bytes, %v", key, len(got), err)
+		}
+		if i%3 == 0 {
+			b.Invalidate(t.Context(), key)
+			waitFor(t, "the invalidation", func() bool { return len(lookup(t, a, key)) == 0 })
+		}
+	}
+	if n := b.Clear(t.Context()); n != 20 {
+		t.Errorf("Clear removed %d, want 20", n)
+	}
+}
+
+// chaosProxy passes a connection on, and cuts it in the middle at times.
+func chaosProxy(t *testing.T, to string, cut *atomic.Bool) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer client.Close()
+				server, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				go io.Copy(server, client)
+				buf := make([]byte, 64<<10)
+				for {
+					n, err := server.Read(buf)
+					if err != nil {
+						return
+					}
+					if cut.Load() && rand.IntN(50) == 0 {
+						client.Write(buf[:n/2])
+						return
+					}
+					if _, err = client.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// Whatever happens to the engine, three nodes serve what was stored, whole, and
+// not what was invalidated on the same node; no call takes long.
+func TestRedisChaos(t *testing.T) {
+	requests := 100_000
+	if testing.Short() {
+		requests = 5000
+	}
+	n := startEngine(t, "--maxmemory", "24mb", "--maxmemory-policy", "noeviction")
+	var cut atomic.Bool
+	addr := chaosProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)), &cut)
+	const keys = 60
+	var nodes []*Redis
+	allowed := make([][keys]atomic.Int64, 3) // per node: the oldest version that it may find
+	for range 3 {
+		nodes = append(nodes, openRedis(t, RedisOptions{URL: "redis://" + addr, Memory: 4 << 20, Patience: 50 * time.Millisecond}))
+	}
+	var clock, hits, done, slow atomic.Int64
+	var tasks sync.WaitGroup
+	for worker := range 6 {
+		tasks.Go(func() {
+			node, limit := nodes[worker%3], &allowed[worker%3]
+			for done.Add(1) <= int64(requests) {
+				i := rand.IntN(keys)
+				key := fmt.Sprintf("http://a/%d", i)
+				size := 1 + i*i*150
+				least := limit[i].Load()
+				began := time.Now()
+				entries, gen := node.Lookup(t.Context(), key)
+				for _, e := range entries {
+					if v := version(e); v < least {
+						t.Errorf("%s: version %d is found on a node that had invalidated all before %d", key, v, least)
+					}
+					got, err := bodyOf(t, e)
+					if err == nil {
+						hits.Add(1)
+						if !bytes.Equal(got, bodyFor(key, int(version(e)), size)) {
+							t.Errorf("%s: wrong body of %d bytes", key, len(got))
+						}
+					}
+				}
+				switch {
+				case rand.IntN(100) == 0:
+					before := clock.Add(1)
+					node.Invalidate(t.Context(), key)
+					limit[i].Store(before)
+				case len(entries) == 0:
+					at := clock.Add(1)
+					body := bodyFor(key, int(at), size)
+					if w, err := node.Create(t.Context(), key, gen, -1); err == nil {
+						if _, err = w.Write(body); err == nil {
+							w.Commit(storedFor(key, at))
+						}
+						w.Close()
+					}
+				}
+				if time.Since(began) > time.Second {
+					slow.Add(1)
+				}
+			}
+		})
+	}
+	finished := make(chan struct{})
+	go func() {
+		tasks.Wait()
+		close(finished)
+	}()
+	trouble := 0
+	for running := true; running; trouble++ {
+		for _, step := range []func(){
+			func() { cut.Store(trouble%2 == 0) },
+			func() { n.signal(syscall.SIGSTOP) },
+			func() { n.signal(syscall.SIGCONT) },
+			func() { n.kill() },
+			func() { n.start() },
+			func() {
+				exec.Command("redis-cli", "-p", strconv.Itoa(n.port), "DEBUG", "POPULATE", "200", "filler", "100000").Run()
+			},
+			func() { exec.Command("redis-cli", "-p", strconv.Itoa(n.port), "FLUSHALL").Run() },
+		} {
+			select {
+			case <-finished:
+				running = false
+			case <-time.After(500 * time.Millisecond):
+				step()
+			}
+		}
+	}
+	cut.Store(false)
+	if n.cmd == nil {
+		n.start()
+	}
+	n.signal(syscall.SIGCONT)
+	if hits.Load() < int64(requests)/10 || slow.Load() > int64(requests)/1000 {
+		t.Errorf("%d hits, %d slow of %d requests", hits.Load(), slow.Load(), requests)
+	}
+	for i, node := range nodes {
+		waitFor(t, "the engine to be up for all", func() bool { _, down := node.Outages(); return !down })
+		downs, _ := node.Outages()
+		t.Logf("node %d: %d outages", i, downs)
+	}
+	t.Logf("%d hits in %d requests, %d rounds of trouble", hits.Load(), requests, trouble)
+}
+
+func BenchmarkRedis(b *testing.B) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		b.Skip("redis-server is not installed")
+	}
+	port := "0"
+	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		_, port, _ = net.SplitHostPort(ln.Addr().String())
+		ln.Close()
+	}
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", b.TempDir())
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	time.Sleep(500 * time.Millisecond)
+	r, err := OpenRedis(RedisOptions{URL: "redis://127.0.0.1:" + port})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	for _, size := range []int{1 << 10, 100 << 10, 1 << 20} {
+		key := "http://a/" + strconv.Itoa(size)
+		if _, err = commit(b, r, key, storedFor(key, 1), make([]byte, size)); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(2 * redisTrust)
+		b.Run("memory/"+strconv.Itoa(size), func(b *testing.B) {
+			for b.Loop() {
+				entries, _ := r.Lookup(b.Context(), key)
+				if body, err := entries[0].Open(); err != nil || body.Size() != int64(size) {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("engine/"+strconv.Itoa(size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				r.mem.mu.Lock()
+				r.mem.clear()
+				r.mem.mu.Unlock()
+				entries, _ := r.Lookup(b.Context(), key)
+				if len(entries) == 0 {
+					b.Fatal("gone")
+				}
+				if body, err := entries[0].Open(); err != nil || body.Size() != int64(size) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

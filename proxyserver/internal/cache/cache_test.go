@@ -3,13 +3,18 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/cachetest"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/redistest"
 	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
@@ -84,7 +89,7 @@ func alone(newStore func(*testing.T, rules.Config) store.Store, config rules.Con
 }
 
 // stores are those that the tests are run with.
-var stores = map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk}
+var stores = map[string]func(*testing.T, rules.Config) store.Store{"memory": inMemory, "files": fromDisk, "redis": fromRedis}
 
 func inMemory(*testing.T, rules.Config) store.Store { return store.NewMemory(16<<20, 0) }
 
@@ -98,6 +103,38 @@ func fromDisk(t *testing.T, c rules.Config) store.Store {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
+}
+
+// engine is a redis-server for all tests that use one.
+var engine struct {
+	sync.Mutex
+	*redistest.Engine
+	stores int
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if engine.Engine != nil {
+		engine.Kill()
+	}
+	os.Exit(code)
+}
+
+// fromRedis shares an engine with the other tests, under a prefix of its own.
+func fromRedis(t *testing.T, c rules.Config) store.Store {
+	t.Helper()
+	engine.Lock()
+	defer engine.Unlock()
+	if engine.Engine == nil {
+		engine.Engine = redistest.StartShared(t)
+	}
+	engine.stores++
+	r, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", engine.stores)), Patience: time.Second, Rules: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
 }
 
 func TestRFC9111(t *testing.T) {

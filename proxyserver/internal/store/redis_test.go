@@ -13,91 +13,15 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/redistest"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
-
-// engine is a redis-server of the test's own.
-type engine struct {
-	t    *testing.T
-	dir  string
-	port int
-	args []string
-	cmd  *exec.Cmd
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	addr, _ := ln.Addr().(*net.TCPAddr)
-	return addr.Port
-}
-
-// startEngine starts a redis-server on loopback with more options.
-func startEngine(t *testing.T, args ...string) *engine {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		skip(t, "redis-server is not installed: scripts/peers install proxyserver")
-	}
-	n := &engine{t: t, dir: t.TempDir(), port: freePort(t), args: args}
-	n.start()
-	t.Cleanup(n.kill)
-	return n
-}
-
-func (n *engine) start() {
-	n.t.Helper()
-	n.cmd = exec.Command("redis-server", append([]string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(n.port), "--dir", n.dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
-	}, n.args...)...)
-	n.cmd.Stdout = io.Discard
-	if err := n.cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	waitFor(n.t, "redis-server to answer", func() bool {
-		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)))
-		if err != nil {
-			return false
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "PING\r\n")
-		b := make([]byte, 5)
-		_, err = io.ReadFull(conn, b)
-		return err == nil
-	})
-}
-
-func (n *engine) kill() {
-	if n.cmd != nil {
-		n.cmd.Process.Kill()
-		n.cmd.Wait()
-		n.cmd = nil
-	}
-}
-
-func (n *engine) signal(s syscall.Signal) { n.cmd.Process.Signal(s) }
-
-func (n *engine) url() string { return fmt.Sprintf("redis://127.0.0.1:%d?prefix=t:", n.port) }
-
-// cli runs redis-cli and returns what it prints.
-func (n *engine) cli(args ...string) string {
-	n.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(n.port)}, args...)...).CombinedOutput()
-	if err != nil {
-		n.t.Fatalf("redis-cli %q: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
 
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
@@ -158,9 +82,9 @@ func TestRedisURL(t *testing.T) {
 
 // What one node stores the others have; what one invalidates none has.
 func TestRedisNodes(t *testing.T) {
-	n := startEngine(t)
-	a := openRedis(t, RedisOptions{URL: n.url(), Object: 600 << 10})
-	b := openRedis(t, RedisOptions{URL: n.url(), Object: 600 << 10})
+	n := redistest.Start(t)
+	a := openRedis(t, RedisOptions{URL: n.URL("t:"), Object: 600 << 10})
+	b := openRedis(t, RedisOptions{URL: n.URL("t:"), Object: 600 << 10})
 	for _, size := range []int{0, 1, 1000, 256 << 10, 300 << 10, 600 << 10} {
 		key := fmt.Sprintf("http://a/%d", size)
 		put(t, a, key, storedFor(key, 1), bodyFor(key, 0, size))
@@ -233,7 +157,7 @@ func TestRedisNodes(t *testing.T) {
 		t.Errorf("Clear removed %d, want 5", got)
 	}
 	waitFor(t, "the other node to be cleared", func() bool { return len(lookup(t, a, "http://a/1")) == 0 })
-	if left := n.cli("--scan", "--pattern", "t:b:*"); left != "" {
+	if left := n.CLI("--scan", "--pattern", "t:b:*"); left != "" {
 		t.Errorf("chunks are left:\n%s", left)
 	}
 }
@@ -241,9 +165,9 @@ func TestRedisNodes(t *testing.T) {
 // A node that was stopped does not serve what was invalidated meanwhile, not
 // even before it has read what the engine has sent it.
 func TestRedisNodeAway(t *testing.T) {
-	n := startEngine(t)
-	a := openRedis(t, RedisOptions{URL: n.url()})
-	b := openRedis(t, RedisOptions{URL: n.url()})
+	n := redistest.Start(t)
+	a := openRedis(t, RedisOptions{URL: n.URL("t:")})
+	b := openRedis(t, RedisOptions{URL: n.URL("t:")})
 	const key = "http://a/"
 	put(t, a, key, storedFor(key, 1), make([]byte, 100))
 	lookup(t, b, key)
@@ -260,9 +184,9 @@ func TestRedisNodeAway(t *testing.T) {
 // knows, nothing wrong comes back, one line each in the log.
 func TestRedisDown(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
-	n := startEngine(t)
-	a := openRedis(t, RedisOptions{URL: n.url(), Log: zap.New(core)})
-	b := openRedis(t, RedisOptions{URL: n.url()})
+	n := redistest.Start(t)
+	a := openRedis(t, RedisOptions{URL: n.URL("t:"), Log: zap.New(core)})
+	b := openRedis(t, RedisOptions{URL: n.URL("t:")})
 	old, known, gone := "http://a/old", "http://a/known", "http://a/gone"
 	for _, key := range []string{old, known, gone} {
 		put(t, a, key, storedFor(key, 1), bodyFor(key, 1, 1000))
@@ -270,8 +194,8 @@ func TestRedisDown(t *testing.T) {
 		lookup(t, b, key)
 	}
 	for name, fail := range map[string]struct{ down, up func() }{
-		"stopped": {func() { n.signal(syscall.SIGSTOP) }, func() { n.signal(syscall.SIGCONT) }},
-		"killed":  {n.kill, n.start},
+		"stopped": {func() { n.Stop() }, func() { n.Continue() }},
+		"killed":  {n.Kill, n.Start},
 	} {
 		logs.TakeAll()
 		for _, key := range []string{known, gone} {
@@ -320,8 +244,8 @@ func TestRedisDown(t *testing.T) {
 // can be read.
 func TestRedisFull(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
-	n := startEngine(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
-	r := openRedis(t, RedisOptions{URL: n.url(), Log: zap.New(core)})
+	n := redistest.Start(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
+	r := openRedis(t, RedisOptions{URL: n.URL("t:"), Log: zap.New(core)})
 	refused, hits := 0, 0
 	for i := range 40 {
 		key := fmt.Sprintf("http://a/%d", i)
@@ -349,18 +273,18 @@ func TestRedisFull(t *testing.T) {
 
 // A body is handed out whole and right or not at all.
 func TestRedisDamage(t *testing.T) {
-	n := startEngine(t)
-	r := openRedis(t, RedisOptions{URL: n.url(), Memory: 1 << 20}) // bodies do not stay in memory
+	n := redistest.Start(t)
+	r := openRedis(t, RedisOptions{URL: n.URL("t:"), Memory: 1 << 20}) // bodies do not stay in memory
 	for name, damage := range map[string]func(chunk string){
-		"a chunk is gone":    func(c string) { n.cli("DEL", c) },
-		"a chunk is changed": func(c string) { n.cli("SETRANGE", c, "1000", "x") },
-		"a chunk is short":   func(c string) { n.cli("SET", c, "x") },
-		"a chunk is long":    func(c string) { n.cli("APPEND", c, "x") },
-		"a chunk is no text": func(c string) { n.cli("DEL", c); n.cli("RPUSH", c, "x") },
+		"a chunk is gone":    func(c string) { n.CLI("DEL", c) },
+		"a chunk is changed": func(c string) { n.CLI("SETRANGE", c, "1000", "x") },
+		"a chunk is short":   func(c string) { n.CLI("SET", c, "x") },
+		"a chunk is long":    func(c string) { n.CLI("APPEND", c, "x") },
+		"a chunk is no text": func(c string) { n.CLI("DEL", c); n.CLI("RPUSH", c, "x") },
 	} {
 		key := "http://a/" + name
 		put(t, r, key, storedFor(key, 1), bodyFor(key, 0, 600<<10))
-		chunks := strings.Fields(n.cli("--scan", "--pattern", "t:b:*"))
+		chunks := strings.Fields(n.CLI("--scan", "--pattern", "t:b:*"))
 		if len(chunks) != 3 {
 			t.Fatalf("%s: chunks %q, want 3", name, chunks)
 		}
@@ -377,9 +301,9 @@ func TestRedisDamage(t *testing.T) {
 	key := "http://a/record"
 	put(t, r, key, storedFor(key, 1), make([]byte, 10))
 	hash := r.hashKey(primaryOf(key))
-	for _, field := range strings.Fields(n.cli("HKEYS", hash)) {
+	for _, field := range strings.Fields(n.CLI("HKEYS", hash)) {
 		if field[0] == 'v' {
-			n.cli("HSET", hash, field, "nonsense", "r", "other")
+			n.CLI("HSET", hash, field, "nonsense", "r", "other")
 		}
 	}
 	if n := len(lookup(t, r, key)); n != 0 {
@@ -390,10 +314,10 @@ func TestRedisDamage(t *testing.T) {
 // One of all nodes gets a lease, the others wait for what it stores. One that
 // dies is replaced, and what it brings later is refused.
 func TestRedisLease(t *testing.T) {
-	n := startEngine(t)
+	n := redistest.Start(t)
 	nodes := []*Redis{}
 	for range 3 {
-		nodes = append(nodes, openRedis(t, RedisOptions{URL: n.url()}))
+		nodes = append(nodes, openRedis(t, RedisOptions{URL: n.URL("t:")}))
 	}
 	for round := range 5 {
 		key := fmt.Sprintf("http://a/%d", round)
@@ -455,7 +379,7 @@ func TestRedisLease(t *testing.T) {
 	if _, ok = nodes[1].Lease(ctx, key); ok {
 		t.Error("a second lease beside the first")
 	}
-	n.cli("DEL", nodes[0].leaseKey(p)) // it has expired
+	n.CLI("DEL", nodes[0].leaseKey(p)) // it has expired
 	second, ok := nodes[1].Lease(t.Context(), key)
 	if !ok {
 		t.Fatal("no lease after the first has expired")
@@ -469,11 +393,11 @@ func TestRedisLease(t *testing.T) {
 	second()
 
 	// A holder that is dead lets the others wait for its lease's life, no more.
-	dead := openRedis(t, RedisOptions{URL: n.url()})
+	dead := openRedis(t, RedisOptions{URL: n.URL("t:")})
 	if _, ok = dead.Lease(t.Context(), "http://a/dead"); !ok {
 		t.Fatal("no lease")
 	}
-	n.cli("SET", dead.leaseKey(primaryOf("http://a/dead")), "another", "PX", "300") // nobody renews it
+	n.CLI("SET", dead.leaseKey(primaryOf("http://a/dead")), "another", "PX", "300") // nobody renews it
 	began := time.Now()
 	nodes[1].Lease(t.Context(), "http://a/dead")
 	if took := time.Since(began); took < 200*time.Millisecond || took > 2*time.Second {
@@ -484,14 +408,14 @@ func TestRedisLease(t *testing.T) {
 // Three engines in a cluster are one store.
 func TestRedisCluster(t *testing.T) {
 	var hosts []string
-	var first *engine
+	var first *redistest.Engine
 	for range 3 {
-		n := startEngine(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 		first = n
-		hosts = append(hosts, net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)))
+		hosts = append(hosts, n.Addr())
 	}
-	first.cli(append([]string{"--cluster", "create", "--cluster-yes"}, hosts...)...)
-	waitFor(t, "the cluster", func() bool { return strings.Contains(first.cli("CLUSTER", "INFO"), "cluster_state:ok") })
+	first.CLI(append([]string{"--cluster", "create", "--cluster-yes"}, hosts...)...)
+	waitFor(t, "the cluster", func() bool { return strings.Contains(first.CLI("CLUSTER", "INFO"), "cluster_state:ok") })
 	a := openRedis(t, RedisOptions{URL: "redis+cluster://" + strings.Join(hosts, ",")})
 	b := openRedis(t, RedisOptions{URL: "redis+cluster://" + hosts[0]})
 	for i := range 30 {
@@ -563,9 +487,9 @@ func TestRedisChaos(t *testing.T) {
 	if testing.Short() {
 		requests = 5000
 	}
-	n := startEngine(t, "--maxmemory", "24mb", "--maxmemory-policy", "noeviction")
+	n := redistest.Start(t, "--maxmemory", "24mb", "--maxmemory-policy", "noeviction")
 	var cut atomic.Bool
-	addr := chaosProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)), &cut)
+	addr := chaosProxy(t, n.Addr(), &cut)
 	const keys = 60
 	var nodes []*Redis
 	allowed := make([][keys]atomic.Int64, 3) // per node: the oldest version that it may find
@@ -626,14 +550,14 @@ func TestRedisChaos(t *testing.T) {
 	for running := true; running; trouble++ {
 		for _, step := range []func(){
 			func() { cut.Store(trouble%2 == 0) },
-			func() { n.signal(syscall.SIGSTOP) },
-			func() { n.signal(syscall.SIGCONT) },
-			func() { n.kill() },
-			func() { n.start() },
+			func() { n.Stop() },
+			func() { n.Continue() },
+			func() { n.Kill() },
+			func() { n.Start() },
 			func() {
-				exec.Command("redis-cli", "-p", strconv.Itoa(n.port), "DEBUG", "POPULATE", "200", "filler", "100000").Run()
+				exec.Command("redis-cli", "-p", n.Port, "DEBUG", "POPULATE", "200", "filler", "100000").Run()
 			},
-			func() { exec.Command("redis-cli", "-p", strconv.Itoa(n.port), "FLUSHALL").Run() },
+			func() { exec.Command("redis-cli", "-p", n.Port, "FLUSHALL").Run() },
 		} {
 			select {
 			case <-finished:
@@ -644,10 +568,10 @@ func TestRedisChaos(t *testing.T) {
 		}
 	}
 	cut.Store(false)
-	if n.cmd == nil {
-		n.start()
+	if !n.Running() {
+		n.Start()
 	}
-	n.signal(syscall.SIGCONT)
+	n.Continue()
 	if hits.Load() < int64(requests)/10 || slow.Load() > int64(requests)/1000 {
 		t.Errorf("%d hits, %d slow of %d requests", hits.Load(), slow.Load(), requests)
 	}
@@ -660,24 +584,8 @@ func TestRedisChaos(t *testing.T) {
 }
 
 func BenchmarkRedis(b *testing.B) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		b.Skip("redis-server is not installed")
-	}
-	port := "0"
-	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
-		_, port, _ = net.SplitHostPort(ln.Addr().String())
-		ln.Close()
-	}
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", b.TempDir())
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	}()
-	time.Sleep(500 * time.Millisecond)
-	r, err := OpenRedis(RedisOptions{URL: "redis://127.0.0.1:" + port})
+	n := redistest.Start(b)
+	r, err := OpenRedis(RedisOptions{URL: n.URL("t:")})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,117 @@
+// Package redistest starts redis-servers for tests.
+package redistest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Engine is a redis-server of a test's own, on a free port of this machine.
+type Engine struct {
+	Port string
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+}
+
+// Start starts a redis-server with more options, and ends it with the test.
+// Where there is none, the test is skipped.
+func Start(t testing.TB, args ...string) *Engine {
+	t.Helper()
+	e := StartShared(t, append(args, "--dir", t.TempDir())...)
+	t.Cleanup(e.Kill)
+	return e
+}
+
+// StartShared starts one that stays after the test, until Kill.
+func StartShared(t testing.TB, args ...string) *Engine {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		const why = "redis-server is not installed: scripts/peers install proxyserver"
+		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	ln.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Engine{Port: port, t: t, args: args}
+	e.Start()
+	return e
+}
+
+// Start starts it again after Kill: empty.
+func (e *Engine) Start() {
+	e.t.Helper()
+	e.cmd = exec.Command("redis-server", append([]string{
+		"--bind", "127.0.0.1", "--port", e.Port, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, e.args...)...)
+	if err := e.cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	for began := time.Now(); !e.answers(); time.Sleep(2 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			e.t.Fatal("redis-server does not answer")
+		}
+	}
+}
+
+func (e *Engine) answers() bool {
+	conn, err := net.Dial("tcp", e.Addr())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "PING\r\n")
+	_, err = io.ReadFull(conn, make([]byte, 5))
+	return err == nil
+}
+
+// Addr is its host:port.
+func (e *Engine) Addr() string { return net.JoinHostPort("127.0.0.1", e.Port) }
+
+// URL is that of a store in it, with a prefix.
+func (e *Engine) URL(prefix string) string { return "redis://" + e.Addr() + "?prefix=" + prefix }
+
+// Running reports whether it was started and not killed.
+func (e *Engine) Running() bool { return e.cmd != nil }
+
+// Kill ends it at once.
+func (e *Engine) Kill() {
+	if e.cmd != nil {
+		e.cmd.Process.Kill()
+		e.cmd.Wait() //nolint:errcheck // it was killed
+		e.cmd = nil
+	}
+}
+
+// Stop has it stand still, Continue go on.
+func (e *Engine) Stop() { e.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue ends Stop.
+func (e *Engine) Continue() { e.cmd.Process.Signal(syscall.SIGCONT) }
+
+// CLI runs redis-cli and returns what it prints.
+func (e *Engine) CLI(args ...string) string {
+	e.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-p", e.Port}, args...)...).CombinedOutput()
+	if err != nil {
+		e.t.Fatalf("redis-cli %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}

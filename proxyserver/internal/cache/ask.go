@@ -159,6 +159,12 @@ func (q *query) run(f *fetch) {
 			return
 		}
 	}
+	release, there := q.takeTurn(f)
+	defer release()
+	if there {
+		f.settle(&outcome{kind: lookAgain, now: q.now})
+		return
+	}
 	up, purpose := q.upstream()
 	for {
 		requestTime := q.c.Now()

@@ -129,6 +129,19 @@ func fromRedis(t *testing.T, c rules.Config) store.Store {
 		engine.Engine = redistest.StartShared(t)
 	}
 	engine.stores++
+	return openShared(t, c)
+}
+
+// another is one more node of the store that fromRedis made last.
+func another(t *testing.T, c rules.Config) *store.Redis {
+	t.Helper()
+	engine.Lock()
+	defer engine.Unlock()
+	return openShared(t, c)
+}
+
+func openShared(t *testing.T, c rules.Config) *store.Redis {
+	t.Helper()
 	r, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", engine.stores)), Patience: time.Second, Rules: c})
 	if err != nil {
 		t.Fatal(err)

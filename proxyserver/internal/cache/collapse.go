@@ -3,6 +3,7 @@ package cache
 import (
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/rules"
+	"topdown/proxyserver/internal/store"
 )
 
 // Collapsing: clients that want the same at the same time share one fetch.
@@ -63,6 +64,20 @@ func (q *query) join() (r *reader, leads bool) {
 	f := q.newFetch()
 	s.add(f)
 	return f.joinLeader(q.ctx), true
+}
+
+// takeTurn waits where other proxies share the store: of those that miss the
+// same, one at a time fetches it. It reports whether the store has it then; if
+// not, that is because nobody else was fetching it, or because what came is not
+// for this request: it fetches for itself. Until release the turn is its own.
+func (q *query) takeTurn(f *fetch) (release func(), there bool) {
+	shared, ok := q.c.Store.(store.Leaser)
+	if !ok || !q.c.fetches.has(f) {
+		return func() {}, false
+	}
+	release = shared.Lease(f.ctx, q.key)
+	q.lookup()
+	return release, q.answerable()
 }
 
 // follow takes part in a fetch that another client leads.

@@ -65,6 +65,13 @@ func (s *fetches) addFirst(f *fetch) bool {
 	return true
 }
 
+// has reports whether f may be joined.
+func (s *fetches) has(f *fetch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.listed
+}
+
 // isAlone reports whether there is no use in waiting for others' fetches of
 // key.
 func (s *fetches) isAlone(key string, now time.Time) bool {

@@ -14,11 +14,12 @@ import (
 type Leaser interface {
 	// Lease asks for the right to fetch what key stands for. Where another
 	// proxy has it, Lease waits until that one has stored the response, has
-	// given the right back or is dead, or ctx ends. With ok the right is the
-	// caller's until it calls release, which it must; without, it looks the key
-	// up again, and fetches for itself if nothing is there. A store that cannot
-	// tell gives the right to anybody.
-	Lease(ctx context.Context, key string) (release func(), ok bool)
+	// given the right back or is dead, or until ctx ends. The caller looks the
+	// key up again, asks the origin if nothing is there, and calls release when
+	// it has stored the response or knows that it will not: until then the
+	// right is its own, or nobody's if it has waited. A store that is down lets
+	// everybody go.
+	Lease(ctx context.Context, key string) (release func())
 }
 
 const (
@@ -41,20 +42,39 @@ return redis.call('DEL', KEYS[1])`)
 func (r *Redis) token(p primary) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tokens[p]
+	return r.tokens[p].token
+}
+
+// held is a lease that this node has.
+type held struct {
+	token   string
+	release func()
+}
+
+// endLease gives the lease on a key back early, if this node has it.
+func (r *Redis) endLease(p primary) {
+	r.mu.Lock()
+	release := r.tokens[p].release
+	r.mu.Unlock()
+	if release != nil {
+		release()
+	}
 }
 
 // Lease implements Leaser. A lease has a token, without which nothing can be
 // stored under the key as long as it lasts: a holder that was stopped, and wakes
 // when another has taken over, stores nothing.
-func (r *Redis) Lease(ctx context.Context, key string) (release func(), ok bool) {
+func (r *Redis) Lease(ctx context.Context, key string) (release func()) {
 	p := primaryOf(key)
+	// What another node has stored must be seen, whether or not the engine's
+	// message that something has changed is here already.
+	defer func() { r.wroteAt(p).Store(time.Now().UnixNano()) }()
 	token := strconv.FormatUint(rand.Uint64(), 36)
 	waited := false
 	for {
 		client, err := r.up()
 		if err != nil {
-			return func() {}, true
+			return func() {}
 		}
 		asking, cancel := r.patient(ctx, 1)
 		err = client.Do(asking, client.B().Set().Key(r.leaseKey(p)).Value(token).Nx().Px(leaseLife).Build()).Error()
@@ -63,28 +83,28 @@ func (r *Redis) Lease(ctx context.Context, key string) (release func(), ok bool)
 		case err == nil && waited:
 			// The one before has ended: what it left is to be looked at first.
 			r.giveBack(client, p, token)
-			return nil, false
+			return func() {}
 		case err == nil:
-			return r.hold(client, p, token), true
+			return r.hold(client, p, token)
 		case !rueidis.IsRedisNil(err):
 			_ = r.check(err)
-			return func() {}, true
+			return func() {}
 		}
 		waited = true
 		select {
 		case <-time.After(leasePoll):
 		case <-ctx.Done():
-			return nil, false
+			return func() {}
 		}
 	}
 }
 
 // hold renews a lease until it is released.
 func (r *Redis) hold(client rueidis.Client, p primary, token string) (release func()) {
-	r.mu.Lock()
-	r.tokens[p] = token
-	r.mu.Unlock()
 	ctx, cancel := context.WithCancel(r.stopped)
+	r.mu.Lock()
+	r.tokens[p] = held{token, cancel}
+	r.mu.Unlock()
 	r.tasks.Go(func() {
 		tick := time.NewTicker(leaseLife / 3)
 		defer tick.Stop()
@@ -92,7 +112,7 @@ func (r *Redis) hold(client rueidis.Client, p primary, token string) (release fu
 			select {
 			case <-ctx.Done():
 				r.mu.Lock()
-				if r.tokens[p] == token {
+				if r.tokens[p].token == token {
 					delete(r.tokens, p)
 				}
 				r.mu.Unlock()

@@ -77,7 +77,7 @@ type Redis struct {
 
 	mu     sync.Mutex // guards what follows
 	missed map[string]struct{}
-	tokens map[primary]string // of the leases that this node has
+	tokens map[primary]held // the leases that this node has
 }
 
 const (
@@ -115,8 +115,8 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 		o.Local = NewMemory(o.Memory, 0)
 	}
 	r := &Redis{
-		prefix: prefix, name: name, object: o.Object, small: min(256<<10, o.Memory/64), patience: o.Patience, rules: o.Rules, log: o.Log,
-		local: o.Local, mem: newMemory(o.Memory), missed: map[string]struct{}{}, tokens: map[primary]string{},
+		prefix: prefix, name: name, object: o.Object, small: min(o.Object, o.Memory/16), patience: o.Patience, rules: o.Rules, log: o.Log,
+		local: o.Local, mem: newMemory(o.Memory), missed: map[string]struct{}{}, tokens: map[primary]held{},
 		writing: health{log: o.Log, what: "the shared store takes nothing", well: "the shared store takes responses again"},
 	}
 	r.kept.Store(o.Local.dir != "")

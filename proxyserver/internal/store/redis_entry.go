@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"topdown/proxyserver/internal/rules"
@@ -87,6 +88,7 @@ type redisBody struct {
 	redis *Redis
 	id    string
 	sum   uint32
+	mu    sync.Mutex // for whoever reads it: the others would read the same
 }
 
 // entriesOf reads the records of a key, the newest first. Bodies that are in
@@ -116,6 +118,11 @@ func (r *Redis) entriesOf(key string, fields map[string]string, known []*Entry) 
 
 // open implements source: it reads the chunks and checks them.
 func (b *redisBody) open(e *Entry) (*Body, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if data, ok := e.Bytes(); ok {
+		return &Body{data: data, size: e.Size}, nil
+	}
 	r, p := b.redis, primaryOf(e.Key)
 	client, err := r.up()
 	if err != nil {

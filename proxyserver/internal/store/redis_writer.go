@@ -83,6 +83,7 @@ func (w *redisWriter) keepLocal() error {
 		w.gen = gen
 	}
 	r.kept.Store(true)
+	r.endLease(primaryOf(w.key)) // the other nodes will not have it from here
 	_, gen := r.local.Lookup(w.ctx, localKey(w.key, w.gen))
 	local, err := r.local.Create(w.ctx, localKey(w.key, w.gen), gen, w.size)
 	if err != nil {

@@ -29,7 +29,7 @@ type parts struct {
 	server *proxy.Server
 	origin *origin.Transport
 	cache  *cache.Cache
-	store  store.Store
+	store  store.Managed
 	dir    string // of the store, "" without one
 	log    *zap.Logger
 	ends   []func()

@@ -39,14 +39,19 @@ func cacheCommand(ctx context.Context, c *config, stdout io.Writer) error {
 	if err != nil {
 		return noDirectory("--cache-dir", dir, err)
 	}
+	var opened store.Managed = disk
+	if c.storeURL != "" {
+		if opened, err = c.openShared(disk, zap.NewNop()); err != nil {
+			return errors.Join(err, disk.Close())
+		}
+	}
 	out := bufio.NewWriter(stdout)
-	return errors.Join(manageStore(ctx, disk, out, c.command[1:]), out.Flush(), disk.Close())
+	return errors.Join(manageStore(ctx, opened, out, c.command[1:]), out.Flush(), opened.Close())
 }
 
 // serveControl answers the cache commands while the proxy runs.
 func (p *parts) serveControl(dir string) {
-	disk, ok := p.store.(*store.Disk)
-	if !ok || dir == "" {
+	if p.store == nil || dir == "" {
 		return
 	}
 	ln, err := control.Listen(dir)
@@ -59,7 +64,7 @@ func (p *parts) serveControl(dir string) {
 	go func() {
 		defer close(done)
 		control.Serve(ctx, ln, func(ctx context.Context, w io.Writer, words []string) error {
-			return manageStore(ctx, disk, w, words)
+			return manageStore(ctx, p.store, w, words)
 		})
 	}()
 	p.ends = append(p.ends, func() {
@@ -69,28 +74,28 @@ func (p *parts) serveControl(dir string) {
 }
 
 // manageStore carries out a cache command.
-func manageStore(ctx context.Context, disk *store.Disk, w io.Writer, words []string) error {
+func manageStore(ctx context.Context, s store.Managed, w io.Writer, words []string) error {
 	key := ""
 	if len(words) > 1 {
 		key, _ = rules.ParseKey(words[1])
 	}
 	switch {
 	case len(words) == 1 && words[0] == "list":
-		return list(disk, w)
+		return list(s, w)
 	case len(words) == 1 && words[0] == "purge-all":
-		fmt.Fprintf(w, "removed %d stored response(s)\n", disk.Clear(ctx))
+		fmt.Fprintf(w, "removed %d stored response(s)\n", s.Clear(ctx))
 		return nil
 	case key != "" && words[0] == "show":
-		return show(disk, key, w)
+		return show(s, key, w)
 	case key != "" && words[0] == "purge":
-		fmt.Fprintf(w, "removed %d stored response(s) for %s\n", disk.Invalidate(ctx, key), key)
+		fmt.Fprintf(w, "removed %d stored response(s) for %s\n", s.Invalidate(ctx, key), key)
 		return nil
 	}
 	return fmt.Errorf("unknown command %q", strings.Join(words, " "))
 }
 
-func list(disk *store.Disk, w io.Writer) (err error) {
-	disk.List(func(info store.Info) bool {
+func list(s store.Managed, w io.Writer) (err error) {
+	s.List(func(info store.Info) bool {
 		stored := info.Stored.ResponseTime.UTC().Format(time.RFC3339)
 		_, err = fmt.Fprintf(w, "%s %3d %10d %s\n", stored, info.Stored.Status, info.Size, printable(info.Key))
 		return err == nil
@@ -98,8 +103,8 @@ func list(disk *store.Disk, w io.Writer) (err error) {
 	return err
 }
 
-func show(disk *store.Disk, key string, out io.Writer) error {
-	found := disk.Find(key)
+func show(s store.Managed, key string, out io.Writer) error {
+	found := s.Find(key)
 	if len(found) == 0 {
 		return fmt.Errorf("nothing is stored for %s", key)
 	}

@@ -35,6 +35,10 @@ type config struct {
 	cacheDir               string
 	cacheSize, cacheMemory int64
 	maxObject              int64
+	storeSetting           *setting
+	storeURL               string
+	storePasswordFile      string
+	sharedObject           int64
 	noCache, purge         bool
 
 	authFile                              string
@@ -64,6 +68,7 @@ type config struct {
 func (c *config) groups() []group {
 	c.addrSetting = newSetting("addr", "ADDRESS", "127.0.0.1:8899", "listen there; a bare PORT argument means 127.0.0.1:PORT", text(&c.addr))
 	c.maxConnsSetting = newSetting("max-conns", "N", "20000", "clients at a time", number(&c.maxConns, 1, 1<<30))
+	c.storeSetting = newSetting("store", "URL", "", "share what is stored with other proxies: redis://[user@]host:port[/db], rediss://… or redis+cluster://host,host,… (Redis 7, Valkey)", text(&c.storeURL))
 	return []group{
 		{"Most used", []*setting{
 			c.addrSetting,
@@ -92,6 +97,9 @@ func (c *config) groups() []group {
 		{"Cache", []*setting{
 			newSetting("cache-memory", "SIZE", "64MiB", "size of the copies of small responses in memory", size(&c.cacheMemory, 1<<20)),
 			newSetting("max-object", "SIZE", "", "largest response that is stored (default: a quarter of --cache-size)", size(&c.maxObject, 1)),
+			c.storeSetting,
+			newSetting("store-password-file", "FILE", "", "read the password for --store from FILE", text(&c.storePasswordFile)),
+			newSetting("shared-object", "SIZE", "1MiB", "largest response that is shared; larger ones stay on the proxy that fetched them", size(&c.sharedObject, 1)),
 			newSwitch("no-cache", "store nothing", &c.noCache),
 			newSwitch("purge", "obey the method PURGE from this machine", &c.purge),
 		}},

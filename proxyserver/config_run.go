@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"topdown/proxyserver/internal/store"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -114,6 +116,12 @@ func (c *config) validate(args []string) error {
 	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if store.HasPassword(c.storeURL) && strings.HasPrefix(c.storeSetting.given, "--") {
+		return errors.New("--store has a password, which every user of this machine can read: name a file with --store-password-file, or set " + c.storeSetting.variable())
+	}
+	if c.storePasswordFile != "" && c.storeURL == "" {
+		return errors.New("--store-password-file needs --store")
 	}
 	if c.userQuota > 0 && c.authFile == "" {
 		return errors.New("--user-quota needs --auth-file: without names there are no users")

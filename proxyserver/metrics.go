@@ -35,12 +35,24 @@ func (p *parts) metrics() []status.Metric {
 		{Name: "proxyserver_goroutines", Help: "Goroutines", Value: func() float64 { return float64(runtime.NumGoroutine()) }},
 		{Name: "proxyserver_memory_bytes", Help: "Memory that Go holds, in bytes", Value: memory},
 	}
-	disk, ok := p.store.(*store.Disk)
-	if !ok {
+	if p.store == nil {
 		return all
 	}
+	if shared, ok := p.store.(*store.Redis); ok {
+		outages := func() float64 { n, _ := shared.Outages(); return float64(n) }
+		up := func() float64 {
+			if _, down := shared.Outages(); down {
+				return 0
+			}
+			return 1
+		}
+		all = append(all,
+			status.Metric{Name: "proxyserver_shared_store_up", Help: "Whether the shared store answers", Value: up},
+			status.Metric{Name: "proxyserver_shared_store_outages_total", Help: "How often it stopped answering", Value: outages},
+		)
+	}
 	figure := func(of func(store.Stats) float64) func() float64 {
-		return func() float64 { return of(disk.Stats()) }
+		return func() float64 { return of(p.store.Stats()) }
 	}
 	return append(all,
 		status.Metric{Name: "proxyserver_store_entries", Help: "Responses stored", Value: figure(func(s store.Stats) float64 { return float64(s.Entries) })},

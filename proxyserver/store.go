@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"topdown/proxyserver/internal/cache"
 	"topdown/proxyserver/internal/rules"
@@ -46,15 +47,56 @@ func (c *config) rules() rules.Config {
 	return r
 }
 
-// openStore opens the store in its directory, in a temporary one if another
+// openStore opens this proxy's own store, and the one that it shares with others
+// before it, if it shares one.
+func (p *parts) openStore(c *config) (store.Managed, error) {
+	own, err := p.openOwn(c)
+	if err != nil || c.storeURL == "" {
+		return own, err
+	}
+	shared, err := c.openShared(own, p.log)
+	if err != nil {
+		return nil, errors.Join(err, own.Close())
+	}
+	return shared, nil
+}
+
+// memory is what each store may hold in memory.
+func (c *config) memory() int64 {
+	if c.storeURL != "" {
+		return c.cacheMemory / 2
+	}
+	return c.cacheMemory
+}
+
+// openShared opens the shared store. Closing it closes own.
+func (c *config) openShared(own *store.Disk, log *zap.Logger) (store.Managed, error) {
+	password := ""
+	if c.storePasswordFile != "" {
+		content, err := os.ReadFile(c.storePasswordFile)
+		if err != nil {
+			return nil, fileError("--store-password-file", c.storePasswordFile, err)
+		}
+		password = strings.TrimRight(string(content), "\r\n")
+	}
+	shared, err := store.OpenRedis(store.RedisOptions{
+		URL: c.storeURL, Password: password, Object: c.sharedObject, Memory: c.memory(), Local: own, Rules: c.rules(), Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--store: %w", err)
+	}
+	return shared, nil
+}
+
+// openOwn opens the store in its directory, in a temporary one if another
 // proxy has the usual one, and in memory where there is no place to write.
-func (p *parts) openStore(c *config) (store.Store, error) {
+func (p *parts) openOwn(c *config) (*store.Disk, error) {
 	dir, temporary, err := cacheDir(c)
 	if err != nil {
 		p.log.Warn("nothing can be written: the cache is in memory (--cache-dir DIR names a place)", zap.Error(err))
-		return store.NewMemory(c.cacheMemory, c.maxObject), nil
+		return store.NewMemory(c.memory(), c.maxObject), nil
 	}
-	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.cacheMemory, Object: c.maxObject, Rules: c.rules(), Log: p.log}
+	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.memory(), Object: c.maxObject, Rules: c.rules(), Log: p.log}
 	disk, err := store.OpenDisk(options)
 	if errors.Is(err, store.ErrInUse) && c.cacheDir == "" && len(c.command) == 0 {
 		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {

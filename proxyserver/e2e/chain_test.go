@@ -6,12 +6,14 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,8 @@ import (
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
 	"topdown/proxyserver/internal/proxy"
+	"topdown/proxyserver/internal/redistest"
+	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 
 	"go.uber.org/zap"
@@ -155,9 +159,31 @@ func answerScripted(conn net.Conn, r *bufio.Reader, script *cachetest.Origin) (a
 
 // TestRFC9111 puts the table to the proxy in each of its three modes.
 func TestRFC9111(t *testing.T) {
-	for _, mode := range []string{"forward", "path", "reverse"} {
+	runTable(t, []string{"forward", "path", "reverse"}, func(*testing.T, rules.Config) store.Store { return store.NewMemory(64<<20, 0) })
+}
+
+// TestRFC9111Shared does so with a store that proxies share.
+func TestRFC9111Shared(t *testing.T) {
+	engine := redistest.Start(t)
+	var stores atomic.Int64
+	runTable(t, []string{"forward", "reverse"}, func(t *testing.T, config rules.Config) store.Store {
+		t.Helper()
+		s, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", stores.Add(1))), Patience: time.Second, Rules: config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	})
+}
+
+func runTable(t *testing.T, modes []string, newStore func(*testing.T, rules.Config) store.Store) {
+	t.Helper()
+	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			if len(modes) > 2 {
+				t.Parallel()
+			}
 			cachetest.Run(t, casesFor(mode), func(t *testing.T, script *cachetest.Origin, clock *cachetest.Clock, targeted bool) func(cachetest.Request) cachetest.Answer {
 				t.Helper()
 				addr := startScripted(t, script)
@@ -169,6 +195,7 @@ func TestRFC9111(t *testing.T) {
 					if targeted {
 						c.cache.Rules.Targeted = []string{"CDN-Cache-Control"}
 					}
+					c.cache.Store = newStore(t, c.cache.Rules)
 				})
 				prefix := map[string]string{"forward": "http://" + addr, "path": "/" + addr, "reverse": ""}[mode]
 				return func(r cachetest.Request) cachetest.Answer {

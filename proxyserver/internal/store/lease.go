@@ -76,7 +76,7 @@ func (r *Redis) Lease(ctx context.Context, key string) (release func()) {
 		if err != nil {
 			return func() {}
 		}
-		asking, cancel := r.patient(ctx, 1)
+		asking, cancel := r.patient(ctx, 5) // the origin would take longer
 		err = client.Do(asking, client.B().Set().Key(r.leaseKey(p)).Value(token).Nx().Px(leaseLife).Build()).Error()
 		cancel()
 		switch {
@@ -87,7 +87,6 @@ func (r *Redis) Lease(ctx context.Context, key string) (release func()) {
 		case err == nil:
 			return r.hold(client, p, token)
 		case !rueidis.IsRedisNil(err):
-			_ = r.check(err)
 			return func() {}
 		}
 		waited = true
@@ -121,7 +120,7 @@ func (r *Redis) hold(client rueidis.Client, p primary, token string) (release fu
 			case <-tick.C:
 			}
 			asking, done := r.patient(ctx, 1)
-			_ = r.check(renewLease.Exec(asking, client, []string{r.leaseKey(p)}, []string{token, milliseconds(leaseLife)}).Error())
+			renewLease.Exec(asking, client, []string{r.leaseKey(p)}, []string{token, milliseconds(leaseLife)})
 			done()
 		}
 	})

@@ -129,14 +129,7 @@ func modified(info fs.FileInfo) int64 {
 	return info.ModTime().UnixNano()
 }
 
-// Info describes a stored response.
-type Info struct {
-	*Entry
-	Path string // of its file, "" if it is in memory alone
-}
-
-// List calls visit for each stored response, in no order, until it returns
-// false. What is removed or stored meanwhile may be told or not.
+// List implements Managed.
 func (d *Disk) List(visit func(Info) bool) {
 	d.scanAll()
 	d.mem.mu.Lock()
@@ -157,7 +150,7 @@ func (d *Disk) List(visit func(Info) bool) {
 	}
 }
 
-// Find returns what is stored under a key, the newest first.
+// Find implements Managed.
 func (d *Disk) Find(key string) []Info {
 	p := primaryOf(key)
 	d.scanFolder(p.folder())

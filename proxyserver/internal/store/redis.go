@@ -66,10 +66,9 @@ type Redis struct {
 	beat     atomic.Int64           // when the node last knew that it runs, likewise
 	distrust atomic.Int64           // until when the client's cache is not asked, likewise
 
-	failures atomic.Int32  // of the engine, in a row
-	downs    atomic.Uint64 // how often it went down
-	outage   atomic.Uint64 // the first generation while the engine is down; 0 while it is up
-	writing  health
+	downs   atomic.Uint64 // how often it went down
+	outage  atomic.Uint64 // the first generation while the engine is down; 0 while it is up
+	writing health
 
 	stop    context.CancelFunc
 	stopped context.Context //nolint:containedctx // the store's own
@@ -81,14 +80,14 @@ type Redis struct {
 }
 
 const (
-	redisChunk    = 256 << 10
-	redisTrust    = time.Second            // how long a node's own change may take to come back to it
-	redisBeat     = 100 * time.Millisecond // between looks at the engine
-	redisFailures = 3                      // in a row, and the engine counts as down
-	redisStale    = 24 * time.Hour         // how long a response is kept that is no longer fresh
-	redisMissed   = 10_000                 // invalidations that are remembered for an engine that is down
-	redisKept     = 24 * time.Hour         // how long a generation is kept that an invalidation made
-	redisAway     = 1 << 63                // the bit of generations that are not the engine's
+	redisChunk  = 256 << 10
+	redisTrust  = time.Second            // how long a node's own change may take to come back to it
+	redisBeat   = 100 * time.Millisecond // between looks at the engine
+	redisLooks  = 3                      // in a row without an answer, and the engine counts as down; with one, as up
+	redisStale  = 24 * time.Hour         // how long a response is kept that is no longer fresh
+	redisMissed = 10_000                 // invalidations that are remembered for an engine that is down
+	redisKept   = 24 * time.Hour         // how long a generation is kept that an invalidation made
+	redisAway   = 1 << 63                // the bit of generations that are not the engine's
 )
 
 var errDown = errors.New("the shared store is down")
@@ -116,7 +115,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	}
 	r := &Redis{
 		prefix: prefix, name: name, object: o.Object, small: min(o.Object, o.Memory/16), patience: o.Patience, rules: o.Rules, log: o.Log,
-		local: o.Local, mem: newMemory(o.Memory), missed: map[string]struct{}{}, tokens: map[primary]held{},
+		local: o.Local, mem: newMemory(o.Memory, o.Rules.Lab), missed: map[string]struct{}{}, tokens: map[primary]held{},
 		writing: health{log: o.Log, what: "the shared store takes nothing", well: "the shared store takes responses again"},
 	}
 	r.kept.Store(o.Local.dir != "")
@@ -127,6 +126,13 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	r.beat.Store(time.Now().UnixNano())
 	r.tasks.Go(func() { r.watch(option) })
 	return r, nil
+}
+
+// HasPassword reports whether a URL for OpenRedis has a password in it.
+func HasPassword(raw string) bool {
+	_, rest, _ := strings.Cut(raw, "://")
+	at := strings.LastIndexByte(rest, '@')
+	return at >= 0 && strings.Contains(rest[:at], ":")
 }
 
 // parseRedisURL reads the URL; name is how it may be shown.
@@ -211,7 +217,7 @@ func (r *Redis) connect(option rueidis.ClientOption) error {
 func (r *Redis) watch(option rueidis.ClientOption) {
 	tick := time.NewTicker(redisBeat)
 	defer tick.Stop()
-	good := 0
+	good, bad := 0, 0 // looks in a row
 	for {
 		select {
 		case <-r.stopped.Done():
@@ -224,11 +230,23 @@ func (r *Redis) watch(option rueidis.ClientOption) {
 			// perhaps not been read yet.
 			r.distrust.Store(now + int64(redisTrust))
 		}
-		if err := r.ping(option); err != nil {
-			good = 0
-			r.failed(err)
-		} else if good++; r.outage.Load() != 0 && good >= redisFailures {
-			r.comeBack()
+		err := r.ping(option)
+		late := time.Now().UnixNano()-now > int64(2*r.patience)
+		switch {
+		case err == nil:
+			bad = 0
+			if good++; r.outage.Load() != 0 && good >= redisLooks {
+				r.comeBack()
+			}
+		case r.stopped.Err() == nil:
+			// Where this process had to wait for a processor as long as that,
+			// the engine may have answered in time.
+			if good = 0; !late || r.outage.Load() != 0 {
+				bad++
+			}
+			if bad >= redisLooks {
+				r.goDown(err)
+			}
 		}
 	}
 }
@@ -240,19 +258,7 @@ func (r *Redis) ping(option rueidis.ClientOption) error {
 	}
 	ctx, cancel := r.patient(r.stopped, 1)
 	defer cancel()
-	err := (*client).Do(ctx, (*client).B().Ping().Build()).Error()
-	if err == nil {
-		r.failures.Store(0)
-	}
-	return err
-}
-
-// failed notes that the engine did not answer. It is down after some failures in
-// a row: one may be a moment's.
-func (r *Redis) failed(err error) {
-	if r.failures.Add(1) >= redisFailures && r.outage.Load() == 0 && r.stopped.Err() == nil {
-		r.goDown(err)
-	}
+	return (*client).Do(ctx, (*client).B().Ping().Build()).Error()
 }
 
 // goDown begins an outage. Its generations are its own, so that what is stored

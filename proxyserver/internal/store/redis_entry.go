@@ -141,7 +141,7 @@ func (b *redisBody) open(e *Entry) (*Body, error) {
 			break // evicted, or not what was written
 		}
 		if err != nil {
-			return nil, r.check(err)
+			return nil, err
 		}
 		data = append(data, chunk...)
 	}
@@ -157,8 +157,7 @@ func (b *redisBody) open(e *Entry) (*Body, error) {
 	return &Body{data: data, size: e.Size}, nil
 }
 
-// List calls visit for each response in the shared store and in this node's own,
-// in no order, until it returns false.
+// List implements Managed: of the shared store and of this node's own.
 func (r *Redis) List(visit func(Info) bool) {
 	more := true
 	client, err := r.up()
@@ -167,7 +166,7 @@ func (r *Redis) List(visit func(Info) bool) {
 	}
 	r.eachKey(r.stopped, client, func(hash string) bool {
 		fields, err := client.Do(r.stopped, client.B().Hgetall().Key(hash).Build()).AsStrMap()
-		if r.check(err) != nil {
+		if err != nil {
 			return false
 		}
 		for _, e := range r.entriesOf("", fields, nil) {
@@ -189,7 +188,7 @@ func (r *Redis) shown(i Info) Info {
 	return i
 }
 
-// Find returns what is stored under a key, the newest first.
+// Find implements Managed.
 func (r *Redis) Find(key string) (infos []Info) {
 	entries, _ := r.Lookup(r.stopped, key)
 	for _, e := range entries {
@@ -208,7 +207,7 @@ func (r *Redis) eachKey(ctx context.Context, client rueidis.Client, do func(hash
 	for _, node := range client.Nodes() {
 		for cursor := uint64(0); ; {
 			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(r.prefix+"h:*").Count(1000).Build()).AsScanEntry()
-			if r.check(err) != nil {
+			if err != nil {
 				return err
 			}
 			for _, hash := range page.Elements {

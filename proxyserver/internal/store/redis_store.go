@@ -30,26 +30,13 @@ func (r *Redis) patient(ctx context.Context, answers int) (context.Context, cont
 	return context.WithTimeout(context.WithoutCancel(ctx), time.Duration(answers)*r.patience)
 }
 
-// check notes whether the engine has answered, and returns err. An answer that
-// says no is one.
-func (r *Redis) check(err error) error {
-	no, answered := rueidis.IsRedisErr(err)
-	switch {
-	case err == nil || answered && !no.IsLoading() && !no.IsClusterDown():
-		r.failures.Store(0)
-	case r.stopped.Err() == nil:
-		r.failed(err)
-	}
-	return err
-}
-
-// checkWrite is check for something that was to be stored: the engine may be
-// full.
+// checkWrite notes whether the engine took something that was to be stored, and
+// returns err. It may be full.
 func (r *Redis) checkWrite(err error) error {
 	if no, answered := rueidis.IsRedisErr(err); err == nil || answered && !no.IsNil() {
 		r.writing.report("store a response in "+r.name, err)
 	}
-	return r.check(err)
+	return err
 }
 
 func newRevision() string { return strconv.FormatUint(rand.Uint64(), 36) }
@@ -130,9 +117,9 @@ func (r *Redis) lookupShared(ctx context.Context, key string, p primary) ([]*Ent
 		revision, err = client.Do(ctx, client.B().Hget().Key(hash).Field("r").Build()).ToString()
 	}
 	if rueidis.IsRedisNil(err) {
-		return nil, 0, r.check(nil)
+		return nil, 0, nil
 	}
-	if r.check(err) != nil {
+	if err != nil {
 		return nil, 0, err
 	}
 	m := r.mem
@@ -145,7 +132,7 @@ func (r *Redis) lookupShared(ctx context.Context, key string, p primary) ([]*Ent
 	before := m.counter(p).changes
 	m.mu.Unlock()
 	fields, err := client.Do(ctx, client.B().Hgetall().Key(hash).Build()).AsStrMap()
-	if r.check(err) != nil {
+	if err != nil {
 		return nil, 0, err
 	}
 	number, err := strconv.ParseUint(fields["g"], 10, 62)
@@ -211,7 +198,7 @@ func (r *Redis) Update(ctx context.Context, e *Entry, stored *rules.Stored) (*En
 	defer cancel()
 	for n := range chunksOf(e.Size) {
 		longer := client.B().Pexpire().Key(r.chunkKey(p, at.id, n)).Milliseconds(life.Milliseconds()).Gt().Build()
-		if r.check(client.Do(ctx, longer).Error()) != nil {
+		if client.Do(ctx, longer).Error() != nil {
 			break // the next one fails as well
 		}
 	}
@@ -243,7 +230,7 @@ func (r *Redis) Remove(ctx context.Context, e *Entry) {
 	ctx, cancel := r.patient(ctx, 1)
 	defer cancel()
 	keys, args := []string{r.hashKey(p)}, []string{at.id, newRevision(), fieldOf(&e.Stored.Head)}
-	if r.check(removeRecord.Exec(ctx, client, keys, args).Error()) == nil {
+	if removeRecord.Exec(ctx, client, keys, args).Error() == nil {
 		r.removeBody(client, p, at.id, e.Size)
 	}
 	r.changed(p, nil)
@@ -328,7 +315,7 @@ func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err er
 		defer cancel()
 		args := []string{newGeneration().String(), newRevision(), milliseconds(redisKept)}
 		all, err := invalidateKey.Exec(ctx, client, []string{hash}, args).AsStrSlice()
-		if r.check(err) != nil {
+		if err != nil {
 			return err
 		}
 		for _, value := range all {

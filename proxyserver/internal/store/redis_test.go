@@ -68,6 +68,9 @@ func TestRedisURL(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %s, %v\nwant %s", raw, got, err, want)
 		}
+		if got, want := HasPassword(raw), strings.Contains(raw, "p%40"); got != want {
+			t.Errorf("%s: it has a password: %v", raw, got)
+		}
 	}
 	for _, bad := range []string{
 		"", "http://h", "redis://", "redis://a,b", "redis://h/x", "redis+cluster://a/1", "redis://h?size=1", "redis://h:port", "redis://u:sesame@:x", "redis://%zz@h",

@@ -60,6 +60,23 @@ type Store interface {
 	Close() error
 }
 
+// Managed is a store that can be looked into.
+type Managed interface {
+	Store
+	// List calls visit for each stored response, in no order, until it returns
+	// false. What is removed or stored meanwhile may be told or not.
+	List(visit func(Info) bool)
+	// Find returns what is stored under a key, the newest first.
+	Find(key string) []Info
+	Stats() Stats
+}
+
+// Info describes a stored response.
+type Info struct {
+	*Entry
+	Path string // of its file or its key in a shared store, "" if it is in memory alone
+}
+
 // Writer takes the body of a new entry. Write, Commit and Close are for one
 // goroutine; ReadAt is for any number, at any time before Close.
 type Writer interface {

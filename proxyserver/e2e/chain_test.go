@@ -168,7 +168,7 @@ func TestRFC9111Shared(t *testing.T) {
 	var stores atomic.Int64
 	runTable(t, []string{"forward", "reverse"}, func(t *testing.T, config rules.Config) store.Store {
 		t.Helper()
-		s, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", stores.Add(1))), Patience: time.Second, Rules: config})
+		s, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", stores.Add(1))), Patience: 30 * time.Second, Rules: config})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -142,7 +142,7 @@ func another(t *testing.T, c rules.Config) *store.Redis {
 
 func openShared(t *testing.T, c rules.Config) *store.Redis {
 	t.Helper()
-	r, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", engine.stores)), Patience: time.Second, Rules: c})
+	r, err := store.OpenRedis(store.RedisOptions{URL: engine.URL(fmt.Sprintf("%d:", engine.stores)), Patience: 30 * time.Second, Rules: c})
 	if err != nil {
 		t.Fatal(err)
 	}

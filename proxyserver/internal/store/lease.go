@@ -69,6 +69,11 @@ func (r *Redis) Lease(ctx context.Context, key string) (release func()) {
 	// What another node has stored must be seen, whether or not the engine's
 	// message that something has changed is here already.
 	defer func() { r.wroteAt(p).Store(time.Now().UnixNano()) }()
+	if r.token(p) != "" {
+		// This node has it, for a fetch that the cache has given up on. To wait
+		// for that is nothing that another node could be spared by.
+		return func() {}
+	}
 	token := strconv.FormatUint(rand.Uint64(), 36)
 	waited := false
 	for {

@@ -5,14 +5,14 @@ import "github.com/redis/rueidis"
 // The scripts below are atomic: the engine runs nothing else meanwhile. Where
 // one of them changes a key it gives it a new revision.
 
-// storeRecord refuses if the generation has changed, or if the lease on the key
-// is another's: a node that was held up must not write over its successor.
+// storeRecord refuses if the generation has changed, or if the node had a lease
+// on the key, the token, and has it no longer: one that was held up must not
+// write over its successor.
 // KEYS hash, lease; ARGV generation, a new one, revision, field, record, life in
 // ms, token, the most records. It returns the record that was there, or "".
 var storeRecord = rueidis.NewLuaScript(`
 local g = redis.call('HGET', KEYS[1], 'g') or '0'
-local holder = redis.call('GET', KEYS[2])
-if g ~= ARGV[1] or (holder and holder ~= ARGV[7]) then return false end
+if g ~= ARGV[1] or (ARGV[7] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[7]) then return false end
 if g == '0' then redis.call('HSET', KEYS[1], 'g', ARGV[2]) end
 local old = redis.call('HGET', KEYS[1], ARGV[4])
 if not old and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[8]) then return false end
@@ -46,11 +46,12 @@ redis.call('HSET', KEYS[1], 'g', ARGV[1], 'r', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return ARGV[1]`)
 
-// invalidateKey removes all records and sets a new generation. KEYS hash; ARGV
-// generation, revision, life in ms. It returns the records.
+// invalidateKey removes all records and sets a new generation. A lease goes too:
+// what its holder brings is out of date. KEYS hash, lease; ARGV generation,
+// revision, life in ms. It returns the records.
 var invalidateKey = rueidis.NewLuaScript(`
 local all = redis.call('HVALS', KEYS[1])
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], 'g', ARGV[1], 'r', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return all`)

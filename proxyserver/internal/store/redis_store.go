@@ -314,7 +314,7 @@ func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err er
 		ctx, cancel := r.patient(ctx, 5)
 		defer cancel()
 		args := []string{newGeneration().String(), newRevision(), milliseconds(redisKept)}
-		all, err := invalidateKey.Exec(ctx, client, []string{hash}, args).AsStrSlice()
+		all, err := invalidateKey.Exec(ctx, client, []string{hash, r.leaseKey(p)}, args).AsStrSlice()
 		if err != nil {
 			return err
 		}

@@ -180,7 +180,7 @@ func TestThreeProxies(t *testing.T) {
 		}
 	})
 	asked := s.asked.Load()
-	await(t, "the origin to be asked", func() bool { return s.asked.Load() > asked })
+	waitFor(t, "the origin to be asked", func() bool { return s.asked.Load() > asked })
 	s.slow.Store(0)
 	s.proxies[2].cmd.Process.Kill()
 	clients.Wait()
@@ -197,7 +197,7 @@ func TestThreeProxies(t *testing.T) {
 	known, _ := s.get(0, "/page")
 	s.engine.Kill()
 	for proxy := range 2 {
-		await(t, "the outage to be noticed", func() bool { return s.metric(proxy, "proxyserver_shared_store_up") == "0" })
+		waitFor(t, "the outage to be noticed", func() bool { return s.metric(proxy, "proxyserver_shared_store_up") == "0" })
 	}
 	if line, status := s.get(0, "/page"); line != known || !strings.Contains(status, "hit") {
 		t.Errorf("in an outage: %q, %s, want a hit", line, status)
@@ -208,7 +208,7 @@ func TestThreeProxies(t *testing.T) {
 	}
 	s.engine.Start()
 	s.engine.CLI("CONFIG", "SET", "requirepass", enginePassword)
-	await(t, "the outage to end", func() bool { return s.metric(0, "proxyserver_shared_store_up") == "1" })
+	waitFor(t, "the outage to end", func() bool { return s.metric(0, "proxyserver_shared_store_up") == "1" })
 	s.get(0, "/page")
 	for i, p := range s.proxies[:2] {
 		log := p.stderr.String()

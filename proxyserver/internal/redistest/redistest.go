@@ -24,33 +24,33 @@ type Engine struct {
 
 // Start starts a redis-server with more options, and ends it with the test.
 // Where there is none, the test is skipped.
-func Start(t testing.TB, args ...string) *Engine {
-	t.Helper()
-	e := StartShared(t, append(args, "--dir", t.TempDir())...)
-	t.Cleanup(e.Kill)
+func Start(tb testing.TB, args ...string) *Engine {
+	tb.Helper()
+	e := StartShared(tb, append(args, "--dir", tb.TempDir())...)
+	tb.Cleanup(e.Kill)
 	return e
 }
 
 // StartShared starts one that stays after the test, until Kill.
-func StartShared(t testing.TB, args ...string) *Engine {
-	t.Helper()
+func StartShared(tb testing.TB, args ...string) *Engine {
+	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		const why = "redis-server is not installed: scripts/peers install proxyserver"
-		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
-			t.Fatal(why)
+		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" { //nolint:forbidigo // test code
+			tb.Fatal(why)
 		}
-		t.Skip(why)
+		tb.Skip(why)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	ln.Close()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	e := &Engine{Port: port, t: t, args: args}
+	e := &Engine{Port: port, t: tb, args: args}
 	e.Start()
 	return e
 }
@@ -94,17 +94,17 @@ func (e *Engine) Running() bool { return e.cmd != nil }
 // Kill ends it at once.
 func (e *Engine) Kill() {
 	if e.cmd != nil {
-		e.cmd.Process.Kill()
-		e.cmd.Wait() //nolint:errcheck // it was killed
+		e.cmd.Process.Kill() //nolint:errcheck // it has ended by itself
+		e.cmd.Wait()         //nolint:errcheck // it was killed
 		e.cmd = nil
 	}
 }
 
 // Stop has it stand still, Continue go on.
-func (e *Engine) Stop() { e.cmd.Process.Signal(syscall.SIGSTOP) }
+func (e *Engine) Stop() { _ = e.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Continue ends Stop.
-func (e *Engine) Continue() { e.cmd.Process.Signal(syscall.SIGCONT) }
+func (e *Engine) Continue() { _ = e.cmd.Process.Signal(syscall.SIGCONT) }
 
 // CLI runs redis-cli and returns what it prints.
 func (e *Engine) CLI(args ...string) string {

@@ -154,8 +154,8 @@ func parseRedisURL(raw, password string) (option rueidis.ClientOption, prefix, n
 		return option, "", "", fail("only redis+cluster has several hosts")
 	}
 	for i, host := range hosts {
-		u, err := url.Parse("redis://" + host)
-		if err != nil || u.Hostname() == "" {
+		u, bad := url.Parse("redis://" + host)
+		if bad != nil || u.Hostname() == "" {
 			return option, "", "", fail(strconv.Quote(host) + " is no host:port")
 		}
 		if u.Port() == "" {

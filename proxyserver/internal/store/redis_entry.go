@@ -21,7 +21,8 @@ import (
 // record for each response. The names of all that belongs to a key have the
 // same tag, which keeps them on one node of a cluster.
 
-func (r *Redis) hashKey(p primary) string  { return r.prefix + "h:{" + hex.EncodeToString(p[:]) + "}" }
+func (r *Redis) hashKey(p primary) string { return r.prefix + "h:{" + hex.EncodeToString(p[:]) + "}" }
+
 func (r *Redis) leaseKey(p primary) string { return r.prefix + "l:{" + hex.EncodeToString(p[:]) + "}" }
 
 func (r *Redis) chunkKey(p primary, id string, n int64) string {
@@ -164,7 +165,7 @@ func (r *Redis) List(visit func(Info) bool) {
 	if err != nil {
 		return
 	}
-	r.eachKey(r.stopped, client, func(hash string) bool {
+	_ = r.eachKey(r.stopped, client, func(hash string) bool { // of an engine that fails as much as it tells
 		fields, err := client.Do(r.stopped, client.B().Hgetall().Key(hash).Build()).AsStrMap()
 		if err != nil {
 			return false

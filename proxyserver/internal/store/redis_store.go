@@ -311,12 +311,12 @@ func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err er
 	}
 	client := *at
 	invalidate := func(hash string, p primary) error {
-		ctx, cancel := r.patient(ctx, 5)
+		asking, cancel := r.patient(ctx, 5)
 		defer cancel()
 		args := []string{newGeneration().String(), newRevision(), milliseconds(redisKept)}
-		all, err := invalidateKey.Exec(ctx, client, []string{hash, r.leaseKey(p)}, args).AsStrSlice()
-		if err != nil {
-			return err
+		all, failed := invalidateKey.Exec(asking, client, []string{hash, r.leaseKey(p)}, args).AsStrSlice()
+		if failed != nil {
+			return failed
 		}
 		for _, value := range all {
 			if rec, ok := decodeRecord(value); ok {

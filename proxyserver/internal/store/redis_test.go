@@ -304,7 +304,7 @@ func TestRedisDamage(t *testing.T) {
 	key := "http://a/record"
 	put(t, r, key, storedFor(key, 1), make([]byte, 10))
 	hash := r.hashKey(primaryOf(key))
-	for _, field := range strings.Fields(n.CLI("HKEYS", hash)) {
+	for field := range strings.FieldsSeq(n.CLI("HKEYS", hash)) {
 		if field[0] == 'v' {
 			n.CLI("HSET", hash, field, "nonsense", "r", "other")
 		}
@@ -329,13 +329,12 @@ func TestRedisLease(t *testing.T) {
 		for _, node := range nodes {
 			tasks.Go(func() {
 				for {
-					entries, gen := node.Lookup(t.Context(), key)
-					if len(entries) > 0 {
+					if len(lookup(t, node, key)) > 0 {
 						served.Add(1)
 						return
 					}
 					release := node.Lease(t.Context(), key)
-					if entries, gen = node.Lookup(t.Context(), key); len(entries) == 0 {
+					if entries, gen := node.Lookup(t.Context(), key); len(entries) == 0 {
 						fetched.Add(1)
 						time.Sleep(50 * time.Millisecond) // the origin
 						w, err := node.Create(t.Context(), key, gen, 3)

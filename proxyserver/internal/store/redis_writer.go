@@ -90,7 +90,7 @@ func (w *redisWriter) keepLocal() error {
 		return err
 	}
 	if _, err = local.Write(w.buf); err != nil {
-		local.Close()
+		local.Close() //nolint:errcheck // it was not committed
 		return err
 	}
 	w.local.Store(&local)

@@ -6,19 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	"go.uber.org/zap"
 
 	"topdown/pkg/logging"
 	"topdown/webserver/internal/acme"
-	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/certs"
-	"topdown/webserver/internal/form"
 	"topdown/webserver/internal/listen"
 	"topdown/webserver/internal/metrics"
 	"topdown/webserver/internal/sandbox"
@@ -145,50 +141,8 @@ func (p *parts) report(what string) func(error) {
 	return func(err error) { p.log.Warn(what, zap.Error(err)) }
 }
 
-// access sets up who may come in.
-func (p *parts) access() (err error) {
-	if file := p.config.htpasswd; file != "" {
-		p.server.Users, err = auth.Open(file, p.report("htpasswd"))
-		p.rules.ReadFiles = append(p.rules.ReadFiles, file)
-	}
-	return err
-}
-
 // bytesPerFile is what a file takes at least of the quota: a block of the disk.
 const bytesPerFile = 4 << 10
-
-// uploads sets up where posted files go, and who may send them.
-func (p *parts) uploads() error {
-	c := p.config
-	if c.uploads == "" {
-		return nil
-	}
-	secret := c.token
-	if c.tokenFile != "" {
-		text, err := os.ReadFile(c.tokenFile)
-		if err != nil {
-			return fileError("--upload-token-file", c.tokenFile, err)
-		}
-		secret = string(text)
-	}
-	if secret != "" || c.tokenFile != "" {
-		token, err := auth.NewToken(secret)
-		if err != nil {
-			return fmt.Errorf("upload token: %w", err)
-		}
-		p.server.UploadToken = token
-	} else if c.htpasswd == "" && !p.listeners.private() {
-		return errors.New("--uploads on an address that others can reach would let anybody fill this disk: " +
-			"set --upload-token-file or --htpasswd, or listen on this machine only (--addr 127.0.0.1:8080)")
-	}
-	store, err := form.OpenUploads(c.uploads, form.Quota{PerRequest: c.uploadMax, Total: c.uploadQuota, Files: max(c.uploadQuota/bytesPerFile, 1)})
-	if err != nil {
-		return fileError("--uploads", c.uploads, err)
-	}
-	p.server.Uploads = store
-	p.rules.WriteDirs = append(p.rules.WriteDirs, c.uploads)
-	return nil
-}
 
 // tls sets up https.
 func (p *parts) tls() error {
@@ -205,54 +159,6 @@ func (p *parts) tls() error {
 	p.server.TLS = source.Config()
 	p.rules.ReadFiles = append(p.rules.ReadFiles, p.config.tlsCert, p.config.tlsKey)
 	return nil
-}
-
-// accessLog sets up a line for each request.
-func (p *parts) accessLog(stdout io.Writer) error {
-	path := p.config.accessLog
-	format, err := logging.ParseAccessFormat(p.config.accessFormat)
-	if err != nil {
-		return err
-	}
-	p.lines, err = logging.OpenAccess(path, logging.AccessOptions{Format: format, Stdout: stdout, Report: p.report("access log")})
-	if err != nil {
-		return fileError("--access-log", path, err)
-	}
-	p.server.Access = p.lines
-	if path != "-" && path != "off" {
-		p.rules.WriteFiles = append(p.rules.WriteFiles, path)
-	}
-	return nil
-}
-
-// onHangup opens the access log and the root anew on SIGHUP, as log rotation and
-// deployments ask for. The returned function ends that.
-func (p *parts) onHangup() (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	failed := func(what string, err error) {
-		if errors.Is(err, os.ErrPermission) && !p.config.noSandbox {
-			p.log.Error(what+": the sandbox keeps this process to the folders that were there at the start; restart it, or use --no-sandbox", zap.Error(err))
-			return
-		}
-		p.log.Error(what, zap.Error(err))
-	}
-	go func() {
-		for range signals {
-			if err := p.lines.Reopen(); err != nil {
-				failed("the access log stays where it was", err)
-			}
-			if changed, err := p.files.Reopen(); err != nil {
-				failed("the old root is still served", err)
-			} else if changed {
-				p.log.Info("another directory is served now", zap.String("root", p.config.root))
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
-	}
 }
 
 // fileError names the flag and the file that is wrong, once.

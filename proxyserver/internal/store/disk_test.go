@@ -319,7 +319,7 @@ func TestEviction(t *testing.T) {
 	if s.Bytes > 1<<20 || s.Bytes < 900<<10 {
 		t.Errorf("%d bytes are stored, want nearly %d", s.Bytes, 1<<20)
 	}
-	if s.Evictions == 0 || s.Evictions+uint64(s.Entries) != 501 { //nolint:gosec // a count
+	if s.Evictions == 0 || s.Evictions+uint64(s.Entries) != 501 {
 		t.Errorf("%d evictions, %d entries of 501", s.Evictions, s.Entries)
 	}
 	if files, used := filesIn(t, d.dir), onDisk(d.dir); files != s.Entries || used != s.Bytes {

@@ -43,7 +43,7 @@ type name [24]byte
 func newName(p primary, serial uint64, blocks int64) (n name) {
 	copy(n[:], p[:])
 	binary.BigEndian.PutUint64(n[12:], serial)
-	binary.BigEndian.PutUint32(n[20:], uint32(blocks)) //nolint:gosec // up to 16 TiB
+	binary.BigEndian.PutUint32(n[20:], uint32(blocks))
 	return n
 }
 
@@ -97,9 +97,9 @@ func blocksOf(size int64) int64 { return (size + blockSize - 1) / blockSize }
 // appendTrailer completes a head to what follows the body.
 func appendTrailer(head []byte, n name, size int64, sum uint32) []byte {
 	b := append(append(head, magic...), n[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(size)) //nolint:gosec // not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(size))
 	b = binary.BigEndian.AppendUint32(b, sum)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(head))) //nolint:gosec // below maxHead
+	b = binary.BigEndian.AppendUint32(b, uint32(len(head)))
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -122,7 +122,7 @@ func readHead(f *os.File, n name, isHead bool, config rules.Config) (e *Entry, s
 	if string(t[:8]) != magic || name(t[8:32]) != n {
 		return nil, 0, errDamaged
 	}
-	size := int64(binary.BigEndian.Uint64(t[32:])) //nolint:gosec // checked below
+	size := int64(binary.BigEndian.Uint64(t[32:]))
 	sum = binary.BigEndian.Uint32(t[40:])
 	tail := int64(binary.BigEndian.Uint32(t[44:])) + trailerSize
 	want := tail

@@ -42,7 +42,7 @@ func skip(t *testing.T, why string) {
 func readOnly(t *testing.T, dir string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a directory
+		if err := os.Chmod(dir, 0o500); err != nil {
 			t.Fatal(err)
 		}
 		for _, sub := range []string{"/lock", "/tmp"} {
@@ -51,8 +51,8 @@ func readOnly(t *testing.T, dir string) {
 			}
 		}
 		t.Cleanup(func() {
-			os.Chmod(dir, 0o700)        //nolint:gosec // a directory
-			os.Chmod(dir+"/tmp", 0o700) //nolint:gosec // a directory
+			os.Chmod(dir, 0o700)
+			os.Chmod(dir+"/tmp", 0o700)
 		})
 		return
 	}

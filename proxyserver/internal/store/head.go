@@ -54,8 +54,8 @@ func decodeHead(b []byte) (key string, h rules.Head, err error) {
 			return "", h, errHead
 		}
 		at := len(s) - len(rest) + k
-		list = append(list, s[at:at+int(n)]) //nolint:gosec // not above len(rest)
-		rest = rest[k+int(n):]               //nolint:gosec // as above
+		list = append(list, s[at:at+int(n)])
+		rest = rest[k+int(n):]
 	}
 	const begin = 2 + headNumbers
 	if len(list) < begin || (len(list)-begin)%2 != 0 {

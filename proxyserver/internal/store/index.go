@@ -78,7 +78,7 @@ func (x *index) use(p primary) {
 // it had before.
 func (x *index) setHead(f *file, blocks int64) (before int64) {
 	before = int64(f.head)
-	f.head = int32(blocks) //nolint:gosec // below maxHead
+	f.head = int32(blocks)
 	x.blocks += blocks - before
 	return before
 }

@@ -47,8 +47,8 @@ const (
 )
 
 func (rec *record) encode() string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(rec.until.UnixMilli())) //nolint:gosec // after 1970
-	b = binary.BigEndian.AppendUint64(b, uint64(rec.size))                 //nolint:gosec // not negative
+	b := binary.BigEndian.AppendUint64(nil, uint64(rec.until.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(rec.size))
 	b = binary.BigEndian.AppendUint32(b, rec.sum)
 	b = append(append(b, 0, 0, 0, 0), rec.id...)
 	b = append(b, rec.head...)
@@ -63,8 +63,8 @@ func decodeRecord(s string) (rec record, ok bool) {
 	b := []byte(s)
 	sum := binary.BigEndian.Uint32(b[20:])
 	clear(b[20:24])
-	rec.until = time.UnixMilli(int64(binary.BigEndian.Uint64(b))) //nolint:gosec // bits
-	rec.size = int64(binary.BigEndian.Uint64(b[8:]))              //nolint:gosec // checked below
+	rec.until = time.UnixMilli(int64(binary.BigEndian.Uint64(b)))
+	rec.size = int64(binary.BigEndian.Uint64(b[8:]))
 	rec.sum = binary.BigEndian.Uint32(b[16:])
 	rec.id, rec.head = s[24:recordLength], b[recordLength:]
 	return rec, rec.size >= 0 && crc32.Checksum(b, castagnoli) == sum

@@ -43,7 +43,7 @@ func newRevision() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 // newGeneration is never 0, which stands for a key without one, and never one of
 // an outage.
-func newGeneration() Generation { return Generation(rand.Int64N(1<<62) + 1) } //nolint:gosec // positive
+func newGeneration() Generation { return Generation(rand.Int64N(1<<62) + 1) }
 
 func (g Generation) String() string { return strconv.FormatUint(uint64(g), 10) }
 
@@ -137,7 +137,7 @@ func (r *Redis) lookupShared(ctx context.Context, key string, p primary) ([]*Ent
 	}
 	number, err := strconv.ParseUint(fields["g"], 10, 62)
 	if err != nil {
-		return nil, 0, nil //nolint:nilerr // gone meanwhile
+		return nil, 0, nil
 	}
 	entries, gen := r.entriesOf(key, fields, known), Generation(number)
 	m.mu.Lock()

@@ -144,3 +144,10 @@ func TestInput(t *testing.T) {
 		t.Errorf("refused connection: %d %s", code, errOut)
 	}
 }
+
+// report is the result of send as JSON.
+type report struct {
+	MessageID  string `json:"message_id"`
+	Recipients []struct{ Address, Status, Enhanced string }
+	Error      string
+}

@@ -25,13 +25,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// report is the result of send as JSON.
-type report struct {
-	MessageID  string `json:"message_id"`
-	Recipients []struct{ Address, Status, Enhanced string }
-	Error      string
-}
-
 // sendJSON runs send and returns its report.
 func sendJSON(t *testing.T, wantCode int, args ...string) *report {
 	t.Helper()

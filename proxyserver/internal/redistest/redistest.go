@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -101,10 +100,10 @@ func (e *Engine) Kill() {
 }
 
 // Stop has it stand still, Continue go on.
-func (e *Engine) Stop() { _ = e.cmd.Process.Signal(syscall.SIGSTOP) }
+func (e *Engine) Stop() { _ = e.cmd.Process.Signal(sigStop) }
 
 // Continue ends Stop.
-func (e *Engine) Continue() { _ = e.cmd.Process.Signal(syscall.SIGCONT) }
+func (e *Engine) Continue() { _ = e.cmd.Process.Signal(sigContinue) }
 
 // CLI runs redis-cli and returns what it prints.
 func (e *Engine) CLI(args ...string) string {

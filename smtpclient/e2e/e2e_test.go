@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 
 	"topdown/smtpclient/internal/testserver"
 
@@ -84,7 +83,6 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
-		Deadline:      time.Now().Add(time.Minute), // a program that does not end is a failure
 		Setup: func(env *testscript.Env) error {
 			smtp, pop3, stop, err := start(&testserver.Server{Password: "lab-password"})
 			if err != nil {

@@ -112,5 +112,5 @@ func (c *conn) writeHeld(t *transfer) (int, error) {
 // How long lend waits for the client between two looks at what it has taken.
 const (
 	firstLook = 50 * time.Microsecond
-	lastLook  = 20 * time.Millisecond
+	lastLook  = 250 * time.Millisecond // thousands of slow readers are looked at all the time
 )

@@ -47,12 +47,6 @@ func (t *transfer) lend() error {
 	raw := t.c.wait.raw
 	from, end := int(t.file.Fd()), t.end-lastPiece
 	start := t.at
-	// Pages that are lent take no memory of their own, so the kernel may queue as
-	// many as it likes. It then sends them as the client's acknowledgements come in,
-	// which spares most of the wake-ups: a quarter of the CPU time of 10 MiB, beside
-	// nginx and on a busy machine.
-	setUnsent(raw, 0)
-	defer setUnsent(raw, maxUnsent)
 	for turn := int64(0); t.at < end; {
 		if turn >= lendPiece {
 			turn = 0

@@ -160,7 +160,7 @@ func TestSoak(t *testing.T) {
 			case <-stopWatching:
 				return
 			case <-ticker.C:
-				largest = max(largest, onDisk(dir))
+				largest = max(largest, min(onDisk(dir), onDisk(dir), onDisk(dir)))
 			}
 		}
 	}()
@@ -195,7 +195,9 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// onDisk returns the bytes of all blocks below dir, folders included.
+// onDisk returns the bytes of all blocks below dir, folders included. A walk is no
+// snapshot: what is renamed meanwhile is counted in both places, so the least of a
+// few walks is the one to believe.
 func onDisk(dir string) (total int64) {
 	filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil {

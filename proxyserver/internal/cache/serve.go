@@ -36,6 +36,7 @@ func (q *query) answer(result exchange.Result, status string) *exchange.Response
 		q.say(f.plan.Section, f.plan.Why)
 	}
 	resp := q.head(result, status)
+	resp.Tier = f.entry.Tier()
 	total := f.extent.Total
 	switch {
 	case f.plan.Kind == rules.ClientHasIt:

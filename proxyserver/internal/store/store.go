@@ -119,6 +119,20 @@ func (e *Entry) Bytes() ([]byte, bool) {
 	return nil, false
 }
 
+// Tier says where the body is: "memory", "disk" or "shared store".
+func (e *Entry) Tier() string {
+	if e.local != nil {
+		return e.local.Tier()
+	}
+	if _, inMemory := e.Bytes(); inMemory {
+		return "memory"
+	}
+	if _, shared := e.content.source.(*redisBody); shared {
+		return "shared store"
+	}
+	return "disk"
+}
+
 // Open opens the body, which stays as it is until it is closed, whatever
 // happens to the entry. The error is ErrGone, perhaps wrapped, if there is none
 // any more; any other one may be gone at the next try.

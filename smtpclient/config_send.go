@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"math"
 	"strings"
 	"time"
@@ -86,6 +88,7 @@ func (p *program) sendCommand() *command {
 	c := p.cfg
 	d, each := &c.draft, &c.each
 	server, user, tls, auth, helo := c.smtpSettings()
+	pop3, pop3User, pop3TLS, pop3Auth := c.pop3Settings()
 	login := c.loginSettings()
 	login[0].settings = append(login[0].settings, auth)
 	login[1].settings = append([]*setting{tls, helo, newSwitch("direct", "deliver to the recipients' own mail exchangers (MX) instead of a server", &c.direct)}, login[1].settings...)
@@ -126,9 +129,25 @@ func (p *program) sendCommand() *command {
 			newSetting("rate", "N", "", "at most this many mails a second", perSecond(&each.rate)),
 			newSetting("retries", "N", "3", "tries again after a temporary failure", number(&each.retries, 0, 20)),
 			newSetting("retry-delay", "TIME", "1m", "the wait before that, doubled each time", duration(&each.retryDelay)),
-			newSwitch("retry-uncertain", "send the rows again that an earlier run left uncertain", &each.retryUncertain),
+			newSetting("retry-uncertain", "", "", "send the rows again that an earlier run left uncertain; --retry-uncertain=ask-server only looks which of them are in the mailbox of --pop3, and notes those as sent", uncertain(each)),
+			pop3, pop3User, pop3TLS, pop3Auth,
 		}}}, append(login, c.outputSettings())...),
 		validate: c.validateSend, run: p.send,
+	}
+}
+
+// uncertain takes whether uncertain rows are sent again, or looked for.
+func uncertain(each *eachConfig) func(string) error {
+	return func(value string) error {
+		each.askServer = strings.EqualFold(value, "ask-server")
+		if each.askServer {
+			each.retryUncertain = false
+			return nil
+		}
+		if onOff(&each.retryUncertain)(value) != nil {
+			return errors.New("true, false or ask-server is expected")
+		}
+		return nil
 	}
 }
 
@@ -141,7 +160,12 @@ func (c *config) validateSend() error {
 	if c.each.retryDelay > math.MaxInt64>>20 {
 		return usage("--retry-delay is too long")
 	}
+	c.pop3.user = cmp.Or(c.pop3.user, c.smtp.user)
 	switch {
+	case c.each.askServer && c.pop3.addr == "":
+		return usage("--retry-uncertain=ask-server needs --pop3, or an account that has it: in which mailbox do the mails arrive?")
+	case c.each.askServer && c.pop3.user == "":
+		return usage("--pop3-user is missing: whose mailbox is it?")
 	case c.each.list != "" && (c.direct || c.dryRun):
 		return usage("--each goes with neither --direct nor --dry-run")
 	case c.direct && c.smtp.addr != "":

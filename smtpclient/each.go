@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"topdown/smtpclient/internal/bulk"
+	"topdown/smtpclient/internal/mailbox"
+	"topdown/smtpclient/internal/message"
+	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/session"
 	"topdown/smtpclient/internal/smtp"
 )
@@ -21,6 +25,7 @@ type eachConfig struct {
 	retries        int
 	retryDelay     time.Duration
 	retryUncertain bool
+	askServer      bool // look first which of the uncertain mails are in the mailbox
 }
 
 // A rowReport is the outcome of one row as JSON, one on a line.
@@ -41,9 +46,16 @@ type eachReport struct {
 	Sent      int    `json:"sent"`
 	Refused   int    `json:"refused"`
 	Uncertain int    `json:"uncertain"`
+	Found     int    `json:"found,omitempty"` // of the uncertain mails, in the mailbox
 	Left      int    `json:"left"`
 	Journal   string `json:"journal"`
 	Error     string `json:"error,omitempty"`
+}
+
+// count takes the figures from the journal.
+func (r *eachReport) count(journal *bulk.Journal) {
+	r.Sent, r.Refused = journal.Count(bulk.Sent), journal.Count(bulk.Refused)
+	r.Uncertain, r.Left = journal.Count(bulk.Uncertain), journal.Count(bulk.Open)
 }
 
 // sendEach sends a mail to each row.
@@ -101,6 +113,12 @@ func (p *program) runEach(ctx context.Context, r *eachReport) error {
 	}
 	journal.Sync, journal.Gather = each.journalSync, each.rate == 0
 	r.Rows = rows
+	if each.askServer {
+		if r.Found, err = p.askServer(ctx, journal); err != nil {
+			r.count(journal)
+			return errors.Join(err, journal.Close())
+		}
+	}
 	before := rows - journal.Count(bulk.Open)
 	var progress *bar
 	if p.terminal && !p.cfg.json {
@@ -121,13 +139,12 @@ func (p *program) runEach(ctx context.Context, r *eachReport) error {
 	}
 	err = errors.Join(runner.Run(ctx, list), journal.Close())
 	progress.clear()
-	r.Sent, r.Refused = journal.Count(bulk.Sent), journal.Count(bulk.Refused)
-	r.Uncertain, r.Left = journal.Count(bulk.Uncertain), journal.Count(bulk.Open)
+	r.count(journal)
 	switch {
 	case err != nil:
 		return err
 	case r.Uncertain > 0:
-		return fail(exitUncertain, "%d mails may have been delivered: see the journal; --retry-uncertain sends them again", r.Uncertain)
+		return fail(exitUncertain, "%d mails may have been delivered: see the journal; --retry-uncertain sends them again, --retry-uncertain=ask-server looks for them", r.Uncertain)
 	case r.Left > 0:
 		return fail(exitTemporary, "%d mails could not be delivered now: run the same command again", r.Left)
 	case r.Refused == r.Rows && r.Rows > 0:
@@ -136,6 +153,37 @@ func (p *program) runEach(ctx context.Context, r *eachReport) error {
 		return fail(exitPartial, "%d of %d mails were refused", r.Refused, r.Rows)
 	}
 	return nil
+}
+
+// askServer looks for the uncertain mails in the mailbox, by their Message-IDs, and
+// notes those that are there as sent. One that is not there may be on its way, or
+// in another mailbox: it stays uncertain.
+func (p *program) askServer(ctx context.Context, journal *bulk.Journal) (found int, err error) {
+	uncertain := journal.Uncertain()
+	if len(uncertain) == 0 {
+		return 0, nil
+	}
+	asked, looked := len(uncertain), false
+	err = p.openMailbox(ctx, session.Nothing, func(box *pop3.Session) error {
+		err = mailbox.Newest(box, nil, func(_ pop3.Entry, header message.Header) (done bool, err error) {
+			id := strings.Trim(header.Get("Message-ID"), "<> ")
+			if row, ours := uncertain[id]; ours {
+				delete(uncertain, id)
+				found++
+				err = journal.Finish(row, bulk.Sent, "it is in the mailbox")
+			}
+			return len(uncertain) == 0, err
+		})
+		looked = err == nil
+		return err
+	})
+	if err != nil && !looked { // a QUIT without an answer takes nothing back
+		return found, fmt.Errorf("ask whether uncertain mails have arrived: %w", err)
+	}
+	if !p.cfg.json {
+		fmt.Fprintf(p.out, "%d of %d uncertain mails are in the mailbox and count as sent\n", found, asked)
+	}
+	return found, nil
 }
 
 // reportRow shows the outcome of one attempt.

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
-	"slices"
 	"time"
 
 	"topdown/smtpclient/internal/mailbox"
@@ -45,31 +43,20 @@ func (s *search) wait(ctx context.Context, until time.Time) ([]partReport, error
 // look looks into the mailbox once, the newest mails first.
 func (s *search) look(ctx context.Context) (list []partReport, found bool, _ error) {
 	err := s.openMailbox(ctx, s.cfg.detail(), func(box *pop3.Session) error {
-		entries, err := box.List()
-		if err != nil {
-			return err
-		}
-		for _, entry := range slices.Backward(entries) { // the newest come last
-			if entry.UID != "" && s.seen[entry.UID] {
-				continue
-			}
-			header, err := mailbox.Header(box, entry)
-			if _, refused := errors.AsType[*pop3.Error](err); err != nil && !refused && !errors.Is(err, message.ErrTooComplex) {
-				return err // a message of others' that cannot be read is not ours
-			}
+		return mailbox.Newest(box, s.seen, func(entry pop3.Entry, header message.Header) (bool, error) {
 			if header.Get("Message-ID") != "<"+s.mail.MessageID+">" {
 				if entry.UID != "" {
 					s.seen[entry.UID] = true
 				}
-				continue
+				return false, nil
 			}
 			found = true
+			var err error
 			if list, err = s.compare(box, entry, header); err != nil || s.cfg.trip.keep {
-				return err
+				return true, err
 			}
-			return box.Delete(entry.Number)
-		}
-		return nil
+			return true, box.Delete(entry.Number)
+		})
 	})
 	return list, found, err
 }

@@ -319,6 +319,23 @@ func TestReal(t *testing.T) {
 			t.Error("the mails were not deleted")
 		}
 	})
+	t.Run("a killed list asks Dovecot what has arrived", func(t *testing.T) {
+		list := writeList(t, 12, func(int) string { return "mallory@lab.test" })
+		mail := []string{"--from", "alice@lab.test", "--each", list, "--subject", "{{name}}", "--text", "x"}
+		before := h.count("mallory")
+		killAtDot(t, h.smtp, 5, mail...)
+		await(t, "the mails before the kill", func() bool { return h.count("mallory") == before+5 })
+		code, out, errOut := program(t, append([]string{
+			"send", "--server", h.smtp, "--ca", h.ca, "--retry-uncertain=ask-server", "--pop3", h.pop3, "--pop3-user", "mallory",
+		}, mail...)...)
+		if code != 0 || !strings.Contains(out, "count as sent") || !strings.Contains(out, "12 rows: 12 sent, 0 refused, 0 uncertain, 0 left") {
+			t.Errorf("%d\n%s\n%s", code, out, errOut)
+		}
+		await(t, "the others", func() bool { return h.count("mallory") >= before+12 })
+		if n := h.count("mallory") - before; n != 12 {
+			t.Errorf("%d mails arrived, want 12", n)
+		}
+	})
 	t.Run("DKIM", func(t *testing.T) {
 		public, private, err := ed25519.GenerateKey(nil)
 		if err != nil {

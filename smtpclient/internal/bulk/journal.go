@@ -48,7 +48,8 @@ type Journal struct {
 	mu     sync.Mutex
 	file   *os.File
 	states []State
-	buf    []byte // records not yet written
+	ids    map[int]string // Message-IDs of the uncertain rows of earlier runs
+	buf    []byte         // records not yet written
 }
 
 // ErrOtherRun says that a journal belongs to another list or another text.
@@ -61,7 +62,7 @@ func OpenJournal(path, fingerprint string, rows int) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{file: f, states: make([]State, rows+1)}
+	j := &Journal{file: f, states: make([]State, rows+1), ids: make(map[int]string)}
 	if err := j.load(fingerprint); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -93,13 +94,19 @@ func (j *Journal) load(fingerprint string) error {
 			continue
 		}
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		number, _, _ := strings.Cut(rest, " ")
+		number, detail, _ := strings.Cut(rest, " ")
 		row, err := strconv.Atoi(number)
 		state, known := words[word]
 		if err != nil || !known || row < 1 || row >= len(j.states) {
 			return fmt.Errorf("line %d is no record", n+1)
 		}
 		j.states[row] = state
+		switch {
+		case word == "start":
+			j.ids[row] = detail
+		case state != Uncertain:
+			delete(j.ids, row)
+		}
 	}
 	if err := j.file.Truncate(whole); err != nil {
 		return err
@@ -119,6 +126,16 @@ func (j *Journal) State(row int) State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.states[row]
+}
+
+// Uncertain returns the Message-IDs of the rows that earlier runs left
+// uncertain, without angle brackets, and their numbers.
+func (j *Journal) Uncertain() map[string]int {
+	rows := make(map[string]int, len(j.ids))
+	for row, id := range j.ids {
+		rows[id] = row
+	}
+	return rows
 }
 
 // Count returns how many rows are in a state.

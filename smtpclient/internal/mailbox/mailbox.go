@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,29 @@ func Header(box *pop3.Session, entry pop3.Entry) (message.Header, error) {
 		return nil, fmt.Errorf("message %d: %w", entry.Number, err)
 	}
 	return header, errors.Join(err, body.Discard())
+}
+
+// Newest calls visit with the header of each message, the newest first, until it
+// says that it is done. Messages whose UID is in seen are passed over. What cannot
+// be read of a header is missing in it; an error is visit's, or of the connection.
+func Newest(box *pop3.Session, seen map[string]bool, visit func(entry pop3.Entry, header message.Header) (done bool, err error)) error {
+	entries, err := box.List()
+	if err != nil {
+		return err
+	}
+	for _, entry := range slices.Backward(entries) { // the newest come last
+		if entry.UID != "" && seen[entry.UID] {
+			continue
+		}
+		header, err := Header(box, entry)
+		if _, refused := errors.AsType[*pop3.Error](err); err != nil && !refused && !errors.Is(err, message.ErrTooComplex) {
+			return err
+		}
+		if done, err := visit(entry, header); done || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // countingReader counts what passes.

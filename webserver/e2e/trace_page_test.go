@@ -14,9 +14,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // traceEvent is as much of an event as these tests need.
@@ -79,13 +82,25 @@ func (b *browser) take(export string) []byte {
 	return data
 }
 
-// TestTracePage: a real browser draws the sample trace of each lab, arrow by arrow;
-// keys step through it; the table says the same; what is exported is valid and whole.
+var labs = []string{"webserver", "udppinger", "udppingserver", "smtpclient", "proxyserver"}
+
+// startTraces serves the sample site, or the directory that TOPDOWN_TRACES names: the
+// same page with traces that have just been recorded.
+func startTraces(t *testing.T) *server {
+	t.Helper()
+	if dir := os.Getenv("TOPDOWN_TRACES"); dir != "" {
+		return start(t, "--root", dir)
+	}
+	return start(t)
+}
+
+// TestTracePage: a real browser draws the trace of each lab, arrow by arrow; keys step
+// through it; the table says the same; what is exported is valid and whole.
 func TestTracePage(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t, 1300, 900)
-	s := start(t)
-	for _, lab := range []string{"webserver", "udppinger", "udppingserver", "smtpclient", "proxyserver"} {
+	s := startTraces(t)
+	for _, lab := range labs {
 		events := readTrace(t, string(s.get(t, "/"+lab+".ndjson").body))
 		arrows := 0
 		for _, e := range events {
@@ -150,15 +165,242 @@ func TestTracePage(t *testing.T) {
 		t.Errorf("together: %d arrows, want the pinger's %d", both, want)
 	}
 
-	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}})
-	b.resize(390, 844)
-	b.openTrace(s, "proxyserver.ndjson")
-	var wide int
-	b.eval(`document.documentElement.scrollWidth`, &wide)
-	if wide > 390 {
-		t.Errorf("on a phone the page is %d pixels wide", wide)
+	for _, colors := range []string{"light", "dark"} {
+		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": colors}}})
+		b.resize(1300, 900)
+		b.openTrace(s, "proxyserver.ndjson")
+		b.eval(`for (let i = 0; i < 33; i++) hitKey("ArrowDown")`, nil)
+		b.screenshot("trace-wide-" + colors)
+		b.resize(390, 844)
+		for _, lab := range labs {
+			b.openTrace(s, lab+".ndjson")
+			var wide int
+			b.eval(`document.documentElement.scrollWidth`, &wide)
+			if wide > 390 {
+				t.Errorf("%s: on a phone the page is %d pixels wide", lab, wide)
+			}
+			b.screenshot("trace-phone-" + colors + "-" + lab)
+		}
 	}
-	b.screenshot("trace-phone-dark")
+}
+
+// TestTraceDrawing: what became of a message is seen, in the samples: the lost one ends
+// half way, the late one crosses others, what is encrypted stands on grey, and a hit
+// never reaches the origin.
+func TestTraceDrawing(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t, 1300, 900)
+	s := startTraces(t)
+	const lines = `[...document.querySelectorAll("#draw g.arrow")].map(g => ({fate: g.querySelector(".fate")?.textContent || "",
+		...Object.fromEntries(["x1", "y1", "x2", "y2"].map(a => [a, +g.querySelector("line").getAttribute(a)]))}))`
+	type arrow struct {
+		Fate           string
+		X1, Y1, X2, Y2 float64
+	}
+	var arrows []arrow
+	b.resize(1300, 3000)
+	b.openTrace(s, "udppinger.ndjson")
+	b.eval(lines, &arrows)
+	var client, server float64
+	b.eval(`geometry(stage.clientWidth).x.get("client")`, &client)
+	b.eval(`geometry(stage.clientWidth).x.get("server")`, &server)
+	fates := map[string]int{}
+	for _, a := range arrows {
+		fates[a.Fate]++
+		low, high := min(a.X1, a.X2), max(a.X1, a.X2)
+		switch {
+		case a.Fate == "lost":
+			if middle := (client + server) / 2; a.X2 < middle-2 || a.X2 > middle+2 {
+				t.Errorf("a lost datagram ends at %v, half way is %v", a.X2, middle)
+			}
+		case low > client+12 || high < server-12:
+			t.Errorf("an arrow from %v to %v does not reach from %v to %v", a.X1, a.X2, client, server)
+		}
+		crossed := 0
+		for _, other := range arrows {
+			// Two ways between the same columns cross if one begins above the other, and ends below it.
+			if a != other && (a.X1 < a.X2) != (other.X1 < other.X2) && (a.Y1 < other.Y2) != (a.Y2 < other.Y1) {
+				crossed++
+			}
+		}
+		if a.Fate == "late" && crossed == 0 {
+			t.Errorf("the late datagram at %v crosses no other", a.Y1)
+		}
+	}
+	for _, fate := range []string{"lost", "late", "duplicate", "reordered"} {
+		if fates[fate] == 0 {
+			t.Errorf("no datagram is told to be %s: %v", fate, fates)
+		}
+	}
+
+	// The server knows better: that datagram arrived, and was dropped on purpose.
+	b.openTrace(s, "udppinger.ndjson", "udppingserver.ndjson")
+	var purpose int
+	b.eval(`[...document.querySelectorAll("#draw g.decision .fate")].filter(n => n.textContent.startsWith("lost: dropped on purpose")).length`, &purpose)
+	if purpose == 0 {
+		t.Error("with the server's file beside it, nothing is said to be dropped on purpose")
+	}
+	b.screenshot("trace-pair")
+
+	b.openTrace(s, "smtpclient.ndjson")
+	var bands, inside int
+	b.eval(`document.querySelectorAll("#draw rect.tls").length`, &bands)
+	b.eval(`(() => { const grey = [...document.querySelectorAll("#draw rect.tls")].map(r => [+r.getAttribute("y"), +r.getAttribute("y") + +r.getAttribute("height")]);
+		return [...document.querySelectorAll("#draw g.arrow.line line")].filter(l => grey.some(g => +l.getAttribute("y1") > g[0] && +l.getAttribute("y2") < g[1])).length; })()`, &inside)
+	encrypted, now := 0, map[string]bool{}
+	for _, line := range strings.SplitSeq(string(s.get(t, "/smtpclient.ndjson").body), "\n") {
+		var e struct{ Conversation, What, Text string }
+		if json.Unmarshal([]byte(line), &e) != nil {
+			continue
+		}
+		if e.What == "state" {
+			now[e.Conversation] = e.Text == "tls"
+		} else if e.What == "line" && now[e.Conversation] {
+			encrypted++
+		}
+	}
+	if bands != 2 || inside != encrypted || encrypted == 0 {
+		t.Errorf("%d grey columns with %d lines in them, want 2 with %d", bands, inside, encrypted)
+	}
+
+	b.openTrace(s, "proxyserver.ndjson")
+	var hits struct{ Told, Origin int }
+	b.eval(`(() => {
+		const hit = shown.filter(e => e.fate === "hit"), conversations = new Set(hit.map(e => e.conv));
+		return {told: document.querySelectorAll("#draw circle.untouched").length, origin: shown.filter(e => conversations.has(e.conv) && (e.to === "origin" || e.from === "origin")).length, hits: hit.length};
+	})()`, &hits)
+	if hits.Told == 0 || hits.Origin != 0 {
+		t.Errorf("hits: %d are seen not to reach the origin, %d messages reach it", hits.Told, hits.Origin)
+	}
+}
+
+// TestTraceOfManyEvents: ten thousand stay fluid. What is measured is the page's own
+// work for a picture while one scrolls and steps; the pauses of a busy machine are not
+// its own, hence the median.
+func TestTraceOfManyEvents(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t, 1300, 900)
+	root := t.TempDir()
+	page, err := os.ReadFile("../www/trace.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(root, "trace.html"), string(page))
+	var text strings.Builder
+	text.WriteString(`{"trace":"topdown","version":1,"lab":"proxyserver","at":"proxy","start":"2026-11-21T13:00:00Z"}` + "\n")
+	for i := range 2500 {
+		for j, e := range []string{
+			`"from":"client","to":"proxy","what":"line","text":"GET /%d HTTP/1.1\\r\\nHost: example.test\\r\\n\\r\\n"`, `"from":"cache","what":"decision","text":"nothing is stored under /%d","rfc":9111,"section":"4"`,
+			`"from":"proxy","to":"origin","what":"line","text":"GET /%d HTTP/1.1\\r\\n\\r\\n"`, `"from":"origin","to":"proxy","what":"line","text":"HTTP/1.1 200 OK\\r\\nETag: \"%d\"\\r\\n\\r\\n"`,
+		} {
+			fmt.Fprintf(&text, `{"time":%d,"conversation":"%d",`+e+"}\n", (4*i+j)*1000, i/10+1, i)
+		}
+	}
+	writeFile(t, filepath.Join(root, "many.ndjson"), text.String())
+	s := start(t, "--root", root)
+	b.openTrace(s, "many.ndjson")
+	var took struct {
+		Events       int
+		Scroll, Step float64
+	}
+	b.eval(`(async () => {
+		const stage = document.getElementById("stage"), median = list => list.sort((a, b) => a - b)[list.length >> 1];
+		const scroll = [], step = [];
+		for (let i = 0; i < 60; i++) {
+			const begin = performance.now();
+			stage.scrollTop = i / 60 * stage.scrollHeight;
+			draw(false);
+			stage.getBoundingClientRect();
+			scroll.push(performance.now() - begin);
+		}
+		for (let i = 0; i < 60; i++) { const begin = performance.now(); hitKey("ArrowDown"); stage.getBoundingClientRect(); step.push(performance.now() - begin); }
+		return {events: +document.body.dataset.events, scroll: median(scroll), step: median(step)};
+	})()`, &took)
+	t.Logf("%d events: %.1f ms to draw anew, %.1f ms for a step", took.Events, took.Scroll, took.Step)
+	if took.Events != 10_000 || took.Scroll > 33 || took.Step > 33 {
+		t.Errorf("%+v: want 10,000 events, and at least thirty pictures a second", took)
+	}
+}
+
+// diagrams are the pictures of README.md: which events of each lab's sample.
+var diagrams = []struct{ lab, pick string }{
+	{"webserver", `!events.slice(0, i + 1).some(e => /POST/.test(e.text))`},
+	{"udppinger", `/^[1239]?$/.test(e.id || "")`},
+	{"smtpclient", `e.conv === "1" && !/^250-(?!STARTTLS|.* greets)/.test(e.text)`},
+	{"proxyserver", `e.conv === "1" || e.conv === "3"`},
+}
+
+// TestDiagrams: the pictures of README.md are those that the viewer makes of the
+// samples. Fonts differ from machine to machine, and with them widths and where a text
+// is cut, but not what is drawn. -update makes them anew.
+func TestDiagrams(t *testing.T) {
+	t.Parallel()
+	for _, d := range diagrams {
+		if _, err := os.Stat(filepath.Join("../..", d.lab, "go.mod")); err != nil {
+			t.Skip("the web server stands alone here, without the other labs' pictures")
+		}
+	}
+	b := openBrowser(t, 1300, 900)
+	s := start(t)
+	for _, d := range diagrams {
+		b.openTrace(s, d.lab+".ndjson")
+		b.eval(`(() => { const events = model.events; model.events = events.filter((e, i) => `+d.pick+`); arrange(); const real = geometry; geometry = () => real(900); })()`, nil)
+		picture := b.take("svg")
+		if len(picture) > 40_000 {
+			t.Errorf("%s: the picture has %d bytes", d.lab, len(picture))
+		}
+		golden := filepath.Join("../..", d.lab, "diagram.svg")
+		if *update {
+			writeFile(t, golden, string(picture))
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := drawn(t, picture), drawn(t, want); !slices.EqualFunc(got, want, sameText) {
+			t.Errorf("%s: the picture differs (scripts/traces draw makes it anew)\n%s", golden, cmp.Diff(want, got))
+		}
+	}
+}
+
+// drawn lists what a picture holds, in order: the class of each element that has one,
+// and each text.
+func drawn(t *testing.T, picture []byte) (list []string) {
+	t.Helper()
+	style := false
+	for d := xml.NewDecoder(bytes.NewReader(picture)); ; {
+		token, err := d.Token()
+		switch token := token.(type) {
+		case xml.StartElement:
+			style = token.Name.Local == "style"
+			for _, a := range token.Attr {
+				if a.Name.Local == "class" {
+					list = append(list, "class "+a.Value)
+				}
+			}
+		case xml.CharData:
+			if !style && len(bytes.TrimSpace(token)) > 0 {
+				list = append(list, string(token))
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// sameText is true of a text and the same that is cut elsewhere.
+func sameText(a, b string) bool {
+	long, short := max(len(a), len(b)), min(len(a), len(b))
+	for _, text := range []string{a, b} {
+		if head, cut := strings.CutSuffix(text, "…"); cut {
+			short = min(short, len(head))
+		}
+	}
+	return a == b || long > short && short > 3 && a[:short] == b[:short] && (strings.HasSuffix(a, "…") || strings.HasSuffix(b, "…"))
 }
 
 // countArrows counts the arrows in a picture, which must be well-formed.
@@ -179,6 +421,29 @@ func countArrows(t *testing.T, picture []byte) (n int) {
 				}
 			}
 		}
+	}
+}
+
+// checkSchema has a validator of others find fault with a HAR.
+func checkSchema(t *testing.T, lab string, har []byte) {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat("/usr/share/nodejs/har-validator")
+	}
+	if err != nil {
+		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+			t.Errorf("TOPDOWN_REQUIRE_REAL=1, but no har-validator on this machine: %v", err)
+		}
+		return
+	}
+	const program = `let text = ""; process.stdin.on("data", d => text += d).on("end", () =>
+		require("har-validator").har(JSON.parse(text)).catch(e => { console.log(JSON.stringify(e.errors)); process.exitCode = 1; }))`
+	cmd := exec.Command(node, "-e", program)
+	cmd.Env = append(os.Environ(), "NODE_PATH=/usr/share/nodejs")
+	cmd.Stdin = bytes.NewReader(har)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: the HAR is not as its schema says: %v\n%s", lab, err, out)
 	}
 }
 
@@ -239,9 +504,11 @@ func checkHAR(t *testing.T, lab string, b *browser, events []traceEvent) {
 		return
 	}
 	var har harLog
-	if err := json.Unmarshal(b.take("har"), &har); err != nil {
+	text := b.take("har")
+	if err := json.Unmarshal(text, &har); err != nil {
 		t.Fatalf("%s: %v", lab, err)
 	}
+	checkSchema(t, lab, text)
 	if har.Log.Version == nil || *har.Log.Version != "1.2" || har.Log.Creator.Name == nil || har.Log.Creator.Version == nil || len(har.Log.Entries) != requests {
 		t.Errorf("%s: version %v, %d entries, want %d", lab, har.Log.Version, len(har.Log.Entries), requests)
 	}

@@ -248,7 +248,7 @@ func TestTraceDrawing(t *testing.T) {
 	b.eval(`(() => { const grey = [...document.querySelectorAll("#draw rect.tls")].map(r => [+r.getAttribute("y"), +r.getAttribute("y") + +r.getAttribute("height")]);
 		return [...document.querySelectorAll("#draw g.arrow.line line")].filter(l => grey.some(g => +l.getAttribute("y1") > g[0] && +l.getAttribute("y2") < g[1])).length; })()`, &inside)
 	encrypted, now := 0, map[string]bool{}
-	for _, line := range strings.SplitSeq(string(s.get(t, "/smtpclient.ndjson").body), "\n") {
+	for line := range strings.SplitSeq(string(s.get(t, "/smtpclient.ndjson").body), "\n") {
 		var e struct{ Conversation, What, Text string }
 		if json.Unmarshal([]byte(line), &e) != nil {
 			continue

@@ -99,7 +99,7 @@ func startTraces(t *testing.T) *server {
 func TestTracePage(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t, 1300, 900)
-	s := startTraces(t)
+	s, axe := startTraces(t), axeScript(t)
 	for _, lab := range labs {
 		events := readTrace(t, string(s.get(t, "/"+lab+".ndjson").body))
 		arrows := 0
@@ -139,7 +139,10 @@ func TestTracePage(t *testing.T) {
 		if rows != len(events) {
 			t.Errorf("%s: the table has %d rows, want %d", lab, rows, len(events))
 		}
+		b.accessible(axe, lab+"'s table")
 		b.eval(`document.getElementById("asDiagram").click()`, nil)
+
+		b.accessible(axe, lab+"'s diagram")
 
 		picture := b.take("svg")
 		if n := countArrows(t, picture); n != arrows {
@@ -166,7 +169,7 @@ func TestTracePage(t *testing.T) {
 	}
 
 	for _, colors := range []string{"light", "dark"} {
-		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": colors}}})
+		b.dark(colors == "dark")
 		b.resize(1300, 900)
 		b.openTrace(s, "proxyserver.ndjson")
 		b.eval(`for (let i = 0; i < 33; i++) hitKey("ArrowDown")`, nil)
@@ -178,6 +181,9 @@ func TestTracePage(t *testing.T) {
 			b.eval(`document.documentElement.scrollWidth`, &wide)
 			if wide > 390 {
 				t.Errorf("%s: on a phone the page is %d pixels wide", lab, wide)
+			}
+			if lab == "udppinger" {
+				b.accessible(axe, lab+" on a phone, "+colors)
 			}
 			b.screenshot("trace-phone-" + colors + "-" + lab)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,33 +62,45 @@ func (p *program) inboxList(ctx context.Context) error {
 	return cmp.Or(err, problem)
 }
 
-// message opens the mailbox and does something with one message of it.
-func (p *program) message(ctx context.Context, do func(entry pop3.Entry, body *pop3.Body) error) error {
+// message opens the mailbox and does something with one message of it, or with
+// its header where the server does not give the rest and that is of use.
+func (p *program) message(ctx context.Context, header bool, do func(entry pop3.Entry, body *pop3.Body) error) error {
 	if err := mailbox.CheckName(p.cfg.which); err != nil {
 		return err
 	}
-	return p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {
+	var refusal error // of the message, not of the session
+	err := p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {
 		entry, err := mailbox.Find(box, p.cfg.which)
 		if err != nil {
 			return err
 		}
 		body, err := box.Retrieve(entry)
+		if _, refused := errors.AsType[*pop3.Error](err); refused {
+			refusal = fmt.Errorf("message %d: %w", entry.Number, err)
+			if !header {
+				return nil
+			}
+			if body, err = box.Top(entry, 0); err != nil {
+				return refusal
+			}
+		}
 		if err != nil {
 			return err
 		}
 		if err := do(entry, body); err != nil {
 			return fmt.Errorf("message %d: %w", entry.Number, err)
 		}
-		if got := body.Size(); got != entry.Size {
+		if got := body.Size(); refusal == nil && got != entry.Size {
 			p.warn("message %d has %d bytes, the server announced %d", entry.Number, got, entry.Size)
 		}
 		return nil
 	})
+	return cmp.Or(err, refusal)
 }
 
 // inboxShow prints a message: who, when, what, its text, and a list of its parts.
 func (p *program) inboxShow(ctx context.Context) error {
-	return p.message(ctx, func(_ pop3.Entry, body *pop3.Body) error {
+	return p.message(ctx, true, func(_ pop3.Entry, body *pop3.Body) error {
 		out := p.out
 		if p.cfg.json {
 			out = nil
@@ -112,7 +125,7 @@ func (p *program) inboxSave(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fail(exitCantCreate, "%w", err)
 	}
-	return p.message(ctx, func(entry pop3.Entry, body *pop3.Body) error {
+	return p.message(ctx, false, func(entry pop3.Entry, body *pop3.Body) error {
 		var source io.Reader = body
 		if p.terminal && entry.Size > 1<<20 {
 			progress := newBar(p.err, "receiving", entry.Size, "B")

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,6 +144,115 @@ func TestInput(t *testing.T) {
 	}
 	if code, _, errOut := program(t, "send", "--server", "127.0.0.1:1", "--from", "a@lab.test", "--to", "b@lab.test"); code != 75 || !strings.Contains(errOut, "refused") {
 		t.Errorf("refused connection: %d %s", code, errOut)
+	}
+}
+
+// TestFromUser takes the sender from the login.
+func TestFromUser(t *testing.T) {
+	server := &testserver.Server{Password: "lab-password"}
+	smtp, _ := serve(t, server)
+	t.Setenv("SMTP_PASSWORD", "lab-password")
+	base := []string{"send", "-q", "--server", smtp, "--to", "b@lab.test", "--subject", "s", "--text", "x"}
+	for _, tt := range []struct {
+		args         []string
+		code         int
+		from, header string // of the mail that arrives
+	}{
+		{[]string{"--user", "me@lab.test"}, 0, "me@lab.test", "From: me@lab.test\r\n"},
+		{[]string{"--user", "me@lab.test", "--from", "Other <other@lab.test>"}, 0, "other@lab.test", "From: Other <other@lab.test>\r\n"},
+		{[]string{"--user", "me@lab.test", "--envelope-from", "bounces@lab.test"}, 0, "bounces@lab.test", "From: me@lab.test\r\n"},
+		{[]string{"--user", "me"}, 64, "", ""},
+	} {
+		before := len(server.Mails("b@lab.test"))
+		code, _, errOut := program(t, append(append([]string{}, base...), tt.args...)...)
+		mails := server.Mails("b@lab.test")[before:]
+		if code != tt.code || (len(mails) == 1) != (code == 0) {
+			t.Errorf("%v: %d %s, %d mails", tt.args, code, errOut, len(mails))
+		} else if code == 0 && (mails[0].From != tt.from || !strings.Contains(string(mails[0].Data), tt.header)) {
+			t.Errorf("%v: from %s\n%s", tt.args, mails[0].From, mails[0].Data)
+		} else if code != 0 && !strings.Contains(errOut, "--from") {
+			t.Errorf("%v: %s", tt.args, errOut)
+		}
+	}
+	// A ready message has a sender of its own.
+	code, _, errOut := programWith(t, "From: x@lab.test\nTo: c@lab.test\n\nhello\n", "send", "-q", "--server", smtp, "--user", "me@lab.test", "--message", "-")
+	if mails := server.Mails("c@lab.test"); code != 0 || len(mails) != 1 || mails[0].From != "x@lab.test" {
+		t.Errorf("%d %s %+v", code, errOut, mails)
+	}
+}
+
+// TestNetworks leaves one kind of address with -4 and -6.
+func TestNetworks(t *testing.T) {
+	v4 := &testserver.Server{}
+	smtp4, _ := serve(t, v4)
+	_, port, err := net.SplitHostPort(smtp4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	smtp6 := ""
+	if ln, err := testserver.Listen("[::1]:0"); err == nil {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- (&testserver.Server{}).Serve(ctx, ln, nil) }()
+		t.Cleanup(func() { cancel(); <-done })
+		smtp6 = ln.Addr().String()
+	}
+	mail := []string{"--from", "a@lab.test", "--to", "b@lab.test", "--subject", "s", "--text", "x"}
+	for _, tt := range []struct {
+		flags  []string
+		server string
+		code   int
+		says   string
+	}{
+		{[]string{"-4"}, smtp4, 0, "greets [127.0.0.1]"},
+		{[]string{"--ipv4"}, "localhost:" + port, 0, "greets [127.0.0.1]"},
+		{[]string{"-6"}, smtp4, 75, "connect to 127.0.0.1"},
+		{[]string{"-6"}, smtp6, 0, "greets [IPv6:::1]"},
+		{[]string{"-4"}, smtp6, 75, "connect to [::1]"},
+		{[]string{"-4", "-6"}, smtp4, 64, "-4 and -6 exclude each other"},
+	} {
+		if tt.server == "" {
+			t.Log("this machine has no IPv6: not tried")
+			continue
+		}
+		code, out, errOut := program(t, append(append([]string{"send", "--server", tt.server}, tt.flags...), mail...)...)
+		if code != tt.code || !strings.Contains(out+errOut, tt.says) {
+			t.Errorf("%v to %s: %d, want %d and %q\n%s\n%s", tt.flags, tt.server, code, tt.code, tt.says, out, errOut)
+		}
+	}
+}
+
+// TestRetrRefused is a mailbox that lists a message and will not give it: its
+// header is shown, if there is TOP.
+func TestRetrRefused(t *testing.T) {
+	t.Setenv("POP3_PASSWORD", "lab-password")
+	listed := "S +OK\nC CAPA\nS -ERR\nC USER\nS +OK\nC PASS\nS +OK\nC LIST\nS +OK\nS 1 100\nS 2 100\nS .\nC UIDL\nS -ERR\nC RETR 2\nS "
+	const quit, top = "C QUIT\nS +OK\n", "C TOP 2 0\nS +OK\nS Subject: Here I am\nS \nS .\n"
+	for _, tt := range []struct {
+		name, pop3 string
+		args       []string
+		code       int
+		out, says  string
+	}{
+		{"header shown", "-ERR no\n" + top + quit, []string{"show", "2"}, 69, "Subject: Here I am\n", `message 2: RETR 2: the server answered "-ERR no"`},
+		{"header as JSON", "-ERR no\n" + top + quit, []string{"show", "2", "--json"}, 69, `"Subject":"Here I am"`, `message 2: RETR 2: the server answered "-ERR no"`},
+		{"no TOP either", "-ERR no\nC TOP\nS -ERR what?\n", []string{"show", "2"}, 69, "", `message 2: RETR 2: the server answered "-ERR no"`},
+		{"for now", "-ERR [SYS/TEMP] disk trouble\nC TOP\nS -ERR what?\n", []string{"show", "2"}, 75, "", "disk trouble"},
+		{"save", "-ERR no\n" + quit, []string{"save", "2", t.TempDir(), "--raw"}, 69, "", `message 2: RETR 2: the server answered "-ERR no"`},
+		{"gone", "-ERR no\nCLOSE\n", []string{"show", "2"}, 69, "", `RETR 2`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			box := play(t, nil, listed+tt.pop3)
+			code, out, errOut := program(t, append([]string{"inbox", tt.args[0], "--pop3", box.addr, "--user", "me"}, tt.args[1:]...)...)
+			if code != tt.code || !strings.Contains(errOut, tt.says) || !strings.Contains(out, tt.out) || tt.out == "" && out != "" {
+				t.Errorf("%d, want %d, %q and %q\n%s\n%s", code, tt.code, tt.out, tt.says, out, errOut)
+			}
+			box.mu.Lock()
+			defer box.mu.Unlock()
+			if box.failure != "" {
+				t.Error(box.failure)
+			}
+		})
 	}
 }
 

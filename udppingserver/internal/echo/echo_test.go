@@ -249,7 +249,7 @@ func TestDamagedRequests(t *testing.T) {
 		{"the time", damage("1763679000.", "17636x9000."), wire.Report{Count: 4, Answered: 4, Top: 5, SeenMask: 0b1101, AnsMask: 0b1111}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sh := (&Server{Sockets: 1, limit: newLimiter(-1)}).newShard(&socket{conn: listenUDP(t)})
+			sh := (&Server{Sockets: 1, limit: newLimiter(-1)}).newShard(&socket{})
 			var numbers []uint64
 			for seq := 1; seq <= 5; seq++ {
 				message := ext("Ping", seq, 0x1122334455667788)
@@ -297,7 +297,7 @@ func TestWhatIsNoHeartbeatIsNotCounted(t *testing.T) {
 
 func TestRunsAreFoundByTheirNonce(t *testing.T) {
 	s := &Server{Sockets: 1, limit: newLimiter(-1)}
-	sh := s.newShard(&socket{conn: listenUDP(t)})
+	sh := s.newShard(&socket{})
 	s.shards = []*shard{sh}
 	now := time.Unix(1, 0)
 	ask := func(i int) packet {
@@ -543,7 +543,7 @@ func TestTwoServersDoNotLoop(t *testing.T) {
 			if message == "12345" {
 				forged = fmt.Sprint(i) // packets that differ must not help
 			}
-			if _, err := b.shards[0].socket.conn.WriteToUDPAddrPort([]byte(forged), a.Addr()); err != nil {
+			if err := b.shards[0].socket.send(&packet{data: []byte(forged), from: a.Addr()}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -618,7 +618,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestLimitedPacketsAreSeenButNotAnswered(t *testing.T) {
-	sh := (&Server{Sockets: 1, limit: newLimiter(1)}).newShard(&socket{conn: listenUDP(t)})
+	sh := (&Server{Sockets: 1, limit: newLimiter(1)}).newShard(&socket{})
 	from := netip.MustParseAddrPort("192.0.2.1:5555")
 	now := time.Now()
 	for range 3 {
@@ -631,20 +631,10 @@ func TestLimitedPacketsAreSeenButNotAnswered(t *testing.T) {
 	}
 }
 
-func listenUDP(t *testing.T) *net.UDPConn {
-	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
 // A million packets from as many addresses and ports: memory stays as it is.
 func TestFloodFromManyPortsKeepsMemoryFlat(t *testing.T) {
 	s := &Server{Sockets: 1, limit: newLimiter(DefaultRate)}
-	sh := s.newShard(&socket{conn: listenUDP(t)})
+	sh := s.newShard(&socket{})
 	s.beats = newHeartbeats(io.Discard, time.Second)
 	now := time.Now()
 	flood := func(n int) {
@@ -672,7 +662,7 @@ func TestFloodFromManyPortsKeepsMemoryFlat(t *testing.T) {
 
 func TestNoAllocationOnThePlainPath(t *testing.T) {
 	s := &Server{Sockets: 1, limit: newLimiter(DefaultRate), Impair: impair.Config{Loss: 0.1, Burst: 5}}
-	sh := s.newShard(&socket{conn: listenUDP(t)})
+	sh := s.newShard(&socket{})
 	request := []byte(ext("Ping", 1, 3))
 	p := packet{from: netip.MustParseAddrPort("127.0.0.1:5555"), data: make([]byte, len(request)), unicast: true}
 	now := time.Now()

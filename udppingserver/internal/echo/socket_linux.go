@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -41,8 +42,10 @@ const looks = 24
 // also learns to which one each packet was sent, so that the reply leaves from
 // there, and not from whichever address the route back prefers.
 type socket struct {
-	conn *net.UDPConn
+	file *os.File // the socket; it counts its users, so that close is safe
 	raw  syscall.RawConn
+	addr netip.AddrPort // that it is bound to
+	v4   bool           // it takes IPv4 addresses as they are
 
 	in      [batchSize]mmsghdr
 	vectors [batchSize]unix.Iovec
@@ -58,7 +61,8 @@ type socket struct {
 	// The system calls, as functions made once: made at each call they would
 	// have to be allocated.
 	receiveCall, sendCall func(fd uintptr) bool
-	count                 int // packets that the last call received or sent
+	count                 int  // packets that the last call received or sent
+	single                uint // how often in a row it received one
 	errno                 syscall.Errno
 	toSend, sent          int
 
@@ -83,46 +87,30 @@ var sharePort = func(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 }
 
+// newSocket takes conn over.
 func newSocket(conn *net.UDPConn, spin bool) (*socket, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	s := &socket{conn: conn, raw: raw, spin: spin}
+	defer func() { _ = conn.Close() }()
+	s := &socket{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), spin: spin}
 	for i := range s.in {
 		s.buffers[i] = make([]byte, maxMessage)
 		s.vectors[i].Base = &s.buffers[i][0]
 		s.vectors[i].SetLen(maxMessage)
-	}
-	if conn.LocalAddr().(*net.UDPAddr).IP.IsUnspecified() {
-		var failed error
-		err := raw.Control(func(fd uintptr) {
-			if domain, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN); domain == unix.AF_INET {
-				failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-			} else {
-				failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-			}
-		})
-		if err = errors.Join(err, failed); err != nil {
-			return nil, fmt.Errorf("ask for the address that packets are sent to: %w", err)
-		}
+		s.offer(i)
 	}
 	// A larger buffer bridges the moments in which this process is not
 	// running; the system may give less.
 	_ = conn.SetReadBuffer(4 << 20)
-	_ = raw.Control(func(fd uintptr) {
-		_, failed := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
-		s.coalesce = failed == nil
-		// When the kernel had a packet, long before this thread runs: what the
-		// client is told of the time spent here begins then. No stamps, no harm.
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-	})
-	// The thread waits in recvmmsg itself. The runtime's poller, or poll(2) and
-	// then a receive, would be a second system call for each packet and a later
-	// wake-up, which every client would see in its RTT. close wakes it.
 	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = unix.SetNonblock(int(fd), false) }); err != nil || failed != nil {
-		return nil, errors.Join(err, failed)
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { failed = s.setUp(int(fd)) })
+	}
+	if err = errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	s.raw, err = s.file.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
 	s.receiveCall = func(fd uintptr) bool {
 		for s.spin && !s.closed.Load() {
@@ -139,15 +127,62 @@ func newSocket(conn *net.UDPConn, spin bool) (*socket, error) {
 				}
 			}
 		}
-		s.take(unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_WAITFORONE, 0, 0))
+		s.take(unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), s.most(), unix.MSG_WAITFORONE, 0, 0))
 		return true
 	}
 	s.sendCall = func(fd uintptr) bool {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), unix.MSG_DONTWAIT, 0, 0)
-		s.count, s.errno = int(n), errno
-		return errno != unix.EAGAIN
+		if !s.take(unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), unix.MSG_DONTWAIT, 0, 0)) {
+			// There is no room for it yet: wait, and let the scheduler know.
+			s.take(unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), 0, 0, 0))
+		}
+		return true
 	}
 	return s, nil
+}
+
+// setUp makes fd this socket's.
+func (s *socket) setUp(fd int) error {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	s.v4 = domain == unix.AF_INET
+	if err == nil && s.addr.Addr().IsUnspecified() {
+		if s.v4 {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		} else {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the address that packets are sent to: %w", err)
+	}
+	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
+	s.coalesce = err == nil
+	// When the kernel had a packet, long before this thread runs: what the
+	// client is told of the time spent here begins then. No stamps, no harm.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	// The thread waits in recvmmsg itself. The runtime's poller would wake a
+	// thread of its own up for each packet, whether anybody waits there or not,
+	// and poll(2) would be a second system call. So the socket blocks, and the
+	// poller, which knows conn, does not get to know this one. close wakes it.
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(own, false)
+		s.file = os.NewFile(uintptr(own), "udp")
+	}
+	return os.NewSyscallError("fcntl", err)
+}
+
+// most returns how many packets to fetch at most. Where they come one by one, the
+// look for a second one is vain, so that it is taken now and then only.
+func (s *socket) most() uintptr {
+	if s.count == 1 {
+		s.single++
+	} else {
+		s.single = 0
+	}
+	if s.single%16 < 8 {
+		return batchSize
+	}
+	return 1
 }
 
 // take keeps what a receive returned, and reports whether it got anything.
@@ -161,25 +196,27 @@ func (s *socket) close() error {
 	s.closed.Store(true)
 	// It says that the socket is not connected, and wakes those who wait on it.
 	_ = s.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
-	return s.conn.Close()
+	return s.file.Close()
+}
+
+// offer has the system put the packet at place i into its buffers.
+func (s *socket) offer(i int) {
+	h := &s.in[i].header
+	h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+	h.Namelen = unix.SizeofSockaddrInet6
+	h.Iov = &s.vectors[i]
+	h.SetIovlen(1)
+	h.Control = &s.control[i][0]
+	h.SetControllen(controlSize)
 }
 
 // receive waits for packets and returns those that have come, none now and then.
 // They are valid until the next call.
 func (s *socket) receive() ([]packet, error) {
-	for i := range s.in {
-		h := &s.in[i].header
-		h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
-		h.Namelen = unix.SizeofSockaddrInet6
-		h.Iov = &s.vectors[i]
-		h.SetIovlen(1)
-		h.Control = &s.control[i][0]
-		h.SetControllen(controlSize)
+	for i := range s.count { // the others are as they were
+		s.offer(i)
 	}
-	if err := s.raw.Read(s.receiveCall); err != nil {
-		return nil, err
-	}
-	if s.closed.Load() {
+	if err := s.raw.Read(s.receiveCall); err != nil || s.closed.Load() {
 		s.count = 0
 		return nil, net.ErrClosed
 	}
@@ -290,8 +327,19 @@ func (s *socket) segment(i, at, size int) (end int) {
 
 // send sends one packet.
 func (s *socket) send(p *packet) error {
-	_, _, err := s.conn.WriteMsgUDPAddrPort(p.data, p.local, p.from)
-	return err
+	var to unix.Sockaddr
+	if s.v4 {
+		to = &unix.SockaddrInet4{Addr: p.from.Addr().As4(), Port: int(p.from.Port())}
+	} else {
+		zone, _ := strconv.ParseUint(p.from.Addr().Zone(), 10, 32) // as sender put it
+		to = &unix.SockaddrInet6{Addr: p.from.Addr().As16(), Port: int(p.from.Port()), ZoneId: uint32(zone)}
+	}
+	var failed error
+	err := s.raw.Write(func(fd uintptr) bool {
+		failed = unix.Sendmsg(int(fd), p.data, p.local, to, 0)
+		return true
+	})
+	return errors.Join(err, failed)
 }
 
 // keep returns p in a form that outlives the batch, without its data.

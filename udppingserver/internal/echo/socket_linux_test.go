@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,4 +125,50 @@ func TestRepliesWithAReportGoOneByOne(t *testing.T) {
 	if n := s.shards[0].socket.toSend; n != requests {
 		t.Errorf("%d messages sent for %d replies", n, requests)
 	}
+}
+
+// Go's poller would have a thread woken up for each packet, though nobody waits
+// for it there.
+func TestThePollerDoesNotKnowTheSockets(t *testing.T) {
+	s := &Server{Sockets: 2, TCP: true}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	known := polled(t)
+	if len(known) == 0 {
+		t.Fatal("the poller knows no socket at all, not even the TCP one")
+	}
+	for _, sh := range s.shards {
+		_ = sh.socket.raw.Control(func(fd uintptr) {
+			var info unix.Stat_t
+			if err := unix.Fstat(int(fd), &info); err != nil || known[info.Ino] {
+				t.Errorf("the poller knows socket %d (%v)", info.Ino, err)
+			}
+		})
+	}
+}
+
+// polled returns the inodes of what this process has given to epoll(7).
+func polled(t *testing.T) map[uint64]bool {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/fdinfo/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := make(map[uint64]bool)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for _, m := range regexp.MustCompile(`(?m)^tfd:.* ino:([0-9a-f]+)`).FindAllStringSubmatch(string(text), -1) {
+			inode, err := strconv.ParseUint(m[1], 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			known[inode] = true
+		}
+	}
+	return known
 }

@@ -12,6 +12,7 @@ import (
 // socket is a UDP socket that receives one packet at a time.
 type socket struct {
 	conn   *net.UDPConn
+	addr   netip.AddrPort // that it is bound to
 	buffer [maxMessage]byte
 	batch  [1]packet
 }
@@ -20,7 +21,7 @@ type socket struct {
 var sharePort func(fd uintptr) error
 
 func newSocket(conn *net.UDPConn, _ bool) (*socket, error) {
-	return &socket{conn: conn}, nil
+	return &socket{conn: conn, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}, nil
 }
 
 // close ends a receive that waits, and gives the socket up.

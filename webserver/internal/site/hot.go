@@ -3,6 +3,7 @@ package site
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // hot keeps resources by clean path, the contents of all of them together
@@ -44,33 +45,84 @@ func (h *hot) get(p string) *entry {
 	return e
 }
 
-// fresh returns the entry's resource if a look at its files shows that it is
-// still what they hold. That is one system call for the file, one for its folder,
-// in which a sidecar or an index file may have come up, and one for each sidecar
-// in use: together about 1 µs of the 7 that a small request takes.
-func (e *entry) fresh(t tree) *Resource {
+// looks is what is known of a resource's files without looking at them: that they
+// give notice of changes, and what the tree's state was when they were last looked
+// at. Files that have been found unchanged a few times are watched from then on.
+type looks struct {
+	state atomic.Uint64 // 0 while they are not watched
+	last  atomic.Int64  // ns since 1970
+	equal atomic.Int32  // how often they were as before while not watched
+}
+
+const (
+	// watchAfter keeps files that change all the time, or are asked for seldom, from
+	// being watched, which costs as much as looking at them some ten times.
+	watchAfter = 16
+	// watchAgain is how often more after that failed.
+	watchAgain = 10_000
+	// lookAgain is how long a state that has not changed is relied on. What a program
+	// writes to memory that is mapped from a file, and what is mounted over a folder,
+	// gives no notice. (The former shows in the file's times not at once either.)
+	lookAgain = 100 * time.Millisecond
+)
+
+// fresh returns the entry's resource if it is still what its files hold: because they
+// are watched and nothing at all has changed, or because they are the same as before.
+// The latter takes a system call for the file, one for its folder, in which a
+// sidecar or an index file may have come up, and one for each sidecar in use.
+func (e *entry) fresh(t tree, now time.Time) *Resource {
 	r, dir := e.resource.Load(), e.dir.Load()
 	if r == nil || dir == nil || !r.settled {
 		return nil
 	}
-	if id, ok := t.identity(r.Name); !ok || id != r.stamp.file {
-		return nil
-	}
-	if id, ok := t.identity(r.dir); !ok || id != *dir {
-		return nil
-	}
-	for i, sidecar := range r.stamp.sidecars {
-		if sidecar == (identity{}) {
-			continue
+	state, before := t.state(), r.looks.state.Load()
+	if state == 0 || state != before || now.UnixNano()-r.looks.last.Load() > int64(lookAgain) {
+		if state != 0 && (before == 0 || !sameFolders(state, before)) {
+			state = r.looks.watch(t, r)
 		}
-		if id, ok := t.identity(r.beside[i]); !ok || id != sidecar {
+		if !r.unchanged(t, *dir) {
 			return nil
+		}
+		if state != 0 {
+			r.looks.last.Store(now.UnixNano())
+			r.looks.state.Store(state)
 		}
 	}
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
 	return r
+}
+
+// watch returns the state of the tree, if r is being watched from now on.
+func (l *looks) watch(t tree, r *Resource) (state uint64) {
+	if l.equal.Add(1) < watchAfter {
+		return 0
+	}
+	l.equal.Store(0)
+	if state = t.watch(r.stamp); state == 0 {
+		l.equal.Store(-watchAgain)
+	}
+	return state
+}
+
+// unchanged looks at the files.
+func (r *Resource) unchanged(t tree, dir identity) bool {
+	if id, ok := t.identity(r.Name); !ok || id != r.stamp.file {
+		return false
+	}
+	if id, ok := t.identity(r.dir); !ok || id != dir {
+		return false
+	}
+	for i, sidecar := range r.stamp.sidecars {
+		if sidecar == (identity{}) {
+			continue
+		}
+		if id, ok := t.identity(r.beside[i]); !ok || id != sidecar {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *hot) getOrAdd(p string) *entry {

@@ -17,7 +17,7 @@ import (
 )
 
 // Resource is what a path stood for at one moment: one file in all the
-// encodings that can be sent of it. It does not change.
+// encodings that can be sent of it. It does not change, but for looks.
 type Resource struct {
 	Name    string    // of the file, below the root
 	Type    string    // media type
@@ -36,6 +36,7 @@ type Resource struct {
 	control  string // Cache-Control
 	vary     bool   // the client's Accept-Encoding makes a difference
 	hashing  bool   // a large file's entity tag is being computed
+	looks    looks
 }
 
 // Representation is a resource in one encoding (RFC 9110, section 8). Its

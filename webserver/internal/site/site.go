@@ -8,8 +8,8 @@
 // (RFC 9110, section 8.8).
 //
 // It knows nothing of requests and responses but header fields. Reading order:
-// site.go (find), path.go, tree.go, hot.go, resource.go (read), file.go (large
-// files), hashes.go, negotiate.go, types.go.
+// site.go (find), path.go, tree.go, hot.go, notices_linux.go (unchanged?), resource.go
+// (read), file.go (large files), hashes.go, negotiate.go, types.go.
 package site
 
 import (
@@ -85,7 +85,7 @@ func New(options Options) (*Site, error) {
 	if options.HotTotal <= 0 {
 		options.HotTotal = 64 << 20
 	}
-	s := &Site{options: options, builtin: fsTree{options.Builtin}}
+	s := &Site{options: options, builtin: fsTree{fs: options.Builtin}}
 	s.tree.Store(&servedTree{tree: s.builtin})
 	if options.Root != "" {
 		if _, err := s.Reopen(); err != nil {
@@ -144,7 +144,7 @@ var index = [...]string{"index.html", "index.htm"}
 func (s *Site) Find(p string, now time.Time) Result {
 	t := s.root()
 	if entry := s.hot.get(p); entry != nil {
-		if r := entry.fresh(t); r != nil && (!r.hashing || !s.hashes.has(r.stamp.file)) {
+		if r := entry.fresh(t, now); r != nil && (!r.hashing || !s.hashes.has(r.stamp.file)) {
 			return Result{Kind: File, Resource: r}
 		}
 	}

@@ -17,13 +17,30 @@ type tree interface {
 	// it with one that stat has found before. It may lead out of the root, so
 	// nothing but an identity that is known already tells anything.
 	identity(name string) (id identity, ok bool)
+	// state changes with every change of what is watched, and is 0 when it is not
+	// known; watch begins to watch the files of a stamp. See notices.
+	state() uint64
+	watch(seen stamp) (state uint64)
 	// names returns the names in a directory, at most limit of them.
 	names(name string, limit int) ([]string, error)
 	close() error
 }
 
+// sameFolders reports whether no folder has changed from one state of a tree to the
+// other, so that what was watched still is.
+func sameFolders(a, b uint64) bool { return a>>32 == b>>32 }
+
+// unwatched is for trees whose files give no notice of changes.
+type unwatched struct{}
+
+func (unwatched) state() uint64      { return 0 }
+func (unwatched) watch(stamp) uint64 { return 0 }
+
 // fsTree is a tree in memory, the built-in site.
-type fsTree struct{ fs fs.FS }
+type fsTree struct {
+	unwatched
+	fs fs.FS
+}
 
 func (t fsTree) stat(name string) (fs.FileInfo, error) { return fs.Stat(t.fs, name) }
 

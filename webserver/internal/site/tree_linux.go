@@ -14,8 +14,9 @@ import (
 // the kernel itself refuse every path and every link out of the root, in one
 // system call however deep the path is.
 type dirTree struct {
-	root *os.File
-	fd   int // of root
+	root    *os.File
+	fd      int      // of root
+	notices *notices // nil for none
 }
 
 // openRoot opens a directory to serve.
@@ -24,7 +25,7 @@ func openRoot(dir string) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &dirTree{root, int(root.Fd())}
+	t := &dirTree{root, int(root.Fd()), newNotices()}
 	if _, err = t.stat("."); errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		// A kernel before 5.6, or a container that forbids openat2.
 		root.Close()
@@ -33,10 +34,10 @@ func openRoot(dir string) (tree, error) {
 	return t, err
 }
 
-func (t *dirTree) openat(name string, flags uint64) (*os.File, error) {
+func (t *dirTree) openat(name string, flags, resolve uint64) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   flags | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
+		Resolve: resolve | unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	for range 100 {
 		fd, err := unix.Openat2(t.fd, name, &how)
@@ -53,7 +54,7 @@ func (t *dirTree) openat(name string, flags uint64) (*os.File, error) {
 
 // stat opens with O_PATH, which touches neither FIFO nor device.
 func (t *dirTree) stat(name string) (fs.FileInfo, error) {
-	f, err := t.openat(name, unix.O_PATH)
+	f, err := t.openat(name, unix.O_PATH, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (t *dirTree) stat(name string) (fs.FileInfo, error) {
 }
 
 func (t *dirTree) open(name string) (fs.File, error) {
-	f, err := t.openat(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	f, err := t.openat(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (t *dirTree) identity(name string) (identity, bool) {
 }
 
 func (t *dirTree) names(name string, limit int) ([]string, error) {
-	f, err := t.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	f, err := t.openat(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,19 @@ func (t *dirTree) names(name string, limit int) ([]string, error) {
 	return readNames(f, limit)
 }
 
-func (t *dirTree) close() error { return t.root.Close() }
+func (t *dirTree) state() uint64 {
+	if t.notices == nil {
+		return 0
+	}
+	return t.notices.now()
+}
+
+func (t *dirTree) close() error {
+	if t.notices != nil {
+		t.notices.file.Close()
+	}
+	return t.root.Close()
+}
 
 func identify(info fs.FileInfo) identity {
 	id := identity{size: info.Size(), mtime: info.ModTime().UnixNano()}

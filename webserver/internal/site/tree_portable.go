@@ -11,14 +11,17 @@ import (
 
 // rootTree is a directory of the file system by way of os.Root, which checks
 // every step of a path in user space: slower than openat2, and everywhere.
-type rootTree struct{ root *os.Root }
+type rootTree struct {
+	unwatched
+	root *os.Root
+}
 
 func openPortableRoot(dir string) (tree, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return rootTree{root}, nil
+	return rootTree{root: root}, nil
 }
 
 func (t rootTree) stat(name string) (fs.FileInfo, error) {

@@ -20,6 +20,8 @@ const name = "webserver"
 type config struct {
 	addr, root   string
 	listing, spa bool
+	archive      bool
+	archiveMax   int64
 	cacheControl string
 
 	uploads, tokenFile string
@@ -79,6 +81,8 @@ func (c *config) groups() []group {
 			newSetting("trace-file", "FILE", "", "write the same to FILE, which trace.html of the sample site draws", text(&c.traceFile)),
 		}},
 		{"Files", []*setting{
+			newSwitch("archive", "in listings, offer a directory as one file (.zip, .tar.gz)", &c.archive),
+			newSetting("archive-max", "SIZE", "10GiB", "largest directory that is sent as one file", size(&c.archiveMax)),
 			newSwitch("spa", "answer with index.html where a page is missing (single-page application)", &c.spa),
 			newSwitch("check", "do not serve: list what should not stand below the root (keys, backups, links that lead out); exit code 1 if there is anything", &c.check),
 			newSetting("cache-control", "VALUE", "", "Cache-Control for every file (default: no-cache; for names with a fingerprint, a year)", text(&c.cacheControl)),

@@ -58,6 +58,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		TrustProxy:  c.trustProxy,
 		HeadTimeout: c.headTimeout, IdleTimeout: c.idleTimeout, MinRate: c.minRate,
 	}
+	if c.archive {
+		p.server.MaxArchive = c.archiveMax
+	}
 	if p.listeners.loopback() {
 		p.server.OwnHost = listen.IsOwnHost
 	}

@@ -90,7 +90,7 @@ func TestAccessible(t *testing.T) {
 	users := filepath.Join(t.TempDir(), "htpasswd")
 	writeFile(t, users, "ada:"+string(hash)+"\n")
 	sample := start(t)
-	files := start(t, "--root", root, "--listing", "--uploads", t.TempDir())
+	files := start(t, "--root", root, "--listing", "--archive", "--uploads", t.TempDir())
 	plain := start(t, "--root", root)
 	locked := start(t, "--root", root, "--htpasswd", users)
 	b := openBrowser(t, 1200, 900)

@@ -31,6 +31,7 @@ type (
 		Columns     []column
 		Rows        []row
 		Upload      bool
+		Archive     bool
 		Note        string
 		Summary     string
 	}
@@ -62,7 +63,7 @@ func AppendHTML(dst []byte, p Page) []byte {
 func (p *Page) write(w io.Writer) {
 	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
 	v := view{
-		Title: "/", Note: p.Note, Upload: p.Upload,
+		Title: "/", Note: p.Note, Upload: p.Upload, Archive: p.Archive && len(p.Entries) > 0,
 		Columns: []column{
 			p.column(ByName, column{Label: "Name"}),
 			p.column(BySize, column{Label: "Size", Number: true}),

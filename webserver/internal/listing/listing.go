@@ -39,6 +39,9 @@ type Page struct {
 	// Upload shows a form that sends files to the directory's own address.
 	Upload bool
 
+	// Archive shows links to the directory as one file (see package archive).
+	Archive bool
+
 	// Note, if set, is shown below the table, for example that the directory
 	// holds more than is shown.
 	Note string

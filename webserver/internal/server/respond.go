@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"topdown/pkg/httpmsg"
+	"topdown/webserver/internal/archive"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/listing"
 	"topdown/webserver/internal/site"
@@ -260,13 +261,17 @@ func (c *conn) list(x *exchange) {
 		c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
 		return
 	}
+	if format, ok := archive.ParseQuery(x.query); ok && c.s.MaxArchive > 0 {
+		c.sendArchive(x, format)
+		return
+	}
 	entries, err := c.s.Site.Entries(x.path)
 	if err != nil {
 		c.s.Log.Warn("cannot list a directory", zap.String("path", x.path), zap.Error(err))
 		c.sendErrorPage(x, 403, "This directory cannot be listed.")
 		return
 	}
-	page := listing.Page{Path: x.path, Entries: entries, Upload: c.s.Uploads != nil}
+	page := listing.Page{Path: x.path, Entries: entries, Upload: c.s.Uploads != nil, Archive: c.s.MaxArchive > 0}
 	if len(entries) >= site.MaxEntries {
 		page.Note = "The directory holds more than is shown."
 	}

@@ -5,7 +5,7 @@
 // Reading order: accept.go (one connection after the other), serve.go (receive,
 // parse, open, respond, close), secure.go, respond.go (what to answer), origin.go,
 // forwarded.go (for whom), post.go, send.go (heads and pages), file.go,
-// lend_linux.go and unread_linux.go (large files), precondition.go, ranges.go,
+// lend_linux.go and unread_linux.go (large files), archive.go, precondition.go, ranges.go,
 // watch.go (who is late), and what all of these stand on: conn.go (a connection and
 // its socket), exchange.go, connections.go (how many), server.go (the settings),
 // reader.go, wait_unix.go (the poller), date.go, trace.go.
@@ -42,6 +42,9 @@ type Server struct {
 	Metrics *metrics.Metrics   // nil for none
 
 	Listing bool // show what is in a directory without an index file
+	// MaxArchive is how many bytes of files a listed directory may hold to be sent as
+	// an archive; 0: none is sent.
+	MaxArchive int64
 
 	// Users, if not nil, must know who sends a request.
 	Users *auth.Users
@@ -80,11 +83,12 @@ type Server struct {
 	MinRate         int64         // bytes a second, of a body and of reading; default 240
 	Grace           time.Duration // before MinRate counts; default 10 s
 
-	conns    connections
-	date     dateLine
-	ctx      context.Context //nolint:containedctx // of Serve: what ends all connections
-	draining atomic.Bool
-	wg       sync.WaitGroup
+	conns     connections
+	archiving archiving
+	date      dateLine
+	ctx       context.Context //nolint:containedctx // of Serve: what ends all connections
+	draining  atomic.Bool
+	wg        sync.WaitGroup
 }
 
 // drainTime is how long a connection that is silent when the server stops may

@@ -12,6 +12,8 @@ import (
 // file that is no regular one.
 type tree interface {
 	stat(name string) (fs.FileInfo, error)
+	// lstat is stat of a link itself, where the name is one.
+	lstat(name string) (fs.FileInfo, error)
 	open(name string) (fs.File, error)
 	// identity is a quick look at the file that a name stands for now, to compare
 	// it with one that stat has found before. It may lead out of the root, so
@@ -43,6 +45,8 @@ type fsTree struct {
 }
 
 func (t fsTree) stat(name string) (fs.FileInfo, error) { return fs.Stat(t.fs, name) }
+
+func (t fsTree) lstat(name string) (fs.FileInfo, error) { return fs.Lstat(t.fs, name) }
 
 func (t fsTree) open(name string) (fs.File, error) { return t.fs.Open(name) }
 

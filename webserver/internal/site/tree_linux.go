@@ -52,9 +52,13 @@ func (t *dirTree) openat(name string, flags, resolve uint64) (*os.File, error) {
 	return nil, fmt.Errorf("open %s: directories on its path keep being renamed", name)
 }
 
-// stat opens with O_PATH, which touches neither FIFO nor device.
-func (t *dirTree) stat(name string) (fs.FileInfo, error) {
-	f, err := t.openat(name, unix.O_PATH, 0)
+func (t *dirTree) stat(name string) (fs.FileInfo, error) { return t.look(name, 0) }
+
+func (t *dirTree) lstat(name string) (fs.FileInfo, error) { return t.look(name, unix.O_NOFOLLOW) }
+
+// look opens with O_PATH, which touches neither FIFO nor device.
+func (t *dirTree) look(name string, flags uint64) (fs.FileInfo, error) {
+	f, err := t.openat(name, unix.O_PATH|flags, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,11 @@ func (t rootTree) stat(name string) (fs.FileInfo, error) {
 	return info, escapes(err)
 }
 
+func (t rootTree) lstat(name string) (fs.FileInfo, error) {
+	info, err := t.root.Lstat(name)
+	return info, escapes(err)
+}
+
 func (t rootTree) open(name string) (fs.File, error) {
 	f, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

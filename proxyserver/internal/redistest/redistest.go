@@ -108,7 +108,7 @@ func (e *Engine) Continue() { _ = e.cmd.Process.Signal(sigContinue) }
 // CLI runs redis-cli and returns what it prints.
 func (e *Engine) CLI(args ...string) string {
 	e.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-p", e.Port}, args...)...).CombinedOutput()
+	out, err := exec.Command("redis-cli", append([]string{"-e", "-p", e.Port}, args...)...).CombinedOutput()
 	if err != nil {
 		e.t.Fatalf("redis-cli %q: %v: %s", args, err, out)
 	}

@@ -101,6 +101,23 @@ func staleForbidden(s *Stored) string {
 // 4.2.4).
 const maxDisconnected = 24 * time.Hour
 
+// Life is for how long after it came a response is of use: as long as it is
+// fresh or may be used stale (RFC 5861; RFC 9111, section 4.2.4), and for a day
+// more if it can be validated, which costs less than to fetch it.
+func (s *Stored) Life() time.Duration {
+	var stale time.Duration
+	if staleForbidden(s) == "" {
+		stale = time.Duration(max(s.staleWhileRevalidate, s.staleIfError, 0)) * time.Second
+		if s.staleIfError < 0 {
+			stale = max(stale, maxDisconnected)
+		}
+	}
+	if s.hasValidator() {
+		stale = max(stale, maxDisconnected)
+	}
+	return max(s.TTL(s.ResponseTime), 0) + stale
+}
+
 // OnError decides whether a stale response may stand in for a failure: status
 // is the origin's 5xx, or 0 where the origin could not be reached or broke off
 // (RFC 5861, section 4; RFC 9111, sections 4.2.4 and 4.3.3).

@@ -68,7 +68,7 @@ func (r *Redis) Lease(ctx context.Context, key string) (release func()) {
 	p := primaryOf(key)
 	// What another node has stored must be seen, whether or not the engine's
 	// message that something has changed is here already.
-	defer func() { r.wroteAt(p).Store(time.Now().UnixNano()) }()
+	defer r.distrust(p)
 	if r.token(p) != "" {
 		// This node has it, for a fetch that the cache has given up on. To wait
 		// for that is nothing that another node could be spared by.

@@ -64,8 +64,11 @@ type set struct {
 	cost    int64
 	node    int32 // in memory.queue; none while an entry waits to be written
 
-	revision   string     // Redis: of the key when the entries were read
-	generation Generation // likewise
+	// Redis: what goes with entries that the engine was asked for.
+	generation Generation
+	trusted    int64 // until when they count unasked, in nanoseconds since 1970; 0 if something has changed
+	epoch      uint64
+	local      bool // this node's own store may have more
 }
 
 // counter follows the changes of all keys that share it: so many counters that
@@ -132,6 +135,12 @@ func (m *memory) put(p primary, entries []*Entry) {
 		}
 		return
 	}
+	m.hold(p, entries)
+}
+
+// hold adds entries under p, of which nothing is counted.
+func (m *memory) hold(p primary, entries []*Entry) *set {
+	s := m.sets[p]
 	if s == nil {
 		s = &set{primary: p, node: none}
 		m.sets[p] = s
@@ -139,6 +148,7 @@ func (m *memory) put(p primary, entries []*Entry) {
 	s.entries = entries
 	m.count(s)
 	m.evict()
+	return s
 }
 
 // count adds what s takes. As long as an entry waits to be written it cannot be

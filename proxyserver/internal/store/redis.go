@@ -36,16 +36,16 @@ type RedisOptions struct {
 }
 
 // Redis is a store that several proxies share, in Redis 7 or Valkey. For each
-// key there is a hash with the key's generation, a revision that every change
-// renews, and a record for each stored response: its head, and where the body
-// lies. A body is in chunks of 256 KiB, written before its record, and good
-// only if all of it is there and its checksum is right.
+// key there is a hash with the key's generation and a record for each stored
+// response: its head, and where the body lies. A body is in chunks of 256 KiB,
+// written before its record, and good only if all of it is there and its
+// checksum is right.
 //
-// Each node holds heads and small bodies in memory and trusts them as long as
-// the revision is the engine's. That is asked without a round trip: the engine
-// tells its clients what has changed. Bodies that are too large to share stay
-// on the node that fetched them, in its local store, under the key and its
-// generation, so that an invalidation on any node reaches them.
+// Each node holds heads and small bodies in memory and trusts them until the
+// engine says that their key has changed, which it does unasked (see tracker).
+// Bodies that are too large to share stay on the node that fetched them, in its
+// local store, under the key and its generation, so that an invalidation on any
+// node reaches them.
 //
 // An engine that is down, slow, full or empty costs hits, never answers: what
 // is in memory and the local store go on.
@@ -62,9 +62,8 @@ type Redis struct {
 	kept     atomic.Bool // something has been stored there
 	mem      *memory
 
-	wrote    [counters]atomic.Int64 // when this node last changed one of the keys, in nanoseconds since 1970
-	beat     atomic.Int64           // when the node last knew that it runs, likewise
-	distrust atomic.Int64           // until when the client's cache is not asked, likewise
+	beat  atomic.Int64 // when the node last knew that it runs, in nanoseconds since 1970
+	epoch uint64       // how often all that is in memory has lost its trust; mem.mu guards it
 
 	downs   atomic.Uint64 // how often it went down
 	outage  atomic.Uint64 // the first generation while the engine is down; 0 while it is up
@@ -81,10 +80,9 @@ type Redis struct {
 
 const (
 	redisChunk  = 256 << 10
-	redisTrust  = time.Second            // how long a node's own change may take to come back to it
+	redisTrust  = time.Minute            // for how long memory is trusted without a word of the engine
 	redisBeat   = 100 * time.Millisecond // between looks at the engine
 	redisLooks  = 3                      // in a row without an answer, and the engine counts as down; with one, as up
-	redisStale  = 24 * time.Hour         // how long a response is kept that is no longer fresh
 	redisMissed = 10_000                 // invalidations that are remembered for an engine that is down
 	redisKept   = 24 * time.Hour         // how long a generation is kept that an invalidation made
 	redisAway   = 1 << 63                // the bit of generations that are not the engine's
@@ -120,6 +118,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	}
 	r.kept.Store(o.Local.dir != "")
 	r.stopped, r.stop = context.WithCancel(context.Background())
+	option.NewCacheStoreFn = func(rueidis.CacheStoreOption) rueidis.CacheStore { return tracker{r} }
 	if err := r.connect(option); err != nil {
 		r.goDown(err)
 	}
@@ -175,7 +174,9 @@ func parseRedisURL(raw, password string) (option rueidis.ClientOption, prefix, n
 	}
 	option = rueidis.ClientOption{
 		InitAddress: hosts, ForceSingleClient: !cluster, DisableRetry: true, ClientName: "topdown",
-		CacheSizeEachConn: 16 << 20, ConnWriteTimeout: time.Second, Password: password,
+		ConnWriteTimeout: time.Second, Password: password,
+		// A node knows what it has changed itself.
+		ClientTrackingOptions: []string{"OPTIN", "NOLOOP"},
 	}
 	option.Dialer.Timeout = time.Second
 	if db != "" {
@@ -225,11 +226,10 @@ func (r *Redis) watch(option rueidis.ClientOption) {
 		case <-tick.C:
 		}
 		now := time.Now().UnixNano()
-		if now-r.beat.Swap(now) > int64(4*redisBeat) {
-			// The process was stopped: what the engine has said meanwhile has
-			// perhaps not been read yet.
-			r.distrust.Store(now + int64(redisTrust))
+		if !r.awake(now) {
+			r.distrustAll()
 		}
+		r.beat.Store(now)
 		err := r.ping(option)
 		late := time.Now().UnixNano()-now > int64(2*r.patience)
 		switch {

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,11 +18,21 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A key's hash has the fields "g", its generation, and "r", its revision, and a
-// record for each response. The names of all that belongs to a key have the
-// same tag, which keeps them on one node of a cluster.
+// A key's hash has the field "g", its generation, and a record for each
+// response. The names of all that belongs to a key have the same tag, which
+// keeps them on one node of a cluster.
 
 func (r *Redis) hashKey(p primary) string { return r.prefix + "h:{" + hex.EncodeToString(p[:]) + "}" }
+
+// primaryIn is what hashKey made a name from.
+func (r *Redis) primaryIn(hash string) (p primary, ok bool) {
+	tag := strings.TrimSuffix(strings.TrimPrefix(hash, r.prefix+"h:{"), "}")
+	if len(tag) != hex.EncodedLen(len(p)) {
+		return p, false
+	}
+	_, err := hex.Decode(p[:], []byte(tag))
+	return p, err == nil
+}
 
 func (r *Redis) leaseKey(p primary) string { return r.prefix + "l:{" + hex.EncodeToString(p[:]) + "}" }
 

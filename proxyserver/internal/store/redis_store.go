@@ -2,12 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"topdown/proxyserver/internal/rules"
@@ -39,8 +37,6 @@ func (r *Redis) checkWrite(err error) error {
 	return err
 }
 
-func newRevision() string { return strconv.FormatUint(rand.Uint64(), 36) }
-
 // newGeneration is never 0, which stands for a key without one, and never one of
 // an outage.
 func newGeneration() Generation { return Generation(rand.Int64N(1<<62) + 1) }
@@ -50,7 +46,7 @@ func (g Generation) String() string { return strconv.FormatUint(uint64(g), 10) }
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // lifeOf is how long a response stays in the engine.
-func lifeOf(stored *rules.Stored) time.Duration { return max(stored.TTL(time.Now()), 0) + redisStale }
+func lifeOf(stored *rules.Stored) time.Duration { return max(stored.Life(), time.Second) }
 
 // localKey is the key in the local store of what is stored of a key in a
 // generation.
@@ -68,24 +64,17 @@ func (r *Redis) renamed(e *Entry) *Entry {
 // answer, with a generation under which nothing will be stored.
 func (r *Redis) Lookup(ctx context.Context, key string) ([]*Entry, Generation) {
 	p := primaryOf(key)
-	entries, gen, err := r.lookupShared(ctx, key, p)
-	if err != nil {
-		gen = redisAway
-		r.mem.mu.Lock()
-		if outage := r.outage.Load(); outage != 0 {
-			// On with what was right when the engine was last heard.
-			entries, _ = r.mem.get(p)
-			entries = under(entries, key)
-			gen = Generation(outage) | r.mem.generation(p)
-		}
-		r.mem.mu.Unlock()
+	s, known := r.remembered(p)
+	if !known {
+		s = r.lookupShared(ctx, key, p)
 	}
-	if gen == 0 || gen == redisAway || !r.kept.Load() {
-		return entries, gen
+	entries := under(s.entries, key)
+	if !s.local {
+		return entries, s.generation
 	}
-	local, _ := r.local.Lookup(ctx, localKey(key, gen))
+	local, _ := r.local.Lookup(ctx, localKey(key, s.generation))
 	if len(local) == 0 {
-		return entries, gen
+		return entries, s.generation
 	}
 	all := make([]*Entry, 0, len(entries)+len(local))
 	for _, e := range local {
@@ -93,77 +82,142 @@ func (r *Redis) Lookup(ctx context.Context, key string) ([]*Entry, Generation) {
 	}
 	all = append(all, entries...)
 	sortEntries(all)
-	return all, gen
+	return all, s.generation
 }
 
-// lookupShared returns what the engine has. As long as the revision is that of
-// the entries in memory, those are it.
-func (r *Redis) lookupShared(ctx context.Context, key string, p primary) ([]*Entry, Generation, error) {
-	client, err := r.up()
-	if err != nil {
-		return nil, 0, err
-	}
-	ctx, cancel := r.patient(ctx, 1)
-	defer cancel()
-	hash, now := r.hashKey(p), time.Now().UnixNano()
-	var revision string
-	trust := now-r.wroteAt(p).Load() > int64(redisTrust) && now-r.beat.Load() < int64(4*redisBeat) && now > r.distrust.Load()
-	if trust {
-		revision, err = client.DoCache(ctx, client.B().Hget().Key(hash).Field("r").Cache(), time.Minute).ToString()
-		no, answered := rueidis.IsRedisErr(err)
-		trust = !answered || no.IsNil() // a full engine refuses what a client is to be told of
-	}
-	if !trust {
-		revision, err = client.Do(ctx, client.B().Hget().Key(hash).Field("r").Build()).ToString()
-	}
-	if rueidis.IsRedisNil(err) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
+// remembered returns what memory has under p, if that can be trusted. It asks
+// nobody: a hit in memory costs no more with an engine than without
+// (BenchmarkRedis).
+func (r *Redis) remembered(p primary) (s set, ok bool) {
+	now := time.Now().UnixNano()
+	if r.outage.Load() != 0 || !r.awake(now) {
+		return set{}, false
 	}
 	m := r.mem
 	m.mu.Lock()
-	known, ok := m.get(p)
-	if s := m.sets[p]; ok && s.revision == revision {
-		defer m.mu.Unlock()
-		return under(known, key), s.generation, nil
+	defer m.mu.Unlock()
+	if at := m.sets[p]; at != nil && now < at.trusted && at.epoch == r.epoch {
+		m.queue.use(at.node)
+		return *at, true
 	}
-	before := m.counter(p).changes
+	return set{}, false
+}
+
+// awake reports whether the process was running all the time until now: one
+// that was stopped has perhaps not read yet what the engine has said meanwhile.
+func (r *Redis) awake(now int64) bool { return now-r.beat.Load() < int64(4*redisBeat) }
+
+// lookupShared asks the engine, and keeps what it answers in memory.
+func (r *Redis) lookupShared(ctx context.Context, key string, p primary) set {
+	m := r.mem
+	m.mu.Lock()
+	known, _ := m.get(p)
+	before, epoch := m.counter(p).changes, r.epoch
 	m.mu.Unlock()
-	fields, err := client.Do(ctx, client.B().Hgetall().Key(hash).Build()).AsStrMap()
+	fields, err := r.readHash(ctx, p)
 	if err != nil {
-		return nil, 0, err
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if outage := r.outage.Load(); outage != 0 {
+			// On with what was right when the engine was last heard.
+			if known, _ = m.get(p); known != nil && m.sets[p].trusted == 0 {
+				known = nil
+			}
+			return set{entries: known, generation: Generation(outage) | m.generation(p), local: r.kept.Load()}
+		}
+		return set{generation: redisAway}
 	}
 	number, err := strconv.ParseUint(fields["g"], 10, 62)
 	if err != nil {
-		return nil, 0, nil
+		return set{}
 	}
-	entries, gen := r.entriesOf(key, fields, known), Generation(number)
+	s := set{entries: r.entriesOf(key, fields, known), generation: Generation(number)}
+	if r.kept.Load() {
+		local, _ := r.local.Lookup(ctx, localKey(key, s.generation))
+		s.local = len(local) > 0
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.counter(p).changes == before {
-		m.put(p, entries)
-		m.mark(p, fields["r"], gen)
+		m.put(p, nil)
+		at := m.hold(p, s.entries)
+		at.generation, at.local, at.epoch, at.trusted = s.generation, s.local, epoch, time.Now().Add(redisTrust).UnixNano()
 	}
-	return entries, gen, nil
+	return s
 }
 
-// mark notes what the entries under p in memory go with.
-func (m *memory) mark(p primary, revision string, gen Generation) {
-	if s := m.sets[p]; s != nil {
-		s.revision, s.generation = revision, gen
+// readHash reads what the engine has under p. From then on the tracker is told
+// of the next change.
+func (r *Redis) readHash(ctx context.Context, p primary) (map[string]string, error) {
+	client, err := r.up()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.patient(ctx, 1)
+	defer cancel()
+	hash := r.hashKey(p)
+	fields, err := client.DoCache(ctx, client.B().Hgetall().Key(hash).Cache().ToStaticTTL(), redisTrust).AsStrMap()
+	if _, answered := rueidis.IsRedisErr(err); answered {
+		// A full engine refuses what a client is to be told of.
+		fields, err = client.Do(ctx, client.B().Hgetall().Key(hash).Build()).AsStrMap()
+		r.distrust(p)
+	}
+	return fields, err
+}
+
+// tracker hears what has changed in the engine. rueidis takes it for the cache
+// of a connection; it holds nothing: that is memory's business.
+type tracker struct{ redis *Redis }
+
+// Flight implements rueidis.CacheStore: nothing is there.
+func (tracker) Flight(string, string, time.Duration, time.Time) (v rueidis.RedisMessage, e rueidis.CacheEntry) {
+	return v, nil
+}
+
+// Update implements rueidis.CacheStore.
+func (tracker) Update(string, string, rueidis.RedisMessage) (pxat int64) { return 0 }
+
+// Cancel implements rueidis.CacheStore.
+func (tracker) Cancel(string, string, error) {}
+
+// Delete is told the keys that have changed, nil for all.
+func (t tracker) Delete(keys []rueidis.RedisMessage) {
+	if keys == nil {
+		t.redis.distrustAll()
+	}
+	for _, key := range keys {
+		if hash, err := key.ToString(); err == nil {
+			if p, ok := t.redis.primaryIn(hash); ok {
+				t.redis.distrust(p)
+			}
+		}
 	}
 }
 
-// wroteAt is when this node last changed a key, or another that shares the
-// place. For a moment after that the engine is asked, not the client's cache.
-func (r *Redis) wroteAt(p primary) *atomic.Int64 { return &r.wrote[p.counter()] }
+// Close is told that the connection is lost, and with it what was to come.
+func (t tracker) Close(error) { t.redis.distrustAll() }
+
+// distrust has the next lookup of a key ask the engine. What one under way
+// brings is not kept.
+func (r *Redis) distrust(p primary) {
+	r.mem.mu.Lock()
+	defer r.mem.mu.Unlock()
+	r.mem.counter(p).changes++
+	if s := r.mem.sets[p]; s != nil {
+		s.trusted = 0
+	}
+}
+
+// distrustAll does so for all keys.
+func (r *Redis) distrustAll() {
+	r.mem.mu.Lock()
+	defer r.mem.mu.Unlock()
+	r.epoch++
+}
 
 // changed notes that this node has changed a key, and that e, if it is not nil,
 // is the newest there: its body need not be read again.
 func (r *Redis) changed(p primary, e *Entry) {
-	r.wroteAt(p).Store(time.Now().UnixNano())
 	r.mem.mu.Lock()
 	defer r.mem.mu.Unlock()
 	var entries []*Entry
@@ -172,7 +226,9 @@ func (r *Redis) changed(p primary, e *Entry) {
 		entries, _ = replaced(known, e)
 	}
 	r.mem.put(p, entries)
-	r.mem.mark(p, "", 0)
+	if s := r.mem.sets[p]; s != nil {
+		s.trusted = 1 // right, but the engine is asked for the rest
+	}
 }
 
 // Limit implements Store.
@@ -196,14 +252,13 @@ func (r *Redis) Update(ctx context.Context, e *Entry, stored *rules.Stored) (*En
 	rec := record{until: time.Now().Add(life), size: e.Size, sum: at.sum, id: at.id, head: encodeHead(e.Key, &stored.Head)}
 	ctx, cancel := r.patient(ctx, 5)
 	defer cancel()
+	var longer []rueidis.Completed
 	for n := range chunksOf(e.Size) {
-		longer := client.B().Pexpire().Key(r.chunkKey(p, at.id, n)).Milliseconds(life.Milliseconds()).Gt().Build()
-		if client.Do(ctx, longer).Error() != nil {
-			break // the next one fails as well
-		}
+		longer = append(longer, client.B().Pexpire().Key(r.chunkKey(p, at.id, n)).Milliseconds(life.Milliseconds()).Gt().Build())
 	}
+	client.DoMulti(ctx, longer...) // where that fails the next one does as well
 	done, err := updateRecord.Exec(ctx, client, []string{r.hashKey(p)}, []string{
-		at.id, newRevision(), fieldOf(&e.Stored.Head), fieldOf(&stored.Head), rec.encode(), milliseconds(life),
+		at.id, fieldOf(&e.Stored.Head), fieldOf(&stored.Head), rec.encode(), milliseconds(life),
 	}).AsInt64()
 	if r.checkWrite(err) != nil || done == 0 {
 		r.changed(p, nil)
@@ -229,7 +284,7 @@ func (r *Redis) Remove(ctx context.Context, e *Entry) {
 	}
 	ctx, cancel := r.patient(ctx, 1)
 	defer cancel()
-	keys, args := []string{r.hashKey(p)}, []string{at.id, newRevision(), fieldOf(&e.Stored.Head)}
+	keys, args := []string{r.hashKey(p)}, []string{at.id, fieldOf(&e.Stored.Head)}
 	if removeRecord.Exec(ctx, client, keys, args).Error() == nil {
 		r.removeBody(client, p, at.id, e.Size)
 	}
@@ -278,9 +333,6 @@ func (r *Redis) Invalidate(ctx context.Context, key string) int {
 // before, may still be stored.
 func (r *Redis) Clear(ctx context.Context) int {
 	n := r.local.Clear(ctx)
-	r.mem.mu.Lock()
-	r.mem.clear()
-	r.mem.mu.Unlock()
 	shared, _ := r.tell(ctx, everything)
 	return n + shared
 }
@@ -290,12 +342,22 @@ func (r *Redis) Clear(ctx context.Context) int {
 // again; told is false then.
 func (r *Redis) tell(ctx context.Context, key string) (n int, told bool) {
 	for {
+		err := errDown
 		if r.outage.Load() == 0 {
-			n, err := r.invalidateEngine(ctx, key)
-			if err == nil {
-				return n, true
+			if n, err = r.invalidateEngine(ctx, key); err != nil {
+				r.goDown(err)
 			}
-			r.goDown(err)
+		}
+		// From memory goes what was read meanwhile.
+		if key != everything {
+			r.changed(primaryOf(key), nil)
+		} else {
+			r.mem.mu.Lock()
+			r.mem.clear()
+			r.mem.mu.Unlock()
+		}
+		if err == nil {
+			return n, true
 		}
 		if r.miss(key) {
 			return 0, false
@@ -313,7 +375,7 @@ func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err er
 	invalidate := func(hash string, p primary) error {
 		asking, cancel := r.patient(ctx, 5)
 		defer cancel()
-		args := []string{newGeneration().String(), newRevision(), milliseconds(redisKept)}
+		args := []string{newGeneration().String(), milliseconds(redisKept)}
 		all, failed := invalidateKey.Exec(asking, client, []string{hash, r.leaseKey(p)}, args).AsStrSlice()
 		if failed != nil {
 			return failed
@@ -328,20 +390,14 @@ func (r *Redis) invalidateEngine(ctx context.Context, key string) (n int, err er
 	}
 	if key != everything {
 		p := primaryOf(key)
-		r.wroteAt(p).Store(time.Now().UnixNano())
 		err = invalidate(r.hashKey(p), p)
-		r.wroteAt(p).Store(time.Now().UnixNano())
 		return n, err
 	}
-	r.distrust.Store(time.Now().Add(time.Hour).UnixNano())
 	failed := r.eachKey(context.WithoutCancel(ctx), client, func(hash string) bool {
-		var p primary
-		_, tag, _ := strings.Cut(hash, "{")
-		if k, bad := hex.Decode(p[:], []byte(strings.TrimSuffix(tag, "}"))); bad == nil && k == len(p) {
+		if p, ok := r.primaryIn(hash); ok {
 			err = invalidate(hash, p)
 		}
 		return err == nil
 	})
-	r.distrust.Store(time.Now().Add(redisTrust).UnixNano())
 	return n, errors.Join(failed, err)
 }

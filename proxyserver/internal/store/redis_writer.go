@@ -72,7 +72,7 @@ func (w *redisWriter) keepLocal() error {
 		ctx, cancel := r.patient(w.ctx, 1)
 		defer cancel()
 		p, gen := primaryOf(w.key), newGeneration()
-		got, err := ensureGeneration.Exec(ctx, client, []string{r.hashKey(p)}, []string{gen.String(), newRevision(), milliseconds(redisKept)}).ToString()
+		got, err := ensureGeneration.Exec(ctx, client, []string{r.hashKey(p)}, []string{gen.String(), milliseconds(redisKept)}).ToString()
 		if r.checkWrite(err) != nil {
 			return err
 		}
@@ -119,6 +119,7 @@ func (w *redisWriter) Commit(stored *rules.Stored) (*Entry, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.distrust(primaryOf(w.key)) // that nothing is there in the local store, too
 		return r.renamed(e), nil
 	}
 	n := int64(len(w.buf))
@@ -169,7 +170,7 @@ func (w *redisWriter) Commit(stored *rules.Stored) (*Entry, error) {
 func (w *redisWriter) commitRecord(ctx context.Context, client rueidis.Client, p primary, stored *rules.Stored, rec *record, life time.Duration) error {
 	r := w.redis
 	old, err := storeRecord.Exec(ctx, client, []string{r.hashKey(p), r.leaseKey(p)}, []string{
-		w.gen.String(), newGeneration().String(), newRevision(), fieldOf(&stored.Head), rec.encode(), milliseconds(life),
+		w.gen.String(), newGeneration().String(), fieldOf(&stored.Head), rec.encode(), milliseconds(life),
 		r.token(p), strconv.Itoa(maxVariants),
 	}).ToString()
 	if rueidis.IsRedisNil(err) {
@@ -177,6 +178,7 @@ func (w *redisWriter) commitRecord(ctx context.Context, client rueidis.Client, p
 		return ErrGone
 	}
 	if r.checkWrite(err) != nil {
+		r.distrust(p) // it may be done yet
 		return err
 	}
 	if before, ok := decodeRecord(old); ok {

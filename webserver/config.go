@@ -22,6 +22,7 @@ type config struct {
 	listing, spa bool
 	archive      bool
 	archiveMax   int64
+	liveReload   bool
 	cacheControl string
 
 	uploads, tokenFile string
@@ -83,6 +84,7 @@ func (c *config) groups() []group {
 		{"Files", []*setting{
 			newSwitch("archive", "in listings, offer a directory as one file (.zip, .tar.gz)", &c.archive),
 			newSetting("archive-max", "SIZE", "10GiB", "largest directory that is sent as one file", size(&c.archiveMax)),
+			newSwitch("live-reload", "have pages load anew in the browser when a file below the root changes (for those who write them)", &c.liveReload),
 			newSwitch("spa", "answer with index.html where a page is missing (single-page application)", &c.spa),
 			newSwitch("check", "do not serve: list what should not stand below the root (keys, backups, links that lead out); exit code 1 if there is anything", &c.check),
 			newSetting("cache-control", "VALUE", "", "Cache-Control for every file (default: no-cache; for names with a fingerprint, a year)", text(&c.cacheControl)),

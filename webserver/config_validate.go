@@ -29,6 +29,8 @@ func (c *config) validate(args []string) error {
 		return errors.New("--check needs --root or DIR: the sample site has nothing to hide")
 	case c.archive && !c.listing:
 		return errors.New("--archive needs --listing: only what is listed is sent as one file")
+	case c.liveReload && c.root == "":
+		return errors.New("--live-reload needs --root or DIR: the sample site does not change")
 	case c.spa && c.root == "":
 		return errors.New("--spa needs --root: the sample site is no application")
 	}

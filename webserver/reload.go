@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"go.uber.org/zap"
 
 	"topdown/pkg/logging"
+	"topdown/webserver/internal/live"
 )
 
 // accessLog sets up a line for each request.
@@ -28,6 +31,43 @@ func (p *parts) accessLog(stdout io.Writer) error {
 		p.rules.WriteFiles = append(p.rules.WriteFiles, path)
 	}
 	return nil
+}
+
+// pageEnd is what each page has at its end.
+func (c *config) pageEnd() string {
+	if c.liveReload {
+		return live.Tag
+	}
+	return ""
+}
+
+// liveNames is how many names below the root are looked at for changes.
+const liveNames = 100_000
+
+// liveReload has pages load anew when a file changes. The returned function ends
+// that.
+func (p *parts) liveReload(ctx context.Context) (stop func()) {
+	if !p.config.liveReload {
+		return func() {}
+	}
+	p.server.Live = &live.Pages{}
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		warned := false
+		p.server.Live.Run(ctx, func() uint64 {
+			state, whole := p.files.State(liveNames)
+			if !whole && !warned {
+				warned = true
+				p.log.Warn("--live-reload looks at so many names and no more: some changes go unnoticed", zap.Int("names", liveNames))
+			}
+			return state
+		})
+	})
+	return func() {
+		cancel()
+		looking.Wait()
+	}
 }
 
 // onHangup opens the access log and the root anew on SIGHUP, as log rotation and

@@ -41,7 +41,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files, err := site.New(site.Options{Root: c.root, Builtin: www.Files, SPA: c.spa, CacheControl: c.cacheControl})
+	files, err := site.New(site.Options{Root: c.root, Builtin: www.Files, SPA: c.spa, CacheControl: c.cacheControl, PageEnd: c.pageEnd()})
 	if err != nil {
 		return fileError("--root", c.root, err)
 	}
@@ -89,6 +89,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		log.Debug("sandbox: " + status)
 	}
 	defer p.onHangup()()
+	defer p.liveReload(ctx)()
 	p.listeners.serveOthers(ctx, p.server)
 	p.ready(stdout)
 	if p.authority != nil {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +105,16 @@ func (b *browser) listen(from *os.File) {
 // call has the browser do something and returns the result.
 func (b *browser) call(method string, params map[string]any) json.RawMessage {
 	b.t.Helper()
+	result, err := b.try(method, params)
+	if err != nil {
+		b.t.Fatalf("%s: %v", method, err)
+	}
+	return result
+}
+
+// try is call of what the browser may have reasons to refuse.
+func (b *browser) try(method string, params map[string]any) (json.RawMessage, error) {
+	b.t.Helper()
 	b.mu.Lock()
 	b.id++
 	id, waits := b.id, make(chan answer, 1)
@@ -122,13 +133,13 @@ func (b *browser) call(method string, params map[string]any) json.RawMessage {
 	select {
 	case a := <-waits:
 		if a.Error != nil {
-			b.t.Fatalf("%s: %s", method, a.Error.Message)
+			return nil, errors.New(a.Error.Message)
 		}
-		return a.Result
+		return a.Result, nil
 	case <-time.After(patience):
 		b.t.Fatalf("%s: no answer in %v", method, patience)
 	}
-	return nil
+	return nil, nil
 }
 
 func (b *browser) get(method string, params map[string]any, result any) {
@@ -172,6 +183,22 @@ func (b *browser) eval(expression string, value any) {
 			b.t.Fatalf("%s: %v", expression, err)
 		}
 	}
+}
+
+// ask is eval of an expression whose value is text, for a page that may just be going
+// away: then it is not ok.
+func (b *browser) ask(expression string) (value string, ok bool) {
+	b.t.Helper()
+	var r struct {
+		Result           struct{ Value any }
+		ExceptionDetails any
+	}
+	result, err := b.try("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true})
+	if err != nil || json.Unmarshal(result, &r) != nil {
+		return "", false
+	}
+	value, ok = r.Result.Value.(string)
+	return value, ok && r.ExceptionDetails == nil
 }
 
 // screenshot keeps a picture of the page where TOPDOWN_SCREENSHOTS names a directory.

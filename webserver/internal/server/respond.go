@@ -12,6 +12,7 @@ import (
 	"topdown/webserver/internal/archive"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/listing"
+	"topdown/webserver/internal/live"
 	"topdown/webserver/internal/site"
 )
 
@@ -88,6 +89,9 @@ func (c *conn) respond(x *exchange) {
 	if req.Method == "OPTIONS" && target.Form == httpmsg.AsteriskForm {
 		c.say("9110, 9.3.7", "OPTIONS * asks about the server as a whole")
 		c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
+		return
+	}
+	if c.s.Live != nil && req.Method == "GET" && c.serveLive(x, target) {
 		return
 	}
 	c.serveFile(x)
@@ -281,7 +285,11 @@ func (c *conn) list(x *exchange) {
 		c.sendContent(x, 200, "application/json", listing.AppendJSON(nil, page), fields...)
 		return
 	}
-	c.sendContent(x, 200, "text/html; charset=utf-8", listing.AppendHTML(nil, page), fields...)
+	text := listing.AppendHTML(nil, page)
+	if c.s.Live != nil {
+		text = append(text, live.Tag...)
+	}
+	c.sendContent(x, 200, "text/html; charset=utf-8", text, fields...)
 }
 
 // traceFound tells what the path turned out to be.

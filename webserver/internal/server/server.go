@@ -5,7 +5,7 @@
 // Reading order: accept.go (one connection after the other), serve.go (receive,
 // parse, open, respond, close), secure.go, respond.go (what to answer), origin.go,
 // forwarded.go (for whom), post.go, send.go (heads and pages), file.go,
-// lend_linux.go and unread_linux.go (large files), archive.go, precondition.go, ranges.go,
+// lend_linux.go and unread_linux.go (large files), archive.go, live.go, precondition.go, ranges.go,
 // watch.go (who is late), and what all of these stand on: conn.go (a connection and
 // its socket), exchange.go, connections.go (how many), server.go (the settings),
 // reader.go, wait_unix.go (the poller), date.go, trace.go.
@@ -29,6 +29,7 @@ import (
 	"topdown/pkg/logging"
 	"topdown/webserver/internal/auth"
 	"topdown/webserver/internal/form"
+	"topdown/webserver/internal/live"
 	"topdown/webserver/internal/metrics"
 	"topdown/webserver/internal/site"
 )
@@ -45,6 +46,9 @@ type Server struct {
 	// MaxArchive is how many bytes of files a listed directory may hold to be sent as
 	// an archive; 0: none is sent.
 	MaxArchive int64
+
+	// Live, if not nil, has pages wait for changes; Site adds what they need to them.
+	Live *live.Pages
 
 	// Users, if not nil, must know who sends a request.
 	Users *auth.Users

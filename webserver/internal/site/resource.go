@@ -99,11 +99,12 @@ func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 	}
 	r.reps[0] = plain
 	r.stamp.file, r.settled = plain.id, plain.settled
+	paged := media.name == types[".html"].name && plain.extend(s.options.PageEnd)
 	r.hashing = plain.settled && plain.ETag == "" && plain.Size > hashNow
 	for i, sidecar := range sidecars {
 		r.beside[i] = seen.name + sidecar.suffix
-		if !seen.usable[i] {
-			continue
+		if !seen.usable[i] || paged {
+			continue // there is none, or it lacks the end
 		}
 		// A sidecar that went away or is being written is left out.
 		rep, err := s.represent(t, r.beside[i], sidecar.coding)
@@ -121,6 +122,16 @@ func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 		}
 	}
 	return r, nil
+}
+
+// extend adds to the content, if that is in memory.
+func (rep *Representation) extend(end string) bool {
+	if end == "" || rep.Body == nil {
+		return false
+	}
+	rep.Body = append(rep.Body, end...)
+	rep.Size, rep.ETag = int64(len(rep.Body)), etag(sha256.Sum256(rep.Body))
+	return true
 }
 
 // represent reads one file: its content if it is small, and its hash. The

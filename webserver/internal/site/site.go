@@ -29,6 +29,7 @@ type Options struct {
 	Root         string // directory to serve; "" means Builtin
 	Builtin      fs.FS  // the sample site, and the error pages that a root lacks
 	SPA          bool   // what is not found and looks like a page is index.html
+	PageEnd      string // HTML to send behind each page of at most 1 MiB, as if it stood in its file
 	CacheControl string // Cache-Control for every file; default: see cacheControl
 	HotTotal     int64  // bytes of file contents kept in memory; default 64 MiB
 }

@@ -8,9 +8,9 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
+	"topdown/udppinger/internal/listen"
 	"topdown/udppinger/internal/metrics"
 	"topdown/udppinger/internal/report"
 
@@ -90,15 +90,8 @@ func serveMetrics(c *config, v *views, jobs []*job) (stop func(), err error) {
 		return func() {}, nil
 	}
 	ln, err := net.Listen("tcp", c.metricsAddr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--metrics-addr: cannot listen on %s: the port is in use by another program", c.metricsAddr)
-	case err != nil:
-		failed, ok := errors.AsType[*net.OpError](err)
-		if ok {
-			err = failed.Err
-		}
-		return nil, fmt.Errorf("--metrics-addr: cannot listen on %s: %w", c.metricsAddr, err)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-addr: %w", listen.Explain(err, "--metrics-addr", c.metricsAddr))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

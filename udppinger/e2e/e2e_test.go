@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func buildProgram(dir, to string) ([]byte, error) {
 //	                          differs from run to run
 //
 // and $LAB, a lab server that drops sequences 3 and 5, $CLOSED, a port that nobody
-// listens on, and $TAKEN, a TCP address that somebody has.
+// listens on, $TAKEN, a TCP address that somebody has, and $HOLDER, who that is.
 func TestScripts(t *testing.T) {
 	lab, closed, taken := labServer(t, "udp4", "3", "5"), closedPort(t), ""
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -79,6 +80,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LAB", lab)
 			env.Setenv("CLOSED", closed)
 			env.Setenv("TAKEN", taken)
+			env.Setenv("HOLDER", holder())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -89,6 +91,14 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// holder returns what the program calls this process, who has $TAKEN.
+func holder() string {
+	if runtime.GOOS != "linux" {
+		return "another program"
+	}
+	return fmt.Sprintf("%s (pid %d)", filepath.Base(os.Args[0]), os.Getpid())
 }
 
 // exits runs a program that must end with a certain exit code.

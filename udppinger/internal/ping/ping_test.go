@@ -84,6 +84,7 @@ func verdicts(probes []Probe) (v []string) {
 // One peer does all there is to do, and each probe gets the verdict that the
 // script has in mind.
 func TestScriptedPeer(t *testing.T) {
+	t.Parallel()
 	const timeout = time.Second
 	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -139,6 +140,7 @@ func TestScriptedPeer(t *testing.T) {
 // The trap of the lab: the server stalls once for longer than the timeout. Every
 // reply still belongs to its own probe.
 func TestStalledServer(t *testing.T) {
+	t.Parallel()
 	const timeout, stall = time.Second, 1200 * time.Millisecond
 	p := newPeer(t, func(p *peer, n int, request []byte, from netip.AddrPort) {
 		if n == 2 {
@@ -167,6 +169,7 @@ func TestStalledServer(t *testing.T) {
 }
 
 func TestClosedPortIsRefusedAndNotTimedOut(t *testing.T) {
+	t.Parallel()
 	gone := newPeer(t, func(*peer, int, []byte, netip.AddrPort) {})
 	gone.conn.Close()
 	start := time.Now()
@@ -187,13 +190,14 @@ func TestClosedPortIsRefusedAndNotTimedOut(t *testing.T) {
 // A server that closes in the middle: what it answered stays answered, and the
 // refusals belong to the probes after it.
 func TestServerThatGoesAway(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t, func(p *peer, n int, request []byte, from netip.AddrPort) {
 		p.send(capitals(request), from)
 		if n == 3 {
 			p.conn.Close()
 		}
 	})
-	_, probes := play(t, p.addr, Schedule{Count: 6, Timeout: 10 * time.Second, Interval: 200 * time.Millisecond})
+	_, probes := play(t, p.addr, Schedule{Count: 6, Timeout: 10 * time.Second, Interval: 100 * time.Millisecond})
 	want := []string{"on time", "on time", "on time", "refused", "refused", "refused"}
 	if diff := cmp.Diff(want, verdicts(probes)); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
@@ -201,9 +205,10 @@ func TestServerThatGoesAway(t *testing.T) {
 }
 
 func TestScheduleDoesNotWaitForReplies(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t, func(*peer, int, []byte, netip.AddrPort) {}) // silent
 	start := time.Now()
-	_, probes := play(t, p.addr, Schedule{Count: 20, Timeout: 2 * time.Second, Interval: 10 * time.Millisecond})
+	_, probes := play(t, p.addr, Schedule{Count: 20, Timeout: time.Second / 2, Interval: 10 * time.Millisecond})
 	if len(probes) != 20 {
 		t.Fatalf("%d probes", len(probes))
 	}
@@ -212,12 +217,13 @@ func TestScheduleDoesNotWaitForReplies(t *testing.T) {
 			t.Errorf("probe %d was due at %v and sent at %v, want %v", probe.Seq, probe.Due, probe.Begun, want)
 		}
 	}
-	if took := time.Since(start); took > 15*time.Second {
+	if took := time.Since(start); took > 5*time.Second { // waiting for each takes 10 s
 		t.Errorf("took %v: it waited for replies", took)
 	}
 }
 
 func TestInterruptEndsTheRun(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t, func(p *peer, _ int, request []byte, from netip.AddrPort) { p.send(capitals(request), from) })
 	conn, err := socket.Dial(p.addr, socket.Options{})
 	if err != nil {
@@ -239,18 +245,20 @@ func TestInterruptEndsTheRun(t *testing.T) {
 }
 
 func TestFloodFollowsReplies(t *testing.T) {
+	t.Parallel()
 	p := newPeer(t, func(p *peer, n int, request []byte, from netip.AddrPort) {
 		if n%50 != 0 {
 			p.send(capitals(request), from)
 		}
 	})
-	counts, _ := play(t, p.addr, Schedule{Count: 500, Timeout: 3 * time.Second, Flood: true})
+	counts, _ := play(t, p.addr, Schedule{Count: 500, Timeout: time.Second, Flood: true})
 	if counts.Sent != 500 || counts.OnTime+counts.Late+counts.Lost != 500 || counts.Lost < 10 {
 		t.Errorf("counts %+v, want 500 sent and 10 lost", counts)
 	}
 }
 
 func TestOverTCP(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +298,7 @@ func TestOverTCP(t *testing.T) {
 }
 
 func TestHeartbeatSendsTheLabsMessage(t *testing.T) {
+	t.Parallel()
 	got := make(chan string, 10)
 	p := newPeer(t, func(_ *peer, _ int, request []byte, _ netip.AddrPort) { got <- string(request) })
 	conn, err := socket.Dial(p.addr, socket.Options{})

@@ -75,6 +75,21 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
+// Every time is in one group, which is true to 0.05 %, and the groups are in order.
+func TestHistogramGroups(t *testing.T) {
+	last := time.Duration(-1)
+	for d := time.Duration(0); d < 100*time.Hour; d += 1 + d/3000 {
+		got := middle(group(d))
+		if got < last {
+			t.Fatalf("%v is in the group of %v, after %v", d, got, last)
+		}
+		last = got
+		if diff := math.Abs(float64(got - d)); diff > 0.0005*float64(d) {
+			t.Fatalf("%v is in the group of %v", d, got)
+		}
+	}
+}
+
 func TestLossInterval(t *testing.T) {
 	for _, tt := range []struct {
 		lost, sent uint64

@@ -33,16 +33,55 @@ func (q *query) lead(r *reader) (*exchange.Response, error) {
 	}
 	q.now = out.now
 	switch {
-	case out.err != nil:
-		r.leave()
-		return q.failed(out.err)
 	case out.stored != nil:
 		return q.readFirst(r, out), nil
 	case out.resp != nil:
-		return q.own(r, out), nil
+		resp := q.own(out)
+		resp.Body = &ownBody{resp.Body, r, context.AfterFunc(q.ctx, f.cancel)}
+		return resp, nil
 	}
-	// The store has something new; after a 304 it is known what.
 	r.leave()
+	return q.without(out)
+}
+
+// direct asks the origin for q alone and in the client's own goroutine, because
+// what comes is likely nobody else's. A fetch is begun only if it is to be
+// stored all the same; it ends with the client's context, as the origin's answer
+// does. Of 1 KiB such a miss takes 5.6 µs, and with a fetch of its own 7.9
+// (BenchmarkMissAlone).
+func (q *query) direct() (*exchange.Response, error) {
+	out := q.ask()
+	q.now = out.now
+	switch {
+	case out.resp == nil:
+		return q.without(out)
+	case out.stored == nil:
+		return q.own(out), nil
+	}
+	f := q.newFetch()
+	r := f.joinLeader(q.ctx)
+	f.start(func() { q.keep(f, out) })
+	settled, err := r.outcome()
+	switch {
+	case err != nil:
+		return nil, err
+	case settled.err != nil: // the cache is closed, or has a fault
+		r.leave()
+		out.resp.Body.Close()
+		return nil, settled.err
+	case settled.stored != nil:
+		return q.readFirst(r, settled), nil
+	}
+	r.leave()
+	return q.own(settled), nil
+}
+
+// without answers where the origin has sent nothing for the client: it failed,
+// or the store has something new; after a 304 it is known what.
+func (q *query) without(out *outcome) (*exchange.Response, error) {
+	if out.err != nil {
+		return q.failed(out.err)
+	}
 	q.found = out.found
 	if q.found.entry == nil {
 		return nil, errLookAgain
@@ -71,13 +110,12 @@ func (q *query) readFirst(r *reader, out *outcome) *exchange.Response {
 	return &resp
 }
 
-// own hands the leader a response that is nobody else's: it reads the content
-// from the origin itself.
-func (q *query) own(r *reader, out *outcome) *exchange.Response {
+// own makes the answer of a response that is nobody else's: the client reads the
+// content from the origin itself.
+func (q *query) own(out *outcome) *exchange.Response {
 	resp := *out.resp
 	resp.Result = exchange.Miss
 	resp.Fields = q.c.withStatus(resp.Fields, out.status, q.now)
-	resp.Body = &ownBody{resp.Body, r, context.AfterFunc(q.ctx, r.fetch.cancel)}
 	return &resp
 }
 
@@ -109,7 +147,7 @@ func (q *query) failed(err error) (*exchange.Response, error) {
 	if answered {
 		// Nothing may stand in for the error: it is for each client by itself.
 		q.alone = true
-		return q.lead(q.newFetch().joinLeader(q.ctx))
+		return q.direct()
 	}
 	return nil, err
 }
@@ -148,54 +186,61 @@ type originError struct{ status int }
 
 func (e *originError) Error() string { return "the origin answered " + strconv.Itoa(e.status) }
 
-// run asks the origin for f: with the validators of what is stored, or for the
-// part that is missing, where that helps.
+// run carries out f for its leader.
 func (q *query) run(f *fetch) {
+	release, there := q.takeTurn(f)
+	defer release()
+	switch out := &(outcome{kind: lookAgain, now: q.now}); {
+	case there:
+		f.settle(out)
+	default:
+		if out = q.ask(); out.err != nil {
+			f.fail(out.err)
+		} else if out.stored == nil {
+			f.settle(out)
+		} else {
+			q.keep(f, out)
+		}
+	}
+}
+
+// ask asks the origin: with the validators of what is stored, or for the part
+// that is missing, where that helps. An outcome with a stored response is one to
+// keep.
+func (q *query) ask() *outcome {
 	if q.c.fetches.ended.Load() != q.ended {
 		// A fetch that ended since the look into the store may have left there
 		// what is wanted now. None can end unseen from here on: the key is ours.
 		if q.lookup(); q.answerable() {
-			f.settle(&outcome{kind: lookAgain, now: q.now})
-			return
+			return &outcome{kind: lookAgain, now: q.now}
 		}
-	}
-	release, there := q.takeTurn(f)
-	defer release()
-	if there {
-		f.settle(&outcome{kind: lookAgain, now: q.now})
-		return
 	}
 	up, purpose := q.upstream()
 	for {
 		requestTime := q.c.Now()
-		resp, err := q.c.Next.Exchange(f.ctx, up)
+		resp, err := q.c.Next.Exchange(q.ctx, up)
 		q.now = q.c.Now()
 		switch {
 		case err != nil:
-			f.fail(err)
-			return
+			return &outcome{kind: failed, err: err, now: q.now}
 		case rules.Failure(resp.Status) && q.mayReplace(resp.Status):
 			resp.Body.Close()
-			f.fail(&originError{resp.Status})
-			return
+			return &outcome{kind: failed, err: &originError{resp.Status}, now: q.now}
 		case resp.Status == 304 && purpose != plain:
 			resp.Body.Close()
 			if out := q.freshen(resp, requestTime); out != nil {
-				f.settle(out)
-				return
+				return out
 			}
 			q.say("RFC 9111, 4.3.4", "the 304 is for none of the stored responses: asking without conditions")
 		case resp.Status == 206 && purpose == completing:
 			if whole := q.complete(resp); whole != nil {
-				q.receive(f, whole, requestTime)
-				return
+				return q.receive(whole, requestTime)
 			}
 			resp.Body.Close()
 		case resp.Status == 416 && purpose == completing:
 			resp.Body.Close()
 		default:
-			q.receive(f, resp, requestTime)
-			return
+			return q.receive(resp, requestTime)
 		}
 		up, purpose = q.req, plain
 	}
@@ -212,58 +257,69 @@ func (q *query) mayReplace(status int) bool {
 	return ruling.OK
 }
 
-// receive handles a response that is not about what is stored: it is stored if
-// that is allowed, or else the leader's alone.
-func (q *query) receive(f *fetch, resp *exchange.Response, requestTime time.Time) {
-	c := q.c
+// receive handles a response that is not about what is stored: it is to be
+// stored if that is allowed, or else the client's alone.
+func (q *query) receive(resp *exchange.Response, requestTime time.Time) *outcome {
 	if q.req.Method == "HEAD" {
 		q.compareHead(resp, requestTime)
 	}
-	var stored *rules.Stored
-	ruling := rules.Allowed(resp.Fields, c.Rules)
-	if ruling.OK {
-		stored = rules.Received(&q.rules, resp.Status, resp.Reason, resp.Fields, length(resp), requestTime, q.now, c.Rules)
-		ruling = rules.Storable(&q.rules, stored)
-	}
-	q.say(ruling.Section, ruling.Why)
 	out := &outcome{
 		kind: goAlone, resp: resp, now: q.now,
 		status: "; fwd=" + q.found.forward + "; fwd-status=" + strconv.Itoa(resp.Status),
 	}
+	ruling := rules.Allowed(resp.Fields, q.c.Rules)
 	if ruling.OK {
-		w, err := c.Store.Create(f.ctx, q.key, q.found.gen, length(resp))
-		if err == nil {
-			if rules.Shareable(stored, q.now) {
-				out.kind = readAlong
-			} else {
-				c.fetches.remove(f)
-			}
-			c.fetches.setAlone(q.key, q.now, out.kind == goAlone)
-			out.stored, out.status = stored, out.status+"; stored"
-			want := length(resp)
-			if stored.Partial {
-				part, _, _ := rules.ContentRange(resp.Fields)
-				want = part.Size()
-			}
-			f.carry(w, want, out)
-			return
-		}
+		out.stored = rules.Received(&q.rules, resp.Status, resp.Reason, resp.Fields, length(resp), requestTime, q.now, q.c.Rules)
+		ruling = rules.Storable(&q.rules, out.stored)
+	}
+	q.say(ruling.Section, ruling.Why)
+	if !ruling.OK {
+		q.leave(out, ruling.Detail)
+	}
+	return out
+}
+
+// keep carries the response of out into the store and to the readers of f.
+func (q *query) keep(f *fetch, out *outcome) {
+	s := &q.c.fetches
+	w, err := q.c.Store.Create(f.ctx, q.key, q.found.gen, length(out.resp))
+	if err != nil {
 		q.say("RFC 9111, 3", "not stored: "+err.Error())
-		ruling.Detail = "too-large"
+		q.leave(out, "too-large")
+		f.settle(out)
+		return
 	}
-	if ruling.Detail != "" {
-		out.status += "; detail=" + ruling.Detail
+	if rules.Shareable(out.stored, q.now) {
+		out.kind = readAlong
+	} else {
+		s.remove(f)
 	}
-	if q.outdated(resp.Status) {
-		q.c.Store.Remove(f.ctx, q.found.entry)
+	s.setAlone(q.key, q.now, out.kind == goAlone)
+	out.status += "; stored"
+	want := length(out.resp)
+	if out.stored.Partial {
+		part, _, _ := rules.ContentRange(out.resp.Fields)
+		want = part.Size()
+	}
+	f.carry(w, want, out)
+}
+
+// leave makes the response of out the client's alone: it is not stored, and what
+// it shows to be out of date is removed.
+func (q *query) leave(out *outcome, detail string) {
+	out.stored = nil
+	if detail != "" {
+		out.status += "; detail=" + detail
+	}
+	if q.outdated(out.resp.Status) {
+		q.c.Store.Remove(q.ctx, q.found.entry)
 		for _, part := range q.found.parts {
-			q.c.Store.Remove(f.ctx, part)
+			q.c.Store.Remove(q.ctx, part)
 		}
 	}
 	if q.req.Method == "GET" && !q.rules.HasRange() {
-		c.fetches.setAlone(q.key, q.now, true)
+		q.c.fetches.setAlone(q.key, q.now, true)
 	}
-	f.settle(out)
 }
 
 // outdated reports whether a response with that status shows that the origin

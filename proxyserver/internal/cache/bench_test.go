@@ -82,10 +82,19 @@ func BenchmarkMissStored(b *testing.B) {
 	}
 }
 
+// BenchmarkMissUncacheable asks for URIs that nobody has asked for, in a fetch
+// each, and for one whose last response could not be shared, without.
 func BenchmarkMissUncacheable(b *testing.B) {
-	c := benchCache(b, "no-store", 1<<10)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		benchGet(b, c, "/"+strconv.Itoa(i%1000))
+	for _, again := range []bool{false, true} {
+		b.Run("again="+strconv.FormatBool(again), func(b *testing.B) {
+			c := benchCache(b, "no-store", 1<<10)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if again {
+					i = 0
+				}
+				benchGet(b, c, "/"+strconv.Itoa(i))
+			}
+		})
 	}
 }

@@ -36,6 +36,9 @@ import (
 // that of another client. The error is errLookAgain if q must look into the
 // store again.
 func (q *query) fetch() (*exchange.Response, error) {
+	if q.alone || q.c.fetches.isAlone(q.key, q.now) {
+		return q.direct()
+	}
 	r, leads := q.join()
 	if leads {
 		return q.lead(r)
@@ -50,8 +53,8 @@ func (q *query) fetch() (*exchange.Response, error) {
 // one by one on purpose, to see whether the proxy can do better.
 func (q *query) join() (r *reader, leads bool) {
 	s := &q.c.fetches
-	if q.alone || q.c.Rules.Lab || q.tries >= maxTries || q.req.Method != "GET" || q.rules.HasRange() || q.rules.ForOrigin() ||
-		q.found.forward == "request" || s.isAlone(q.key, q.now) {
+	if q.c.Rules.Lab || q.tries >= maxTries || q.req.Method != "GET" || q.rules.HasRange() || q.rules.ForOrigin() ||
+		q.found.forward == "request" {
 		return q.newFetch().joinLeader(q.ctx), true
 	}
 	s.mu.Lock()
@@ -101,7 +104,7 @@ func (q *query) follow(r *reader) (*exchange.Response, error) {
 		return q.failed(out.err)
 	case goAlone:
 		q.alone = true
-		return q.lead(q.newFetch().joinLeader(q.ctx))
+		return q.direct()
 	}
 	return nil, errLookAgain
 }

@@ -82,10 +82,10 @@ func (q *query) without(out *outcome) (*exchange.Response, error) {
 	if out.err != nil {
 		return q.failed(out.err)
 	}
-	q.found = out.found
-	if q.found.entry == nil {
+	if out.found == nil {
 		return nil, errLookAgain
 	}
+	q.found = *out.found
 	if resp := q.answer(exchange.Revalidated, out.status); resp != nil {
 		return resp, nil
 	}

@@ -84,7 +84,7 @@ type outcome struct {
 	stored *rules.Stored
 	resp   *exchange.Response // as it came; its body is the leader's to read, if stored is nil
 	status string             // what to add to Cache-Status
-	found  found              // what the store has after a 304
+	found  *found             // what the store has after a 304
 	now    time.Time          // when the response came
 }
 
@@ -204,7 +204,7 @@ func (f *fetch) setOutcome(out *outcome) {
 	if out.resp != nil && out.stored == nil {
 		out.resp.Body.Close()
 	}
-	if out.found.opened != nil {
+	if out.found != nil && out.found.opened != nil {
 		out.found.opened.Close() //nolint:errcheck // only read from
 	}
 }

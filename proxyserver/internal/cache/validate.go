@@ -134,7 +134,8 @@ func (q *query) freshen(resp *exchange.Response, requestTime time.Time) *outcome
 	if f.plan.Kind == rules.NotCovered {
 		return nil
 	}
-	return &outcome{kind: lookAgain, found: *f, status: status, now: q.now}
+	found := *f
+	return &outcome{kind: lookAgain, found: &found, status: status, now: q.now}
 }
 
 // identify returns the stored response that a 304 is about.

@@ -177,7 +177,10 @@ func (c *session) fetch() (*exchange.Response, error) {
 		c.out.Interim = c.interim
 	}
 	// Step 5: get the response, from the cache or from the origin.
-	asked := time.Now()
+	var asked time.Time
+	if c.trace != nil {
+		asked = time.Now()
+	}
 	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
 	if c.out.Interim != nil {
 		c.interimMu.Lock()

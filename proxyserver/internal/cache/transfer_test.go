@@ -333,6 +333,46 @@ func TestEverybodyLeaves(t *testing.T) {
 	}
 }
 
+// A URI whose responses are each client's own needs no fetch, and has one again
+// as soon as a response may be stored, which then goes on when the client leaves.
+func TestNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &slowOrigin{serve: func(ctx context.Context, n int, _ *exchange.Request) (*exchange.Response, error) {
+			if n < 3 {
+				return response("no-store", &fastBody{ctx: ctx, left: content(10)}, 10), nil
+			}
+			return response("max-age=100", &slowBody{ctx: ctx, left: content(10), piece: 1}, 10), nil
+		}}
+		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
+		defer c.Close()
+		before := runtime.NumGoroutine()
+		for n := range 2 {
+			resp, err := c.Exchange(t.Context(), get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if more := runtime.NumGoroutine() - before; more > 0 && n > 0 {
+				t.Errorf("%d goroutines more for a response that is nobody else's", more)
+			}
+			if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, content(10)) {
+				t.Errorf("%q, %v", got, err)
+			}
+			resp.Body.Close()
+		}
+		resp, err := c.Exchange(t.Context(), get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Read(make([]byte, 1))
+		resp.Body.Close()
+		time.Sleep(time.Minute)
+		if resp, got, err := readAll(t.Context(), c, get("/")); err != nil || !bytes.Equal(got, content(10)) || resp.Result != exchange.Hit {
+			t.Errorf("afterwards: %+v %q, %v", resp, got, err)
+		}
+	})
+}
+
 // A response that cannot be shared lets the others go at once, all together.
 func TestUncacheableReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		}
 	}
 	defer p.lines.Close() //nolint:errcheck // it reports what it loses
+	var shared []string
 	if !c.noSandbox {
+		shared = p.rules.Shared()
 		status, err := sandbox.Restrict(p.rules)
 		if err != nil {
 			return fmt.Errorf("sandbox: %w (--no-sandbox goes without)", err)
@@ -92,6 +94,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	defer p.liveReload(ctx)()
 	p.listeners.serveOthers(ctx, p.server)
 	p.ready(stdout)
+	for _, what := range shared {
+		fmt.Fprintf(stdout, "  Sandbox: %s. Give it a folder of its own.\n", what)
+	}
 	if p.authority != nil {
 		asked, cancel := context.WithCancel(ctx)
 		var asking sync.WaitGroup

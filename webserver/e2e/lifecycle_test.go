@@ -697,6 +697,7 @@ func TestMetrics(t *testing.T) {
 func TestSandbox(t *testing.T) {
 	t.Parallel()
 	root := writeTree(t, nil)
+	landlock := false
 	for _, args := range [][]string{{"--root", root}, {"--root", root, "--no-sandbox"}} {
 		s := start(t, append([]string{"--log-level", "debug"}, args...)...)
 		s.alive(t)
@@ -710,6 +711,23 @@ func TestSandbox(t *testing.T) {
 		}
 		if len(args) == 2 && !strings.Contains(strings.ToLower(s.stderr.String()), "sandbox") {
 			t.Errorf("nothing about the sandbox on stderr: %s", s.stderr)
+		}
+		landlock = landlock || strings.Contains(s.stderr.String(), "Landlock ABI")
+	}
+	// A folder that has to stay open for one file in it is named, if others are there.
+	for _, alone := range []bool{true, false} {
+		dir := t.TempDir()
+		if !alone {
+			writeFile(t, filepath.Join(dir, "other.txt"), "other")
+		}
+		s := start(t, "--root", root, "--access-log", filepath.Join(dir, "access.log"))
+		s.alive(t)
+		said := "Sandbox: files can be made and written to in " + dir + ", since access.log may be rotated. Give it a folder of its own."
+		if got := strings.Contains(s.stdout.String(), said); got != (!alone && landlock) {
+			t.Errorf("alone in its folder: %v: the start says %q", alone, s.stdout)
+		}
+		if s.stderr.String() != "" {
+			t.Errorf("on stderr: %s", s.stderr)
 		}
 	}
 }

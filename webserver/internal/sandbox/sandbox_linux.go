@@ -14,9 +14,18 @@ import (
 const (
 	readAccess  = ll.AccessFSReadFile | ll.AccessFSReadDir
 	writeAccess = readAccess | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSRemoveFile
+	// For the folders of single files.
+	replaceAccess = ll.AccessFSReadFile
+	rotateAccess  = ll.AccessFSWriteFile | ll.AccessFSMakeReg
 
 	netABI = 4 // the first that knows TCP
 )
+
+// available reports whether the kernel has Landlock.
+func available() bool {
+	abi, err := ll.LandlockGetABIVersion()
+	return err == nil && abi >= 1
+}
 
 func restrict(rules Rules) (string, error) {
 	// The time zone is read at the first use, which may come too late.
@@ -30,12 +39,7 @@ func restrict(rules Rules) (string, error) {
 		return "Landlock is not available on this kernel; no new privileges", nil
 	}
 
-	read := append(slices.Clone(rules.ReadDirs), folders(rules.ReadFiles)...)
-	write := append(slices.Clone(rules.WriteDirs), folders(rules.WriteFiles)...)
-	slices.Sort(read)
-	slices.Sort(write)
-	read, write = slices.Compact(read), slices.Compact(write)
-
+	replaced, rotated := folders(rules.ReadFiles), folders(rules.WriteFiles)
 	config := landlock.V11.BestEffort()
 	// The scopes (abstract sockets, signals) are used where the kernel lets the
 	// threads of one process signal each other all the same, as the Go runtime
@@ -44,21 +48,23 @@ func restrict(rules Rules) (string, error) {
 		config.HandledAccessNet = ll.AccessNetBindTCP
 	}
 	var opts []landlock.Rule
-	if len(read) > 0 {
-		opts = append(opts, landlock.PathAccess(readAccess, read...))
+	for _, opened := range []struct {
+		access landlock.AccessFSSet
+		paths  []string
+	}{{readAccess, rules.ReadDirs}, {replaceAccess, replaced}, {writeAccess, rules.WriteDirs}, {rotateAccess, rotated}} {
+		if len(opened.paths) > 0 {
+			opts = append(opts, landlock.PathAccess(opened.access, opened.paths...))
+		}
 	}
 	if len(rules.Files) > 0 {
 		opts = append(opts, landlock.ROFiles(rules.Files...).IgnoreIfMissing())
-	}
-	if len(write) > 0 {
-		opts = append(opts, landlock.PathAccess(writeAccess, write...))
 	}
 	if err := config.Restrict(opts...); err != nil {
 		return "", err
 	}
 
-	status := fmt.Sprintf("Landlock ABI %d: reading kept to %s", abi, list(read))
-	status += "; writing to " + list(write)
+	status := fmt.Sprintf("Landlock ABI %d: reading kept to %s", abi, list(join(rules.ReadDirs, replaced)))
+	status += "; writing to " + list(join(rules.WriteDirs, rotated))
 	switch {
 	case abi < netABI:
 	case rules.AllowConnect:
@@ -67,6 +73,11 @@ func restrict(rules Rules) (string, error) {
 		status += "; no new TCP listeners or connections"
 	}
 	return status, nil
+}
+
+// join returns all of them once, in order.
+func join(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
 // folders returns the folders of files and of what they link to.

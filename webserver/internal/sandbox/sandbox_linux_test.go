@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,15 @@ func tryFiles(dir string) {
 		file.Close()
 	}
 	fmt.Println("make a new log: " + verdict(err))
+	// What shares a folder with these.
+	_, err = os.ReadDir(at("live"))
+	fmt.Println("list the folder of the certificate: " + verdict(err))
+	_, err = os.ReadFile(at("log", "other"))
+	fmt.Println("read beside the log: " + verdict(err))
+	err = os.Remove(at("log", "other"))
+	fmt.Println("remove beside the log: " + verdict(err))
+	err = os.Truncate(at("log", "other"), 0)
+	fmt.Println("cut off beside the log: " + verdict(err))
 }
 
 func tryNet(ln net.Listener, port string) {
@@ -151,7 +161,7 @@ func landlockABI() int {
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"root/sub/file", "outside/file", "archive/cert1", "uploads/old"} {
+	for _, name := range []string{"root/sub/file", "outside/file", "archive/cert1", "uploads/old", "log/other"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -160,10 +170,8 @@ func tree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"live", "log"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(filepath.Join(dir, "live"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "root", "program"), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -223,10 +231,14 @@ func TestRestrict(t *testing.T) {
 		"read outside": "denied", "read outside through a link": "denied", "run a program": "denied",
 		"upload": "allowed", "rename the upload": "allowed", "remove the upload": "allowed",
 		"read the certificate behind its link": "allowed", "make a new log": "allowed",
+		"list the folder of the certificate": "denied", "read beside the log": "denied", "remove beside the log": "denied",
 		"proc": "denied",
 	}
 	for i := range 8 {
 		want[fmt.Sprintf("thread %d", i)] = "denied"
+	}
+	if abi >= 3 { // the first that knows truncation
+		want["cut off beside the log"] = "denied"
 	}
 	if abi >= netABI {
 		want["connect"], want["listen"] = "denied", "denied"
@@ -259,6 +271,31 @@ func TestRestrictErrors(t *testing.T) {
 	// The rules were not applied: the folder that tests write to is there.
 	if err := os.WriteFile(missing, nil, 0o600); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShared: the start says which folders are open for the sake of one file in them.
+func TestShared(t *testing.T) {
+	if landlockABI() == 0 {
+		t.Skip("this kernel has no Landlock")
+	}
+	dir := tree(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	rules := Rules{ReadDirs: []string{at("root")}, ReadFiles: []string{at("live/cert")}, WriteFiles: []string{at("log/access.log")}}
+	for _, step := range []struct {
+		file string
+		want []string
+	}{
+		{"log/other", []string{"files can be made and written to in " + at("log") + ", since access.log may be rotated"}},
+		{"log/access.log.1.gz", nil},
+		{"archive/key1", []string{"all of " + at("archive") + " stays readable, since cert1 may be replaced"}},
+	} {
+		if err := errors.Join(os.RemoveAll(at("log")), os.Mkdir(at("log"), 0o755), os.WriteFile(at(step.file), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if got := rules.Shared(); !slices.Equal(got, step.want) {
+			t.Errorf("beside %s: %q, want %q", step.file, got, step.want)
+		}
 	}
 }
 

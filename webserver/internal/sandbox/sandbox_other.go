@@ -4,6 +4,8 @@ package sandbox
 
 import "runtime"
 
+func available() bool { return false }
+
 func restrict(Rules) (string, error) {
 	return "not available on " + runtime.GOOS, nil
 }

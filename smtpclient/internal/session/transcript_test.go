@@ -64,8 +64,10 @@ func TestTranscriptDetail(t *testing.T) {
 		var b strings.Builder
 		show := Transcript(&b, detail, lessons)
 		for _, e := range []Event{
-			{From: Client, Step: "RCPT", Line: "RCPT"}, {From: Server, Step: "RCPT", Line: "550 no"},
-			{From: Verdict, Step: "RCPT", Line: "250 reply not received from server."}, {From: Note, Step: "x", Line: "TLS"},
+			{From: Client, Step: "RCPT", Line: "RCPT"},
+			{From: Server, Step: "RCPT", Line: "550 no"},
+			{From: Verdict, Step: "RCPT", Line: "250 reply not received from server."},
+			{From: Note, Step: "x", Line: "TLS"},
 		} {
 			show(e)
 		}

@@ -116,6 +116,7 @@ func (p *program) testserverCommand() *command {
 		groups: []group{{"Most used", []*setting{
 			newSetting("smtp-addr", "ADDRESS", "127.0.0.1:2525", "the loopback address for SMTP", text(&t.smtpAddr)),
 			newSetting("pop3-addr", "ADDRESS", "127.0.0.1:2110", "the loopback address for POP3", text(&t.pop3Addr)),
+			newSetting("web", "ADDRESS", "", "show on a page of this loopback address what was received, and switch faults on there, as in 127.0.0.1:8025", text(&t.web)),
 			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&t.logLevel, logging.Levels)),
 			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&t.logFormat, logging.Formats)),
 		}}},

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"topdown/pkg/logging"
 	"topdown/smtpclient/internal/listen"
 	"topdown/smtpclient/internal/session"
+	"topdown/smtpclient/internal/status"
 	"topdown/smtpclient/internal/testserver"
 
 	"go.uber.org/zap"
@@ -17,6 +19,7 @@ import (
 // testserverConfig are the flags of testserver.
 type testserverConfig struct {
 	smtpAddr, pop3Addr  string
+	web                 string // address of the page; empty: none
 	logLevel, logFormat string
 }
 
@@ -37,6 +40,15 @@ func (p *program) testserver(ctx context.Context) error {
 		return err
 	}
 	defer pop3Ln.Close()
+	var page *status.Server
+	var webLn net.Listener
+	if t.web != "" {
+		if webLn, err = p.listen("--web", t.web); err != nil {
+			return err
+		}
+		defer webLn.Close()
+		page = &status.Server{Log: &testserver.Log{}, SMTP: smtpLn.Addr().String(), POP3: pop3Ln.Addr().String()}
+	}
 	server := &testserver.Server{
 		Password: "lab",
 		Delivered: func(m testserver.Mail) {
@@ -44,7 +56,22 @@ func (p *program) testserver(ctx context.Context) error {
 		},
 	}
 	fmt.Fprintf(p.out, "SMTP on %s, POP3 on %s; every mailbox's password is lab\n", smtpLn.Addr(), pop3Ln.Addr())
-	return server.Serve(ctx, smtpLn, pop3Ln)
+	if page == nil {
+		return server.Serve(ctx, smtpLn, pop3Ln)
+	}
+	server.Log = page.Log
+	fmt.Fprintf(p.out, "What it receives is on http://%s/\n", webLn.Addr())
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { cancel(page.Serve(ctx, webLn)) })
+	err = server.Serve(ctx, smtpLn, pop3Ln)
+	cancel(nil)
+	wg.Wait()
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	return err
 }
 
 // listen binds an address of this machine.

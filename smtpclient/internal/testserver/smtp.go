@@ -8,7 +8,9 @@ import (
 
 // smtp answers one SMTP client.
 func (s *Server) smtp(c *conn) {
-	defer c.w.Flush() //nolint:errcheck // the client is gone if this fails
+	c.log, c.record = s.Log, s.Log.record()
+	defer c.record.end()
+	defer c.flush() //nolint:errcheck // the client is gone if this fails
 	var (
 		from   string
 		mail   bool
@@ -78,9 +80,9 @@ func (s *Server) smtp(c *conn) {
 				c.reply("503 5.5.1 MAIL first")
 			case !ok || !strings.Contains(path, "@"):
 				c.reply("501 5.1.3 RCPT TO:<address>, please")
-			case strings.HasPrefix(path, "reject"):
+			case strings.HasPrefix(path, "reject") || s.Log.Fault() == Refuse:
 				c.reply("550 5.1.1 <%s>: no such mailbox", path)
-			case strings.HasPrefix(path, "defer"):
+			case strings.HasPrefix(path, "defer") || s.Log.Fault() == Defer:
 				c.reply("450 4.2.0 <%s>: try again later", path)
 			case len(to) >= 1000:
 				c.reply("452 4.5.3 too many recipients")
@@ -103,6 +105,10 @@ func (s *Server) smtp(c *conn) {
 			case !s.deliver(from, to, data):
 				c.reply("452 4.3.1 the test server is full")
 			default:
+				c.record.mail(from, to, data)
+				if s.Log.Fault() == Drop {
+					return
+				}
 				c.reply("250 2.0.0 kept in memory for %s", strings.Join(to, ", "))
 			}
 			reset()
@@ -136,7 +142,7 @@ func path(rest, prefix string) (string, bool) {
 // data reads a message up to the dot. One that is too big is read to its end
 // and thrown away.
 func (c *conn) data() (message []byte, fits bool, err error) {
-	if err := c.w.Flush(); err != nil {
+	if err := c.flush(); err != nil {
 		return nil, false, err
 	}
 	var b bytes.Buffer
@@ -164,7 +170,9 @@ func (c *conn) data() (message []byte, fits bool, err error) {
 func (s *Server) auth(c *conn, rest string) (bool, error) {
 	ask := func(challenge string) (string, error) {
 		c.reply("334 %s", base64.StdEncoding.EncodeToString([]byte(challenge)))
+		c.hidden = true
 		line, err := c.line()
+		c.hidden = false
 		if err != nil {
 			return "", err
 		}

@@ -45,6 +45,8 @@ type Server struct {
 	TLS *tls.Config
 	// Delivered, if not nil, is told of each mail as it is accepted.
 	Delivered func(Mail)
+	// Log, if not nil, is told of each SMTP session, and can switch faults on.
+	Log *Log
 	// Discard keeps no mail, for measurements.
 	Discard bool
 
@@ -105,7 +107,7 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, handle func(*conn)
 			defer c.Close()
 			stop := context.AfterFunc(ctx, func() { c.Close() })
 			defer stop()
-			handle(newConn(c))
+			handle(newConn(c, ctx.Done()))
 		})
 	}
 }
@@ -187,21 +189,40 @@ func (s *Server) release(box string, remove map[int]bool) {
 // conn is a connection that speaks in lines.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
-	w *bufio.Writer
+	r      *bufio.Reader
+	w      *bufio.Writer
+	done   <-chan struct{} // the server ends
+	log    *Log            // may switch faults on
+	record *recorder
+	hidden bool // what the client says now is secret
 }
 
-func newConn(c net.Conn) *conn {
-	return &conn{Conn: c, r: bufio.NewReaderSize(c, maxCommand), w: bufio.NewWriter(c)}
+func newConn(c net.Conn, done <-chan struct{}) *conn {
+	return &conn{Conn: c, r: bufio.NewReaderSize(c, maxCommand), w: bufio.NewWriter(c), done: done}
 }
 
 // reply buffers a line; what is buffered leaves before the next wait for input.
-func (c *conn) reply(format string, args ...any) { fmt.Fprintf(c.w, format+"\r\n", args...) }
+func (c *conn) reply(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	c.record.line(false, line)
+	c.w.WriteString(line + "\r\n") //nolint:errcheck // flush reports it
+}
+
+// flush sends what is buffered, after a while if the server is to be slow.
+func (c *conn) flush() error {
+	if c.w.Buffered() > 0 && c.log.Fault() == Slow {
+		select {
+		case <-time.After(slowness):
+		case <-c.done:
+		}
+	}
+	return c.w.Flush()
+}
 
 // line reads a command.
 func (c *conn) line() (string, error) {
 	if c.r.Buffered() == 0 {
-		if err := c.w.Flush(); err != nil {
+		if err := c.flush(); err != nil {
 			return "", err
 		}
 	}
@@ -212,12 +233,18 @@ func (c *conn) line() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimRight(string(line), "\r\n"), nil
+	text := strings.TrimRight(string(line), "\r\n")
+	if c.hidden {
+		c.record.line(true, "****")
+	} else {
+		c.record.line(true, text)
+	}
+	return text, nil
 }
 
 // secure continues in TLS.
 func (c *conn) secure(config *tls.Config) error {
-	if err := c.w.Flush(); err != nil {
+	if err := c.flush(); err != nil {
 		return err
 	}
 	if c.r.Buffered() > 0 {

@@ -2,12 +2,17 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"topdown/udppinger/internal/capturetest"
 )
 
 // A line of 10 Mbit/s with a deep queue on the way there and a short one on the
@@ -42,6 +47,7 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 	daemon(t, in(server, theServer, "--loss", "0", "8081")...)
 	listening(t, server, "8080")
 	listening(t, server, "8081")
+	near, far := capturetest.Start(t, client, "td0", 8080), capturetest.Start(t, server, "td4", 8080)
 	out, code := command(t, in(client, binary, "load", "--phase", "3", "10.215.0.2")...)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
@@ -57,13 +63,15 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 		}
 		return ms
 	}
+	there, back := queues(t, near, far)
 	// The bucket holds 400 ms at most; TCP fills at least half of it.
-	if ms := held(`the queue on the way there holds ([0-9.]+) ms; calls will suffer while something uploads`); ms < 200 || ms > 450 {
-		t.Errorf("the deep queue holds %v ms\n%s", ms, out)
+	if ms := held(`the queue on the way there holds ([0-9.]+) ms; calls will suffer while something uploads`); ms < 200 || ms > 450 || math.Abs(ms-there) > there/10 {
+		t.Errorf("the deep queue holds %v ms, by the capture %v ms\n%s", ms, there, out)
 	}
-	if ms := held(`idle .*, while downloading ([0-9.]+) ms: `); ms > 50 {
-		t.Errorf("with the short queue full a ping takes %v ms\n%s", ms, out)
+	if ms := held(`the queue on the way back holds ([0-9.]+) ms; calls hardly notice`); ms > 50 || math.Abs(ms-back) > back/10 {
+		t.Errorf("the short queue holds %v ms, by the capture %v ms\n%s", ms, back, out)
 	}
+	t.Logf("by the capture %.1f ms there, %.1f ms back", there, back)
 	for _, rate := range regexp.MustCompile(`([0-9.]+) Mbit/s`).FindAllStringSubmatch(out, -1) {
 		if mbits, err := strconv.ParseFloat(rate[1], 64); err != nil || mbits < 4 || mbits > 20 {
 			t.Errorf("%s Mbit/s over a line of 10\n%s", rate[1], out)
@@ -74,4 +82,65 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 	if want := "10.215.0.2:8081 does not take part: it needs to be udppingserver, started with --load"; code != 2 || !strings.Contains(out, want) {
 		t.Errorf("exit code %d, %q is missing:\n%s", code, want, out)
 	}
+}
+
+// queues returns how many ms longer a ping is on its way there while that way is
+// filled than while the line is idle, and on its way back likewise: medians, without
+// the first second, by captures at both ends.
+func queues(t *testing.T, near, far *capturetest.Capture) (there, back float64) {
+	t.Helper()
+	type passing struct{ begun, there, asked, back int64 }
+	runs := make(map[string]map[uint64]*passing) // by their nonces: one a phase
+	var order []string
+	at := func(p capturetest.Packet) *passing {
+		if runs[p.Run] == nil {
+			runs[p.Run] = make(map[uint64]*passing)
+			order = append(order, p.Run)
+		}
+		if runs[p.Run][p.Seq] == nil {
+			runs[p.Run][p.Seq] = &passing{}
+		}
+		return runs[p.Run][p.Seq]
+	}
+	enough := func(p capturetest.Packet) bool { // replies to most pings of the third phase
+		at(p)
+		return p.Reply && len(order) == 3 && p.Run == order[2] && p.Seq >= 140
+	}
+	for _, p := range near.Until(t, enough) {
+		if p.Reply {
+			at(p).back = p.At
+		} else {
+			at(p).begun = p.At
+		}
+	}
+	for _, p := range far.Until(t, enough) {
+		if p.Reply {
+			at(p).asked = p.At
+		} else {
+			at(p).there = p.At
+		}
+	}
+	median := func(run string, way func(*passing) (from, to int64)) float64 {
+		first := int64(math.MaxInt64)
+		for _, p := range runs[run] {
+			if p.begun > 0 {
+				first = min(first, p.begun)
+			}
+		}
+		var all []int64
+		for _, p := range runs[run] {
+			if from, to := way(p); from > 0 && to > 0 && p.begun-first > int64(time.Second) {
+				all = append(all, to-from)
+			}
+		}
+		if len(all) < 50 {
+			t.Fatalf("%d pings of run %s in both captures", len(all), run)
+		}
+		slices.Sort(all)
+		return float64(all[len(all)/2]) / 1e6
+	}
+	way := func(p *passing) (int64, int64) { return p.begun, p.there }
+	there = median(order[1], way) - median(order[0], way)
+	way = func(p *passing) (int64, int64) { return p.asked, p.back }
+	return there, median(order[2], way) - median(order[0], way)
 }

@@ -18,6 +18,9 @@ const name = "proxyserver"
 // nothing else: it stands for --lab.
 const labName = "proxy"
 
+// defaultStatus is where the live page is, if it is anywhere and nobody says where.
+const defaultStatus = "127.0.0.1:8898"
+
 // config is what the command line and the environment ask for.
 type config struct {
 	command []string // the words of a command, none to serve
@@ -57,6 +60,8 @@ type config struct {
 
 	name                   string
 	accessLog, metricsAddr string
+	statusAddr             string
+	statusSetting          *setting // whether it was given matters
 	accessFormat           logging.AccessFormat
 	trace                  bool
 	traceFile              string
@@ -69,6 +74,7 @@ func (c *config) groups() []group {
 	c.addrSetting = newSetting("addr", "ADDRESS", "127.0.0.1:8899", "listen there; a bare PORT argument means 127.0.0.1:PORT", text(&c.addr))
 	c.maxConnsSetting = newSetting("max-conns", "N", "20000", "clients at a time", number(&c.maxConns, 1, 1<<30))
 	c.storeSetting = newSetting("store", "URL", "", "share what is stored with other proxies: redis://[user@]host:port[/db], rediss://… or redis+cluster://host,host,… (Redis 7, Valkey)", text(&c.storeURL))
+	c.statusSetting = newSetting("status-addr", "ADDRESS", "", "show the exchanges as they happen on a page at ADDRESS, off: nowhere (default: "+defaultStatus+" where the proxy listens on loopback, without --lab)", text(&c.statusAddr))
 	return []group{
 		{"Most used", []*setting{
 			c.addrSetting,
@@ -78,6 +84,7 @@ func (c *config) groups() []group {
 			newSetting("cache-dir", "DIR", "", "keep responses in DIR (default: in the user's cache directory, or a temporary one)", text(&c.cacheDir)),
 			newSetting("cache-size", "SIZE", "1GiB", "size of the store", size(&c.cacheSize, 1<<20)),
 			newSetting("access-log", "FILE", "-", "write a line per exchange to FILE; -: standard output, off: none", text(&c.accessLog)),
+			c.statusSetting,
 			newSwitch("lab", "do as the course handouts do (see README.md); so does a program started as '"+labName+"'", &c.lab),
 			newSwitch("trace", "show on standard error both sides' messages and every decision", &c.trace),
 			newSetting("trace-file", "FILE", "", "write them to FILE, which trace.html of the web server draws", text(&c.traceFile)),
@@ -126,7 +133,7 @@ func (c *config) groups() []group {
 		{"What it tells", []*setting{
 			newSetting("name", "NAME", "", "this proxy's name in Via, Cache-Status and Proxy-Status (default: made from host and address)", parsed(&c.name, proxyName)),
 			newSetting("access-format", "FORMAT", "combined", "form of the access log: "+logging.AccessFormats, accessFormat(&c.accessFormat)),
-			newSetting("metrics-addr", "ADDRESS", "", "serve /metrics for Prometheus and a status page at ADDRESS, as in 127.0.0.1:9100", text(&c.metricsAddr)),
+			newSetting("metrics-addr", "ADDRESS", "", "serve /metrics for Prometheus, and a page of these figures, at ADDRESS, as in 127.0.0.1:9100", text(&c.metricsAddr)),
 			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&c.logLevel, logging.Levels)),
 			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&c.logFormat, logging.Formats)),
 			newSwitch("version", "print the version", &c.version),

@@ -109,6 +109,11 @@ func (c *config) validate(args []string) error {
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return c.addrSetting.wrong("host:port is expected")
 	}
+	if c.statusAddr != "" && c.statusAddr != "off" {
+		if _, _, err := net.SplitHostPort(c.statusAddr); err != nil {
+			return c.statusSetting.wrong("host:port or off is expected")
+		}
+	}
 	if c.metricsAddr != "" {
 		if _, _, err := net.SplitHostPort(c.metricsAddr); err != nil {
 			return usagef("--metrics-addr %q: host:port is expected", c.metricsAddr)

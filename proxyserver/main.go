@@ -3,8 +3,8 @@
 // running. See README.md.
 //
 // This file runs the program and sets its exit code. config.go has the flags,
-// serve.go puts the proxy together, explain.go and cache.go are the commands;
-// the lesson begins in internal/proxy/proxy.go.
+// serve.go puts the proxy together, status.go its pages, explain.go and cache.go
+// are the commands; the lesson begins in internal/proxy/proxy.go.
 package main
 
 import (

@@ -13,7 +13,6 @@ import (
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/listen"
 	"topdown/proxyserver/internal/proxy"
-	"topdown/proxyserver/internal/status"
 	"topdown/proxyserver/internal/tracefile"
 
 	"go.uber.org/zap"
@@ -76,13 +75,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	statusURL, err := p.serveStatus(ctx, c.metricsAddr)
+	pages, err := p.servePages(ctx, c, ln.Addr())
 	if err != nil {
 		return err
 	}
 	p.serveControl(p.dir)
 	p.reloadOnHangup(ctx, c)
-	ready(stdout, ln.Addr(), p.server.Upstream != nil, c, statusURL)
+	ready(stdout, ln.Addr(), p.server.Upstream != nil, c, pages)
 	return p.server.Serve(ctx, ln)
 }
 
@@ -107,7 +106,7 @@ func openListener(addr string) (net.Listener, error) {
 }
 
 // ready says that the proxy is ready and how to use it.
-func ready(w io.Writer, addr net.Addr, reverse bool, c *config, statusURL string) {
+func ready(w io.Writer, addr net.Addr, reverse bool, c *config, pages []string) {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
 		host, port = addr.String(), ""
@@ -136,31 +135,12 @@ func ready(w io.Writer, addr net.Addr, reverse bool, c *config, statusURL string
 		}
 		fmt.Fprintf(w, "  path style: %s://%s/www.example.com/\n", scheme, at)
 	}
-	if statusURL != "" {
-		fmt.Fprintf(w, "  status:     %s\n", statusURL)
+	for _, page := range pages {
+		fmt.Fprintln(w, page)
 	}
 	if public && c.authFile != "" && c.tlsCert == "" {
 		fmt.Fprintln(w, "  Passwords cross the network in the clear: --tls-cert and --tls-key encrypt them.")
 	}
-}
-
-// serveStatus serves the status page at addr until ctx ends and returns its URL;
-// "" is nowhere.
-func (p *parts) serveStatus(ctx context.Context, addr string) (url string, err error) {
-	if addr == "" {
-		return "", nil
-	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "", fmt.Errorf("--metrics-addr: %w", listen.Explain(err, addr, name))
-	}
-	s := &status.Server{Metrics: p.metrics()}
-	go func() {
-		if err := s.Serve(ctx, ln); err != nil {
-			p.log.Error("the status page has ended", zap.Error(err))
-		}
-	}()
-	return "http://" + ln.Addr().String() + "/", nil
 }
 
 // fileError names the flag and the file that could not be opened, once.

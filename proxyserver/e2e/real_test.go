@@ -116,7 +116,8 @@ var readyLine = regexp.MustCompile(`(?m)^  (?:curl: +curl -x https?://|https?://
 func start(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
 	cmd := exec.Command(program(t), args...)
-	cmd.Env = append([]string{}, env...)
+	// Many run at a time, and only one could have the usual address of the live page.
+	cmd.Env = append([]string{"PROXYSERVER_STATUS_ADDR=off"}, env...)
 	return startCommand(t, cmd)
 }
 
@@ -126,7 +127,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *running {
 	r := &running{t: t, cmd: cmd, stdout: new(lines), stderr: new(lines), done: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
 	if cmd.Env == nil {
-		cmd.Env = []string{}
+		cmd.Env = []string{"PROXYSERVER_STATUS_ADDR=off"}
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -736,7 +737,7 @@ func TestReadyLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command(program(t), append(tt.args, "--cache-dir", t.TempDir())...)
 			var out, errs lines
-			cmd.Env, cmd.Stdout, cmd.Stderr = []string{}, &out, &errs
+			cmd.Env, cmd.Stdout, cmd.Stderr = []string{"PROXYSERVER_STATUS_ADDR=off"}, &out, &errs
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -162,7 +162,7 @@ func (q *query) revalidate() {
 	req := *q.req
 	req.Method, req.Fields = "GET", rules.RefreshFields(q.req.Fields)
 	req.Body, req.Framing, req.Trailers, req.Interim = nil, 0, nil, nil
-	req.Explain, req.Trace, req.Connected, req.Received = nil, nil, nil, nil
+	req.Explain, req.Trace, req.Connected, req.Received, req.Timed = nil, nil, nil, nil, nil
 	own := &query{c: c, ctx: c.tasks.ctx, req: &req, rules: rules.NewRequest(req.Method, req.Fields), key: q.key}
 	f := own.newFetch()
 	f.background = true

@@ -136,6 +136,9 @@ func (f *fetch) request(req *exchange.Request) *exchange.Request {
 	if req.Received != nil {
 		own.Received = func(n int64) { f.tell(func() { req.Received(n) }) }
 	}
+	if req.Timed != nil {
+		own.Timed = func(step string, began time.Time) { f.tell(func() { req.Timed(step, began) }) }
+	}
 	return &own
 }
 

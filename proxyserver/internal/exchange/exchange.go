@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 
 	"topdown/pkg/httpmsg"
 )
@@ -54,6 +55,9 @@ type Request struct {
 	// Received, if not nil, is told how many bytes of content the origin has sent,
 	// once there are no more to come.
 	Received func(n int64)
+	// Timed, if not nil, is told of each step to a new connection to the origin
+	// (see WithTimed) and when it began.
+	Timed func(step string, began time.Time)
 }
 
 // URI returns the request's absolute URI, the primary cache key.
@@ -117,6 +121,21 @@ const (
 	Miss        Result = "MISS"        // from the origin, perhaps stored
 	Bypass      Result = "BYPASS"      // a request that the cache takes no part in
 )
+
+type timedKey struct{}
+
+// WithTimed returns a context in which connecting tells timed of each step:
+// "name", "connect" and "TLS".
+func WithTimed(ctx context.Context, timed func(step string, began time.Time)) context.Context {
+	return context.WithValue(ctx, timedKey{}, timed)
+}
+
+// StepDone tells whoever wants to know that a step is done.
+func StepDone(ctx context.Context, step string, began time.Time) {
+	if timed, ok := ctx.Value(timedKey{}).(func(string, time.Time)); ok {
+		timed(step, began)
+	}
+}
 
 // Transport carries out exchanges. It may be used by many goroutines at a time.
 // Exchange returns once the head of the final response is there; its body

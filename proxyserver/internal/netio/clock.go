@@ -29,6 +29,9 @@ func NewClock(ctx context.Context) *Clock {
 // Now returns the time since the clock was made, as of its last tick.
 func (c *Clock) Now() time.Duration { return time.Duration(c.now.Load()) }
 
+// Time returns the time of day at which Now was since.
+func (c *Clock) Time(since time.Duration) time.Time { return c.start.Add(since) }
+
 // CloseAll closes every connection that the clock watches over.
 func (c *Clock) CloseAll() {
 	for _, conn := range c.snapshot() {

@@ -59,10 +59,13 @@ func (d *Dialer) dial(ctx context.Context, name, port string, check func(string,
 	if err != nil || number == 0 {
 		return nil, &exchange.Error{Status: 400, Type: "http_request_error", Step: "finding the port", Err: fmt.Errorf("port %q is not one", port)}
 	}
+	began := time.Now()
 	addrs, err := d.lookup(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	exchange.StepDone(ctx, "name", began)
+	began = time.Now()
 	for _, addr := range addrs {
 		if check == nil {
 			break
@@ -84,6 +87,7 @@ func (d *Dialer) dial(ctx context.Context, name, port string, check func(string,
 		dialer := net.Dialer{Timeout: limit, KeepAlive: 60 * time.Second}
 		conn, dialErr := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, uint16(number)).String())
 		if dialErr == nil {
+			exchange.StepDone(ctx, "connect", began)
 			return conn, nil
 		}
 		err = dialErr
@@ -121,8 +125,10 @@ func (d *Dialer) secure(ctx context.Context, conn net.Conn, name string, session
 		NextProtos:         []string{"http/1.1"},
 		ClientSessionCache: sessions,
 	})
+	began := time.Now()
 	err := secured.HandshakeContext(ctx)
 	if err == nil {
+		exchange.StepDone(ctx, "TLS", began)
 		return secured, nil
 	}
 	conn.Close()

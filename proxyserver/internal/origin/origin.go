@@ -182,6 +182,9 @@ func (t *Transport) connect(ctx context.Context, key poolKey, req *exchange.Requ
 		}
 	}
 	d := t.opts.Dialer
+	if req.Timed != nil {
+		ctx = exchange.WithTimed(ctx, req.Timed)
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout())
 	defer cancel()
 	name, port := SplitHost(key.host, DefaultPort(key.scheme))

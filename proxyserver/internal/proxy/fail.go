@@ -12,6 +12,7 @@ import (
 // step failed, and the same for programs in Proxy-Status (RFC 9209).
 func (c *session) fail(err error) {
 	failure := explainFailure(err)
+	c.answered = answered{failure: failure}
 	if bad, isBad := errors.AsType[*httpmsg.Error](err); isBad && bad.Status != 421 {
 		c.keep = false // after a malformed message nobody knows where the next begins
 	}

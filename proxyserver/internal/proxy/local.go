@@ -9,6 +9,7 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/mask"
 )
 
 // answerOptions answers a client that asks about the proxy itself.
@@ -27,7 +28,7 @@ func (c *session) answerHere() error {
 	req := c.req
 	req.Fields = nil
 	for _, field := range c.req.Fields {
-		if !secret(field.Name) {
+		if !mask.Secret(field.Name) {
 			req.Fields = append(req.Fields, field)
 		}
 	}

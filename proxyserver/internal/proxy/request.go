@@ -30,6 +30,12 @@ func (c *session) prepare() (done bool, err error) {
 		trace, secure := c.trace, c.target.scheme == "https"
 		c.out.Explain, c.out.Trace, c.out.Received = trace.explain, trace.origin, trace.received
 		c.out.Connected = func(local, remote net.Addr, kept bool) { trace.connected(local, remote, kept, secure) }
+		if trace.kept != nil {
+			c.out.Timed = trace.kept.timed
+		}
+	}
+	if c.req.Method == "GET" && c.server.takeReload(c.target) {
+		c.out.Fields.Add("Cache-Control", "no-cache")
 	}
 	expect := false
 	hops := -1

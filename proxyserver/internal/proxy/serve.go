@@ -9,6 +9,7 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/mask"
 	"topdown/proxyserver/internal/netio"
 )
 
@@ -81,22 +82,22 @@ func (c *session) refuseHead(err error) {
 	if c.req.Method == "" {
 		c.req.Method = "GET"
 	}
-	start := c.now()
+	start, tick := c.now(), c.server.Clock.Now()
 	c.fail(err)
 	c.server.Stats.Requests.Add(1)
 	c.logAccess(start)
+	c.remember(start, tick)
 	c.conn.Linger()
 }
 
 // handle answers one request and reports whether another may follow.
 func (c *session) handle() (again bool) {
 	c.reset()
-	if c.server.Trace != nil || c.server.TraceFile != nil || c.explaining() {
-		c.trace = newTrace(c)
-		defer func() {
-			c.trace.over(c.sent)
-			c.trace.flush()
-		}()
+	tick := c.server.Clock.Now()
+	watched := c.server.History.WantsTrace()
+	if watched || c.server.Trace != nil || c.server.TraceFile != nil || c.explaining() {
+		c.trace = newTrace(c, watched)
+		defer c.trace.flush()
 	}
 	start := c.now()
 	before := c.conn.Received.Load() + c.conn.Sent.Load()
@@ -105,12 +106,16 @@ func (c *session) handle() (again bool) {
 			c.keep = false // what comes was meant for the tunnel, and is no request
 		}
 		if c.trace != nil {
-			c.trace.note(maskLogin(err.Error()))
+			c.trace.note(mask.Login(err.Error()))
 		}
 		c.fail(err)
 	}
 	c.server.Stats.Requests.Add(1)
 	c.logAccess(start)
+	if c.trace != nil {
+		c.trace.over(c.sent)
+	}
+	c.remember(start, tick)
 	if c.user != "" && c.server.Quota != nil {
 		c.server.Quota.Add(c.user, c.conn.Received.Load()+c.conn.Sent.Load()-before, c.server.Now())
 	}
@@ -130,6 +135,7 @@ func (c *session) exchange() error {
 	if c.target, err = c.server.locate(&c.req); err != nil {
 		return err
 	}
+	c.rememberBegin()
 	if err = c.permit(); err != nil {
 		return err
 	}
@@ -191,6 +197,7 @@ func (c *session) fetch() (*exchange.Response, error) {
 		if c.trace != nil {
 			c.trace.looked(asked, &c.out, resp)
 		}
+		c.answered.tier, c.answered.fields = resp.Tier, resp.Fields
 		c.count(resp.Result)
 	}
 	return resp, err

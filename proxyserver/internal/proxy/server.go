@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/history"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/tracefile"
 
@@ -69,6 +71,7 @@ type Server struct {
 	Trace  io.Writer          // both sides' messages and every decision; nil: none
 	// TraceFile gets the same as Trace, as events; nil: none.
 	TraceFile *tracefile.File
+	History   *history.History // keeps the last exchanges; nil: none
 	Notify    func(string)     // the lab's lines; nil: none
 	Now       func() time.Time // nil: time.Now
 	Stats     Stats
@@ -80,7 +83,10 @@ type Server struct {
 	open     map[*netio.Conn]*atomic.Bool // the clients; true: an exchange is under way
 	perAddr  map[netip.Addr]int           // by access.Network
 	own      netip.AddrPort               // where it listens
+	others   []netip.AddrPort             // where else this process does
+	reload   map[string]bool              // keys to revalidate at their next request
 	draining atomic.Bool
+	reloads  atomic.Int32 // len(reload), for those who would ask in vain
 	tracer   tracer
 	wg       sync.WaitGroup
 }
@@ -92,6 +98,7 @@ type Stats struct {
 	Clients, Tunnels, Accepted atomic.Int64 // open; open; since the start
 	Received, Sent             atomic.Int64 // bytes from and to clients, tunnels included, counted at their end
 	Refused                    atomic.Int64 // connections over a limit
+	Saved                      atomic.Int64 // bytes of content that no origin had to send; counted where there is a history
 }
 
 // SetUsers makes users the ones who may use the proxy; nil means that no
@@ -125,11 +132,23 @@ func (s *Server) setDefaults() {
 	s.perAddr = make(map[netip.Addr]int)
 }
 
-// IsSelf reports whether a connection to addr would come back to this server.
+// Shield makes addr, where another server of this process listens, one that the
+// proxy connects to for nobody.
+func (s *Server) Shield(addr net.Addr) {
+	s.mu.Lock()
+	s.others = append(s.others, addrPort(addr))
+	s.mu.Unlock()
+}
+
+// IsSelf reports whether a connection to addr would come back to this process.
 func (s *Server) IsSelf(addr netip.AddrPort) bool {
 	s.mu.Lock()
-	own := s.own
+	own, others := s.own, s.others
 	s.mu.Unlock()
+	return sameListener(own, addr) || slices.ContainsFunc(others, func(other netip.AddrPort) bool { return sameListener(other, addr) })
+}
+
+func sameListener(own, addr netip.AddrPort) bool {
 	ip := addr.Addr().Unmap()
 	if !own.IsValid() || addr.Port() != own.Port() {
 		return false

@@ -38,6 +38,7 @@ type session struct {
 	result           exchange.Result
 	trace            *trace
 	traced           tracedConn
+	answered         answered
 
 	interimMu   sync.Mutex
 	interimOpen bool
@@ -46,14 +47,15 @@ type session struct {
 // reset makes the session ready for the request that has been read.
 func (c *session) reset() {
 	c.user, c.status, c.sent, c.result, c.trace = "", 0, 0, "", nil
+	c.answered = answered{}
 	c.target = target{}
 	c.keep = c.req.Persistent() && !c.server.draining.Load()
 	c.body = newBody(c.conn, c.req.Framing, c.server.Clock, c.server.BodyTimeout, c.server.MaxBody)
 }
 
-// now returns the time if the access log will want it.
+// now returns the time if the access log or the trace will want it.
 func (c *session) now() time.Time {
-	if c.server.Access == nil {
+	if c.server.Access == nil && c.trace == nil {
 		return time.Time{}
 	}
 	return c.server.Now()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/mask"
 	"topdown/proxyserver/internal/tracefile"
 )
 
@@ -17,6 +18,7 @@ import (
 type trace struct {
 	out    *tracer
 	number string // of the conversation, in the trace file
+	kept   *kept  // what the history keeps; nil: nothing
 	mu     sync.Mutex
 	buf    bytes.Buffer
 }
@@ -30,8 +32,11 @@ type tracer struct {
 	last atomic.Int64    // number of the last exchange
 }
 
-func newTrace(c *session) *trace {
+func newTrace(c *session, watched bool) *trace {
 	t, req := &trace{out: &c.server.tracer}, &c.req
+	if watched {
+		t.kept = newKept(c.server.History.Begin())
+	}
 	_, secure := c.conn.Conn.(*tls.Conn)
 	t.begun(&c.traced, c.conn.RemoteAddr(), c.conn.LocalAddr(), secure)
 	t.buf.WriteString("--- " + c.client.String() + "\n")
@@ -57,6 +62,9 @@ func (t *trace) origin(direction string, head []byte) {
 		t.headEvent("proxy", "origin", "5 get the response", head)
 	} else {
 		t.headEvent("origin", "proxy", "5 get the response", head)
+		if t.kept != nil {
+			t.kept.responded()
+		}
 	}
 	t.head("origin "+direction+" ", head)
 }
@@ -85,17 +93,9 @@ func (t *trace) head(prefix string, head []byte) {
 	defer t.mu.Unlock()
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
 		t.buf.WriteString(prefix)
-		t.buf.Write(printable(hide(line)))
+		t.buf.Write(printable(mask.Line(line)))
 		t.buf.WriteByte('\n')
 	}
-}
-
-// hide hides what is secret in a line of a head.
-func hide(line string) string {
-	if name, _, ok := strings.Cut(line, ":"); ok && secret(name) {
-		line = name + ": (hidden)"
-	}
-	return maskLogin(line)
 }
 
 // flush writes what has been collected.
@@ -123,34 +123,4 @@ func printable(s string) []byte {
 		}
 	}
 	return b
-}
-
-// secret reports whether a field holds credentials.
-func secret(name string) bool {
-	switch strings.ToLower(name) {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie":
-		return true
-	}
-	return false
-}
-
-// maskLogin hides the passwords in a URL, in whichever way it is written: what
-// stands between a colon and an "@" in one segment.
-func maskLogin(s string) string {
-	if strings.IndexByte(s, '@') < 0 {
-		return s
-	}
-	url, query, asked := strings.Cut(s, "?")
-	segments := strings.Split(url, "/")
-	for i, segment := range segments {
-		at := strings.LastIndexByte(segment, '@')
-		if colon := strings.IndexByte(segment, ':'); colon >= 0 && colon < at {
-			segments[i] = segment[:colon] + ":(hidden)" + segment[at:]
-		}
-	}
-	s = strings.Join(segments, "/")
-	if asked {
-		s += "?" + query
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/mask"
 	"topdown/proxyserver/internal/tracefile"
 )
 
@@ -28,18 +29,22 @@ type tracedConn struct {
 	ends   [2]string
 }
 
-// event writes to the trace file.
+// tells reports whether anybody is told of events.
+func (t *trace) tells() bool { return t.out.file != nil || t.kept != nil }
+
+// event writes to the trace file, and to what the history keeps.
 func (t *trace) event(at time.Time, e tracefile.Event) {
-	if t.out.file != nil {
-		e.Conversation = t.number
-		t.out.file.Write(at, e)
+	e.Conversation = t.number
+	t.out.file.Write(at, e)
+	if t.kept != nil {
+		t.kept.file.Write(at, e)
 	}
 }
 
 // begun tells of a request that came, and of the connection if it is new. Each
 // exchange is a conversation of its own.
 func (t *trace) begun(conn *tracedConn, client, own net.Addr, secure bool) {
-	if t.out.file == nil {
+	if !t.tells() {
 		return
 	}
 	t.number = strconv.FormatInt(t.out.last.Add(1), 10)
@@ -61,12 +66,12 @@ func (t *trace) begun(conn *tracedConn, client, own net.Addr, secure bool) {
 
 // headEvent writes a head, its secrets hidden.
 func (t *trace) headEvent(from, to, step string, head []byte) {
-	if t.out.file == nil {
+	if !t.tells() {
 		return
 	}
 	var shown strings.Builder
 	for line := range strings.SplitSeq(string(bytes.TrimRight(head, "\r\n")), "\r\n") {
-		shown.WriteString(hide(line) + "\r\n")
+		shown.WriteString(mask.Line(line) + "\r\n")
 	}
 	if bytes.HasSuffix(head, []byte("\r\n\r\n")) {
 		shown.WriteString("\r\n")
@@ -79,10 +84,10 @@ var section = regexp.MustCompile(`^RFC (\d+)(?:, ([\d.]+))?`)
 // said writes a decision. Those that RFC 9111 and its neighbours are about are the
 // cache's.
 func (t *trace) said(where, decision string) {
-	if t.out.file == nil {
+	if !t.tells() {
 		return
 	}
-	e := tracefile.Event{From: "proxy", What: tracefile.Decision, Text: tracefile.Escape(maskLogin(decision))}
+	e := tracefile.Event{From: "proxy", What: tracefile.Decision, Text: tracefile.Escape(mask.Login(decision))}
 	if found := section.FindStringSubmatch(where); found != nil {
 		e.RFC, _ = strconv.Atoi(found[1])
 		e.Section = found[2]
@@ -117,10 +122,10 @@ func (t *trace) received(n int64) {
 
 // looked tells what the cache had to do with a response. asked is when it was asked.
 func (t *trace) looked(asked time.Time, req *exchange.Request, resp *exchange.Response) {
-	if t.out.file == nil || resp.Result == "" {
+	if !t.tells() || resp.Result == "" {
 		return
 	}
-	uri := tracefile.Escape(maskLogin(req.URI()))
+	uri := tracefile.Escape(mask.Login(req.URI()))
 	t.event(asked, tracefile.Event{From: "proxy", To: "cache", What: tracefile.Line, Text: req.Method + " " + uri, Step: "5 get the response"})
 	e := tracefile.Event{From: "cache", What: tracefile.Decision, Fate: strings.ToLower(string(resp.Result)), Step: "5 get the response"}
 	switch resp.Result {

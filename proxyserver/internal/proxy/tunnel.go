@@ -27,7 +27,7 @@ func (c *session) connect() error {
 	if c.trace != nil {
 		c.trace.explain("RFC 9110, 9.3.6", "a tunnel to "+c.target.host)
 	}
-	up, err := c.server.Tunnel(c.ctx, c.target.host, strings.Join(chain, ", "))
+	up, err := c.server.Tunnel(c.withTimes(), c.target.host, strings.Join(chain, ", "))
 	if err != nil {
 		return err
 	}

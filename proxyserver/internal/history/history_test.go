@@ -1,0 +1,217 @@
+package history
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"topdown/pkg/httpmsg"
+	"topdown/proxyserver/internal/exchange"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func put(h *History, path string, more func(*Record)) int64 {
+	id := h.Begin()
+	h.Put(id, func(r *Record) {
+		r.Start, r.Method, r.Scheme, r.Host, r.Path = time.Unix(1e9, 0), "GET", "http", "h", path
+		r.Target, r.Minor, r.Status, r.Result = "http://h"+path, 1, 200, exchange.Hit
+		if more != nil {
+			more(r)
+		}
+	})
+	return id
+}
+
+func paths(records []Record) (all []string) {
+	for i := range records {
+		all = append(all, records[i].Path)
+	}
+	return all
+}
+
+func TestSince(t *testing.T) {
+	h := &History{}
+	if got := h.Since(0, Size); len(got) != 0 {
+		t.Errorf("an empty history has %d records", len(got))
+	}
+	slow := h.Begin()
+	h.Put(slow, func(r *Record) { r.Path, r.UnderWay = "/slow", true })
+	put(h, "/a", nil)
+	seen := h.Changes()
+	put(h, "/b", nil)
+	h.Put(slow, func(r *Record) { r.Path = "/slow ended" })
+	if diff := cmp.Diff([]string{"/slow ended", "/b"}, paths(h.Since(seen, Size))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"/b"}, paths(h.Since(0, 1))); diff != "" {
+		t.Error(diff)
+	}
+	for i := range Size {
+		put(h, fmt.Sprint("/", i), nil)
+	}
+	h.Put(slow, func(r *Record) { r.Path = "/far too slow" }) // its place has another by now
+	all := h.Since(0, 2*Size)
+	if len(all) != Size || all[0].Path != "/0" || all[Size-1].Path != "/999" {
+		t.Errorf("%d records, from %s to %s", len(all), all[0].Path, all[len(all)-1].Path)
+	}
+	if _, ok := h.Find(slow); ok {
+		t.Error("what is kept no more is found")
+	}
+}
+
+// What is kept is bounded, whatever peers send.
+func TestBounds(t *testing.T) {
+	h := &History{}
+	long := strings.Repeat("x", 100<<10)
+	for range 2 * Size {
+		put(h, "/"+long, func(r *Record) {
+			r.Method, r.Target = long, long
+			r.Request = append(r.Request, httpmsg.Field{Name: "X", Value: long})
+			r.Response = append(r.Response, httpmsg.Field{Name: "Y", Value: long})
+			r.Trace = []byte(long)
+		})
+	}
+	for i := range h.slots {
+		r := &h.slots[i].record
+		n := len(r.Method) + len(r.Target) + len(r.Path) + len(r.Trace) + length(r.Request) + length(r.Response)
+		if n > 3*maxLine {
+			t.Fatalf("record %d has %d bytes", r.ID, n)
+		}
+	}
+	traced := 0
+	for range 2 * Size {
+		put(h, "/", func(r *Record) { r.Trace = make([]byte, maxTrace) })
+	}
+	for i := range h.slots {
+		if h.slots[i].record.Trace != nil {
+			traced++
+		}
+	}
+	if traced != maxTraces || len(h.traced) != maxTraces {
+		t.Errorf("%d traces are kept, and %d noted", traced, len(h.traced))
+	}
+}
+
+func TestWantsTrace(t *testing.T) {
+	var none *History
+	if none.WantsTrace() {
+		t.Error("no history wants a trace")
+	}
+	h := &History{}
+	h.Allow(0, 3)
+	var wg sync.WaitGroup
+	wanted := make(chan bool, 100)
+	for range 100 {
+		wg.Go(func() { wanted <- h.WantsTrace() })
+	}
+	wg.Wait()
+	close(wanted)
+	n := 0
+	for yes := range wanted {
+		if yes {
+			n++
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d traces, 3 were allowed", n)
+	}
+	if h.Allow(1, 0); !h.Wants() || h.Wants() || none.Wants() {
+		t.Error("one record was allowed")
+	}
+}
+
+func TestWord(t *testing.T) {
+	for want, r := range map[string]Record{
+		"hit":         {Result: exchange.Hit, Host: "h"},
+		"revalidated": {Result: exchange.Revalidated, Host: "h"},
+		"passed on":   {Result: exchange.Bypass, Host: "h"},
+		"tunnel":      {Method: "CONNECT", Host: "h:443"},
+		"own":         {Method: "GET"},
+		"refused":     {Failure: &exchange.Error{Status: 403, Type: "http_request_denied"}},
+		"failed":      {Failure: &exchange.Error{Status: 504, Type: "connection_timeout"}},
+	} {
+		if got := r.Word(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := (&Record{Failure: &exchange.Error{Status: 502, Type: "proxy_loop_detected"}}).Word(); got != "refused" {
+		t.Errorf("a loop is %q", got)
+	}
+}
+
+// Without a trace both heads still make one, without secrets.
+func TestEvents(t *testing.T) {
+	h := &History{}
+	id := put(h, "/p", func(r *Record) {
+		r.Took, r.Sent = 3*time.Millisecond, 5
+		r.Request = append(r.Request, httpmsg.Field{Name: "Cookie", Value: "secret"}, httpmsg.Field{Name: "Referer", Value: "http://u:secret@h/"})
+		r.Response = append(r.Response, httpmsg.Field{Name: "set-cookie", Value: "secret"}, httpmsg.Field{Name: "Cache-Status", Value: "us; hit; ttl=5"})
+	})
+	r, ok := h.Find(id)
+	if !ok {
+		t.Fatal("it is not kept")
+	}
+	want := `{"trace":"topdown","version":1,"lab":"proxyserver","at":"proxy","start":"2001-09-09T01:46:40Z"}
+{"time":0,"conversation":"1","from":"client","to":"proxy","what":"line","text":"GET http://h/p HTTP/1.1\\r\\nCookie: (hidden)\\r\\nReferer: http://u:(hidden)@h/\\r\\n\\r\\n","step":"4 receive"}
+{"time":3000000,"conversation":"1","from":"cache","what":"decision","text":"us; hit; ttl=5","fate":"hit","rfc":9211}
+{"time":3000000,"conversation":"1","from":"proxy","to":"client","what":"line","text":"HTTP/1.1 200 OK\\r\\nset-cookie: (hidden)\\r\\nCache-Status: us; hit; ttl=5\\r\\n\\r\\n","step":"6 respond"}
+{"time":3000000,"conversation":"1","from":"proxy","to":"client","what":"bytes","size":5,"step":"6 respond"}
+`
+	if diff := cmp.Diff(want, string(r.Events())); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Readers and writers at the same time: for the race detector.
+func TestTogether(t *testing.T) {
+	h := &History{}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				id := put(h, "/", func(r *Record) {
+					r.Request = append(r.Request, httpmsg.Field{Name: "A", Value: "1"})
+					r.Trace = []byte("x")
+				})
+				if r, ok := h.Find(id); ok && (len(r.Request) != 1 || r.ID != id) {
+					t.Error("a record is mixed up")
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 50 {
+			h.Since(0, 10)
+		}
+	})
+	wg.Wait()
+}
+
+// BenchmarkPut is what a hit costs with a history.
+func BenchmarkPut(b *testing.B) {
+	h := &History{}
+	request := make(httpmsg.Fields, 8)
+	response := make(httpmsg.Fields, 10)
+	for i := range request {
+		request[i] = httpmsg.Field{Name: "Accept-Encoding", Value: "gzip, deflate, br"}
+	}
+	for i := range response {
+		response[i] = httpmsg.Field{Name: "Cache-Control", Value: "max-age=3600"}
+	}
+	client := netip.MustParseAddrPort("127.0.0.1:1234")
+	b.ReportAllocs()
+	for b.Loop() {
+		if h.WantsTrace() {
+			b.Fatal("a trace is wanted")
+		}
+		h.Put(h.Begin(), func(r *Record) {
+			r.Client, r.Method, r.Target, r.Scheme, r.Host, r.Path = client, "GET", "/page", "http", "h", "/page"
+			r.Request = append(r.Request, request...)
+			r.Response = append(r.Response, response...)
+		})
+	}
+}

@@ -122,17 +122,25 @@ func (p *parts) dialer(c *config) (*origin.Dialer, error) {
 	if c.caFile == "" {
 		return d, nil
 	}
-	pem, err := os.ReadFile(c.caFile)
+	var err error
+	d.Roots, err = readRoots("--ca-file", c.caFile)
+	return d, err
+}
+
+// readRoots adds the authorities in a file to the system's.
+func readRoots(flag, file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fileError("--ca-file", c.caFile, err)
+		return nil, fileError(flag, file, err)
 	}
-	if d.Roots, err = x509.SystemCertPool(); err != nil {
-		d.Roots = x509.NewCertPool()
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
 	}
-	if !d.Roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca-file %s: a certificate in PEM form is expected", c.caFile)
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s %s: a certificate in PEM form is expected", flag, file)
 	}
-	return d, nil
+	return roots, nil
 }
 
 // readFile has parse read the file that a flag names.

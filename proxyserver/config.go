@@ -41,6 +41,7 @@ type config struct {
 	storeSetting           *setting
 	storeURL               string
 	storePasswordFile      string
+	storeCAFile            string
 	sharedObject           int64
 	noCache, purge         bool
 
@@ -106,6 +107,7 @@ func (c *config) groups() []group {
 			newSetting("max-object", "SIZE", "", "largest response that is stored (default: a quarter of --cache-size)", size(&c.maxObject, 1)),
 			c.storeSetting,
 			newSetting("store-password-file", "FILE", "", "read the password for --store from FILE", text(&c.storePasswordFile)),
+			newSetting("store-ca-file", "FILE", "", "trust the certificate authorities in FILE (PEM) for --store rediss://…", text(&c.storeCAFile)),
 			newSetting("shared-object", "SIZE", "1MiB", "largest response that is shared; larger ones stay on the proxy that fetched them", size(&c.sharedObject, 1)),
 			newSwitch("no-cache", "store nothing", &c.noCache),
 			newSwitch("purge", "obey the method PURGE from this machine", &c.purge),

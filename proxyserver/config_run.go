@@ -128,6 +128,9 @@ func (c *config) validate(args []string) error {
 	if c.storePasswordFile != "" && c.storeURL == "" {
 		return errors.New("--store-password-file needs --store")
 	}
+	if c.storeCAFile != "" && !strings.HasPrefix(c.storeURL, "rediss://") {
+		return errors.New("--store-ca-file needs --store rediss://…")
+	}
 	if c.userQuota > 0 && c.authFile == "" {
 		return errors.New("--user-quota needs --auth-file: without names there are no users")
 	}

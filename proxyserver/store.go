@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -72,6 +73,13 @@ func (c *config) memory() int64 {
 // openShared opens the shared store. Closing it closes own.
 func (c *config) openShared(own *store.Disk, log *zap.Logger) (store.Managed, error) {
 	password := ""
+	var roots *x509.CertPool
+	if c.storeCAFile != "" {
+		var err error
+		if roots, err = readRoots("--store-ca-file", c.storeCAFile); err != nil {
+			return nil, err
+		}
+	}
 	if c.storePasswordFile != "" {
 		content, err := os.ReadFile(c.storePasswordFile)
 		if err != nil {
@@ -80,7 +88,7 @@ func (c *config) openShared(own *store.Disk, log *zap.Logger) (store.Managed, er
 		password = strings.TrimRight(string(content), "\r\n")
 	}
 	shared, err := store.OpenRedis(store.RedisOptions{
-		URL: c.storeURL, Password: password, Object: c.sharedObject, Memory: c.memory(), Local: own, Rules: c.rules(), Log: log,
+		URL: c.storeURL, Password: password, Roots: roots, Object: c.sharedObject, Memory: c.memory(), Local: own, Rules: c.rules(), Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)

@@ -38,7 +38,8 @@ const enginePassword = "open sesame"
 
 func startSharing(t *testing.T) *sharing {
 	t.Helper()
-	s := &sharing{t: t, engine: redistest.Start(t)}
+	engine, overTLS := redistest.StartTLS(t)
+	s := &sharing{t: t, engine: engine}
 	s.engine.CLI("CONFIG", "SET", "requirepass", enginePassword)
 	s.origin = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := s.asked.Add(1)
@@ -55,13 +56,17 @@ func startSharing(t *testing.T) *sharing {
 	if err := os.WriteFile(file, []byte(enginePassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
+	s.args = []string{"--store", "rediss://" + overTLS.Addr + "?prefix=e2e:", "--store-password-file", file, "--store-ca-file", overTLS.CAFile}
+	for i := range 3 {
 		dir := t.TempDir()
 		s.dirs = append(s.dirs, dir)
-		s.proxies = append(s.proxies, start(t, nil, "--store", s.engine.URL("e2e:"), "--store-password-file", file,
-			"--cache-dir", dir, "--access-log", "off", "--metrics-addr", "127.0.0.1:0", "0"))
+		args, env := s.args, []string(nil)
+		if i == 1 {
+			args, env = s.args[4:], []string{"PROXYSERVER_STORE=rediss://:open%20sesame@" + overTLS.Addr + "?prefix=e2e:"}
+		}
+		s.proxies = append(s.proxies, start(t, env, append(args[:len(args):len(args)],
+			"--cache-dir", dir, "--access-log", "off", "--metrics-addr", "127.0.0.1:0", "0")...))
 	}
-	s.args = []string{"--store", s.engine.URL("e2e:"), "--store-password-file", file}
 	return s
 }
 
@@ -214,7 +219,7 @@ func TestThreeProxies(t *testing.T) {
 	s.get(0, "/page")
 	for i, p := range s.proxies[:2] {
 		log := p.stderr.String()
-		if strings.Count(log, "shared store is down") != 1 || strings.Contains(log, enginePassword) {
+		if strings.Count(log, "shared store is down") != 1 || strings.Contains(log, "sesame") {
 			t.Errorf("proxy %d: its log:\n%s", i, log)
 		}
 	}

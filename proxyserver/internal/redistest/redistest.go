@@ -1,7 +1,9 @@
-// Package redistest starts redis-servers for tests.
+// Package redistest starts redis-servers for tests, or valkey-servers where
+// TOPDOWN_ENGINE=valkey.
 package redistest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +18,7 @@ import (
 type Engine struct {
 	Port string
 
+	name string // "redis" or "valkey"
 	t    testing.TB
 	args []string
 	cmd  *exec.Cmd
@@ -33,31 +36,38 @@ func Start(tb testing.TB, args ...string) *Engine {
 // StartShared starts one that stays after the test, until Kill.
 func StartShared(tb testing.TB, args ...string) *Engine {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	name := cmp.Or(os.Getenv("TOPDOWN_ENGINE"), "redis") //nolint:forbidigo // test code
+	if _, err := exec.LookPath(name + "-server"); err != nil {
 		const why = "redis-server is not installed: scripts/peers install proxyserver"
 		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" { //nolint:forbidigo // test code
 			tb.Fatal(why)
 		}
 		tb.Skip(why)
 	}
+	e := &Engine{Port: freePort(tb), name: name, t: tb, args: args}
+	e.Start()
+	return e
+}
+
+// freePort is a port that nobody listens at now.
+func freePort(tb testing.TB) string {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
+	defer ln.Close()
 	_, port, err := net.SplitHostPort(ln.Addr().String())
-	ln.Close()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	e := &Engine{Port: port, t: tb, args: args}
-	e.Start()
-	return e
+	return port
 }
 
 // Start starts it again after Kill: empty.
 func (e *Engine) Start() {
 	e.t.Helper()
-	e.cmd = exec.Command("redis-server", append([]string{
+	e.cmd = exec.Command(e.name+"-server", append([]string{
 		"--bind", "127.0.0.1", "--port", e.Port, "--save", "", "--appendonly", "no", "--daemonize", "no",
 	}, e.args...)...)
 	if err := e.cmd.Start(); err != nil {
@@ -65,7 +75,7 @@ func (e *Engine) Start() {
 	}
 	for began := time.Now(); !e.answers(); time.Sleep(2 * time.Millisecond) {
 		if time.Since(began) > 20*time.Second {
-			e.t.Fatal("redis-server does not answer")
+			e.t.Fatal("the engine does not answer")
 		}
 	}
 }
@@ -105,10 +115,10 @@ func (e *Engine) Stop() { _ = e.cmd.Process.Signal(sigStop) }
 // Continue ends Stop.
 func (e *Engine) Continue() { _ = e.cmd.Process.Signal(sigContinue) }
 
-// CLI runs redis-cli and returns what it prints.
+// CLI runs redis-cli, whose commands must not fail, and returns what it prints.
 func (e *Engine) CLI(args ...string) string {
 	e.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-e", "-p", e.Port}, args...)...).CombinedOutput()
+	out, err := exec.Command(e.name+"-cli", append([]string{"-e", "-p", e.Port}, args...)...).CombinedOutput()
 	if err != nil {
 		e.t.Fatalf("redis-cli %q: %v: %s", args, err, out)
 	}

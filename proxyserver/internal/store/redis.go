@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,13 +27,14 @@ type RedisOptions struct {
 	// redis+cluster://[user@]host:port,host:port…[?prefix=…]. The prefix goes
 	// before every key, default "topdown:".
 	URL      string
-	Password string        // in the place of one in URL
-	Object   int64         // bytes of the largest body that is shared, default 1 MiB
-	Memory   int64         // bytes held in memory in front of the engine, default 64 MiB
-	Local    *Disk         // for larger bodies, and for all while the engine is down; Close closes it
-	Patience time.Duration // for an answer of the engine, default 20 ms: a slower one counts as down
-	Rules    rules.Config  // what heads are read with
-	Log      *zap.Logger   // default: none
+	Password string         // in the place of one in URL
+	Roots    *x509.CertPool // whom rediss:// trusts, default the system's authorities
+	Object   int64          // bytes of the largest body that is shared, default 1 MiB
+	Memory   int64          // bytes held in memory in front of the engine, default 64 MiB
+	Local    *Disk          // for larger bodies, and for all while the engine is down; Close closes it
+	Patience time.Duration  // for an answer of the engine, default 20 ms: a slower one counts as down
+	Rules    rules.Config   // what heads are read with
+	Log      *zap.Logger    // default: none
 }
 
 // Redis is a store that several proxies share, in Redis 7 or Valkey. For each
@@ -110,6 +112,9 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	}
 	if o.Local == nil {
 		o.Local = NewMemory(o.Memory, 0)
+	}
+	if option.TLSConfig != nil {
+		option.TLSConfig.RootCAs = o.Roots
 	}
 	r := &Redis{
 		prefix: prefix, name: name, object: o.Object, small: min(o.Object, o.Memory/16), patience: o.Patience, rules: o.Rules, log: o.Log,
@@ -251,6 +256,8 @@ func (r *Redis) watch(option rueidis.ClientOption) {
 	}
 }
 
+// ping asks for a key that is not there: in a cluster that has lost a part, or an
+// engine that still loads, a PING would be answered.
 func (r *Redis) ping(option rueidis.ClientOption) error {
 	client := r.engine.Load()
 	if client == nil {
@@ -258,7 +265,11 @@ func (r *Redis) ping(option rueidis.ClientOption) error {
 	}
 	ctx, cancel := r.patient(r.stopped, 1)
 	defer cancel()
-	return (*client).Do(ctx, (*client).B().Ping().Build()).Error()
+	err := (*client).Do(ctx, (*client).B().Get().Key(r.prefix+"look:"+strconv.Itoa(rand.Int())).Build()).Error()
+	if rueidis.IsRedisNil(err) {
+		return nil
+	}
+	return err
 }
 
 // goDown begins an outage. Its generations are its own, so that what is stored
@@ -266,8 +277,20 @@ func (r *Redis) ping(option rueidis.ClientOption) error {
 func (r *Redis) goDown(err error) {
 	if r.outage.CompareAndSwap(0, redisAway|uint64(rand.Uint32N(1<<31-1)+1)<<32) {
 		r.downs.Add(1)
-		r.log.Warn("cache: the shared store is down; this proxy goes on with its own", zap.String("store", r.name), zap.Error(err))
+		r.log.Warn("cache: the shared store is down; this proxy goes on with its own", zap.String("store", r.name), zap.Error(inWords(err)))
 	}
+}
+
+// inWords says what to do about an engine that does not let this proxy in.
+func inWords(err error) error {
+	said, answered := rueidis.IsRedisErr(err)
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return errors.New("nobody whom this proxy trusts has issued its certificate; give the authority's with --store-ca-file")
+	case answered && strings.HasPrefix(said.Error(), "NOAUTH"):
+		return errors.New("it asks for a password; give it with --store-password-file")
+	}
+	return err
 }
 
 // comeBack ends an outage, after the engine has been told what was invalidated.

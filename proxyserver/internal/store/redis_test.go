@@ -3,12 +3,15 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,6 +80,50 @@ func TestRedisURL(t *testing.T) {
 	}
 }
 
+// Over TLS only an engine with a certificate that is trusted is used, and what
+// keeps this proxy out is said in words, without the password.
+func TestRedisTLS(t *testing.T) {
+	const password = "open sesame"
+	_, tlsEngine := redistest.StartTLS(t, "--requirepass", password)
+	roots := x509.NewCertPool()
+	if pem, err := os.ReadFile(tlsEngine.CAFile); err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	elsewhere := strings.Replace(tlsEngine.Addr, "127.0.0.1", "localhost", 1) // its certificate is for the address
+	for _, c := range []struct {
+		url, password string
+		roots         *x509.CertPool
+		want          string
+	}{
+		{"rediss://" + tlsEngine.Addr, password, roots, ""},
+		{"rediss://:open%20sesame@" + tlsEngine.Addr, "", roots, ""},
+		{"rediss://" + tlsEngine.Addr, password, nil, "nobody whom this proxy trusts has issued its certificate; give the authority's with --store-ca-file"},
+		{"rediss://" + elsewhere, password, roots, "localhost"},
+		{"rediss://" + tlsEngine.Addr, "", roots, "it asks for a password; give it with --store-password-file"},
+		{"rediss://" + tlsEngine.Addr, "open barley", roots, "WRONGPASS"},
+	} {
+		core, logs := observer.New(zap.InfoLevel)
+		r := openRedis(t, RedisOptions{URL: c.url, Password: c.password, Roots: c.roots, Log: zap.New(core)})
+		if c.want == "" {
+			put(t, r, "http://a/", storedFor("http://a/", 1), make([]byte, 400<<10))
+			if got, err := bodyOf(t, lookup(t, r, "http://a/")[0]); err != nil || len(got) != 400<<10 {
+				t.Errorf("%s: %d bytes, %v", c.url, len(got), err)
+			}
+			if logs.Len() != 0 {
+				t.Errorf("%s: %v", c.url, logs.All())
+			}
+			continue
+		}
+		if _, down := r.Outages(); !down || logs.Len() != 1 {
+			t.Fatalf("%s: down: %v, log: %v", c.url, down, logs.All())
+		}
+		line := fmt.Sprint(logs.All()[0].ContextMap())
+		if !strings.Contains(line, c.want) || strings.Contains(line, "open ") {
+			t.Errorf("%s: %s, want %s", c.url, line, c.want)
+		}
+	}
+}
+
 // What one node stores the others have; what one invalidates none has.
 func TestRedisNodes(t *testing.T) {
 	n := redistest.Start(t)
@@ -100,8 +147,13 @@ func TestRedisNodes(t *testing.T) {
 	if _, inMemory := e.Bytes(); !inMemory {
 		t.Error("a small body is not held in memory")
 	}
+	sets := func() string { return regexp.MustCompile(`cmdstat_set:calls=\d+`).FindString(n.CLI("INFO", "commandstats")) }
+	before := sets()
 	if _, err := b.Update(t.Context(), e, storedFor(key, 5)); err != nil {
 		t.Fatal(err)
+	}
+	if after := sets(); after != before || before == "" {
+		t.Errorf("a new head, and the body was written again: %s, %s", before, after)
 	}
 	waitFor(t, "the other node to see the new head", func() bool {
 		entries := lookup(t, a, key)
@@ -444,14 +496,23 @@ func TestRedisLease(t *testing.T) {
 // Three engines in a cluster are one store.
 func TestRedisCluster(t *testing.T) {
 	var hosts []string
-	var first *redistest.Engine
+	var engines []*redistest.Engine
 	for range 3 {
-		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-		first = n
+		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+		engines = append(engines, n)
 		hosts = append(hosts, n.Addr())
 	}
+	first := engines[0]
 	first.CLI(append([]string{"--cluster", "create", "--cluster-yes"}, hosts...)...)
-	waitFor(t, "the cluster", func() bool { return strings.Contains(first.CLI("CLUSTER", "INFO"), "cluster_state:ok") })
+	whole := func() bool {
+		for _, n := range engines {
+			if !strings.Contains(n.CLI("CLUSTER", "INFO"), "cluster_state:ok") {
+				return false
+			}
+		}
+		return true
+	}
+	waitFor(t, "the cluster", whole)
 	a := openRedis(t, RedisOptions{URL: "redis+cluster://" + strings.Join(hosts, ",")})
 	b := openRedis(t, RedisOptions{URL: "redis+cluster://" + hosts[0]})
 	for i := range 30 {
@@ -469,9 +530,49 @@ func TestRedisCluster(t *testing.T) {
 			waitFor(t, "the invalidation", func() bool { return len(lookup(t, a, key)) == 0 })
 		}
 	}
+	// A third of it stands still while a purge happens.
+	var there []string // what that third has
+	for hash := range strings.FieldsSeq(first.CLI("--scan", "--pattern", "topdown:h:*")) {
+		if p, ok := a.primaryIn(hash); ok {
+			for i := range 30 {
+				if key := fmt.Sprintf("http://a/%d", i); i%3 != 0 && primaryOf(key) == p {
+					there = append(there, key)
+				}
+			}
+		}
+	}
+	first.Stop()
+	a.Invalidate(t.Context(), there[0])
+	if n := len(lookup(t, a, there[0])); n != 0 {
+		t.Error("found where it was purged")
+	}
+	for _, node := range []*Redis{a, b} {
+		waitFor(t, "the cluster to count as down", func() bool { _, down := node.Outages(); return down })
+	}
+	first.Continue()
+	waitFor(t, "the cluster to be whole", whole)
+	for _, node := range []*Redis{a, b} {
+		waitFor(t, "the cluster to count as up", func() bool { _, down := node.Outages(); return !down })
+	}
+	waitFor(t, "the purge to reach the other node", func() bool { return len(lookup(t, b, there[0])) == 0 })
+	put(t, a, there[0], storedFor(there[0], 2), nil)
 	if n := b.Clear(t.Context()); n != 20 {
 		t.Errorf("Clear removed %d, want 20", n)
 	}
+}
+
+// Valkey is as good as Redis, where it is installed: Debian 12 has it in its
+// backports alone.
+func TestValkey(t *testing.T) {
+	if _, err := exec.LookPath("valkey-server"); err != nil {
+		t.Skip("valkey-server is not installed")
+	}
+	t.Setenv("TOPDOWN_ENGINE", "valkey")
+	t.Run("nodes", TestRedisNodes)
+	t.Run("down", TestRedisDown)
+	t.Run("full", TestRedisFull)
+	t.Run("lease", TestRedisLease)
+	t.Run("cluster", TestRedisCluster)
 }
 
 // chaosProxy passes a connection on, and cuts it in the middle at times.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +65,7 @@ func startSharing(t *testing.T) *sharing {
 		if i == 1 {
 			args, env = s.args[4:], []string{"PROXYSERVER_STORE=rediss://:open%20sesame@" + overTLS.Addr + "?prefix=e2e:"}
 		}
-		s.proxies = append(s.proxies, start(t, env, append(args[:len(args):len(args)],
+		s.proxies = append(s.proxies, start(t, env, append(slices.Clip(args),
 			"--cache-dir", dir, "--access-log", "off", "--metrics-addr", "127.0.0.1:0", "0")...))
 	}
 	return s

@@ -64,7 +64,7 @@ func certificate(tb testing.TB, dir, name string, ca *x509.Certificate, caKey *e
 		tb.Fatal(err)
 	}
 	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
+		if err = os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
 			tb.Fatal(err)
 		}
 	}

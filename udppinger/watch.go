@@ -22,6 +22,9 @@ func watch(ctx context.Context, c *config, std stdio) error {
 	if len(jobs) == 0 {
 		return errReported
 	}
+	for _, j := range jobs {
+		j.summary.Endless()
+	}
 	stopMetrics, err := serveMetrics(c, v, jobs)
 	if err != nil {
 		return err

@@ -130,6 +130,16 @@ func (b *browser) listen(from *os.File) {
 // call has the browser do something and returns the result.
 func (b *browser) call(method string, params map[string]any) json.RawMessage {
 	b.t.Helper()
+	result, err := b.ask(method, params)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+// ask is call for something that the browser may refuse.
+func (b *browser) ask(method string, params map[string]any) (json.RawMessage, error) {
+	b.t.Helper()
 	b.mu.Lock()
 	b.id++
 	id, waits := b.id, make(chan answer, 1)
@@ -148,13 +158,12 @@ func (b *browser) call(method string, params map[string]any) json.RawMessage {
 	select {
 	case a := <-waits:
 		if a.Error != nil {
-			b.t.Fatalf("%s: %s", method, a.Error.Message)
+			return nil, fmt.Errorf("%s: %s", method, a.Error.Message)
 		}
-		return a.Result
+		return a.Result, nil
 	case <-time.After(patience):
-		b.t.Fatalf("%s: no answer in %v", method, patience)
+		return nil, fmt.Errorf("%s: no answer in %v", method, patience)
 	}
-	return nil
 }
 
 func (b *browser) get(method string, params map[string]any, result any) {
@@ -173,9 +182,7 @@ func (b *browser) open(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url})
 	await(b.t, "the page "+url, func() bool {
-		var at string
-		b.eval(`location.href + " " + document.readyState`, &at)
-		return at == url+" complete"
+		return b.holds(fmt.Sprintf(`location.href == %q && document.readyState == "complete"`, url))
 	})
 }
 
@@ -198,6 +205,15 @@ func (b *browser) eval(expression string, value any) {
 			b.t.Fatalf("%s: %v", expression, err)
 		}
 	}
+}
+
+// holds tells whether an expression is true in the page. It is not in one that is
+// being left.
+func (b *browser) holds(expression string) bool {
+	b.t.Helper()
+	answer, err := b.ask("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true})
+	var r struct{ Result struct{ Value any } }
+	return err == nil && json.Unmarshal(answer, &r) == nil && r.Result.Value == true
 }
 
 // screenshot keeps a picture of the page where TOPDOWN_SCREENSHOTS names a directory.

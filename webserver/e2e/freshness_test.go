@@ -3,12 +3,16 @@
 package e2e_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -449,26 +453,33 @@ func TestSizeChangesWhileSending(t *testing.T) {
 	}, "--root", root)
 }
 
-// TestChangedInPlace writes over a large file while it is being downloaded, at
-// many places and moments, as no deployment should and many do. Whoever gets the
-// announced length has got one version, although the greater part was lent to the
-// kernel and this client shares the pages even in its receive buffer.
+// TestChangedInPlace writes over a file in two places while it is being downloaded,
+// before and behind where the client has come to, as no deployment should and many
+// do; or it cuts the file off, or renames another over it. Whoever gets the announced
+// length has got one version, although the greater part was lent to the kernel and
+// this client shares the pages even in its receive buffer.
 func TestChangedInPlace(t *testing.T) {
 	t.Parallel()
-	sizes := []int{1<<20 + 1, 3 << 20, 20 << 20}
+	sizes := []int64{1<<20 + 1, 3 << 20, 20 << 20}
+	root := writeTree(t, nil)
 	if os.Getenv("TOPDOWN_LARGE") != "" {
 		sizes = append(sizes, 200<<20, 1<<30)
+		root = inMemory(t) // where the holes of a file take no room
+		writeFile(t, filepath.Join(root, "alive.txt"), aliveText)
 	}
-	root := writeTree(t, nil)
+	const rounds = 20
 	plainAndTLS(t, func(t *testing.T, s *server) {
 		t.Helper()
 		for _, size := range sizes {
 			name := fmt.Sprintf("%s-%d.bin", s.scheme(), size)
 			path := filepath.Join(root, name)
-			complete, broken := 0, 0
-			for round := range 10 {
-				old := noise(size)
-				if err := os.WriteFile(path, old, 0o644); err != nil {
+			ends := map[string]int{}
+			for round := range int64(rounds) {
+				if size > 20<<20 && !slices.Contains([]int64{0, 5, 13, 18, 19}, round) {
+					continue
+				}
+				// The old version is all zeros.
+				if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644), os.Truncate(path, size)); err != nil {
 					t.Fatal(err)
 				}
 				if round%2 == 0 { // with and without a tag, for those that get it late
@@ -483,41 +494,57 @@ func TestChangedInPlace(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, _ = c.r.Discard(len(head))
-				read := size * round / 10
-				body := make([]byte, size)
-				if _, err := io.ReadFull(c.r, body[:read]); err != nil {
+				var got patches
+				read := size * round / rounds
+				if _, err := io.CopyN(&got, c.r, read); err != nil {
 					t.Fatalf("size %d, the first %d: %v", size, read, err)
 				}
-				at := size * ((round*7 + 3) % 10) / 10
-				f, err := os.OpenFile(path, os.O_WRONLY, 0)
+				before, behind := size*round/rounds/2, size*(round+rounds)/rounds/2
+				switch round % 10 {
+				case 8:
+					err = os.Truncate(path, size*(20-round)/rounds)
+				case 9:
+					err = errors.Join(os.WriteFile(path+".new", bytes.Repeat(patch, int(min(size, 1<<20)/int64(len(patch)))), 0o644), os.Rename(path+".new", path))
+				default:
+					var f *os.File
+					if f, err = os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+						_, first := f.WriteAt(patch, before)
+						_, second := f.WriteAt(patch, behind)
+						err = errors.Join(first, second, f.Close())
+					}
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				patch := []byte(strings.Repeat("changed ", 8192))
-				if _, err = f.WriteAt(patch[:min(len(patch), size-at)], int64(at)); err != nil {
-					t.Fatal(err)
-				}
-				f.Close()
-				now, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n, err := io.ReadFull(c.r, body[read:])
-				if err != nil {
-					broken++
-					continue
-				}
-				complete++
-				if got := string(body); got != string(old) && got != string(now) {
-					t.Errorf("size %d, round %d: changed at %d when %d had been read, and %d more came: a complete mixture", size, round, at, read, n)
+				n, err := io.CopyN(&got, c.r, size-read)
+				switch {
+				case err != nil:
+					ends["broken off"]++
+				case got.bytes == 0:
+					ends["old"]++
+				case round%10 < 8 && got.bytes == 2*len(patch):
+					ends["new"]++
+				default:
+					t.Errorf("size %d, round %d: changed when %d had been read, and %d more came: a complete mixture, %d bytes of the new version", size, round, read, n, got.bytes)
 				}
 			}
-			t.Logf("%s, %d bytes: %d complete, %d broken off", s.scheme(), size, complete, broken)
+			t.Logf("%s, %d bytes: %v", s.scheme(), size, ends)
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}, "--root", root)
+}
+
+// patch is what is written over zeros.
+var patch = bytes.Repeat([]byte("changed "), 512)
+
+// patches counts how much of what is written to it is no zero.
+type patches struct{ bytes int }
+
+func (p *patches) Write(b []byte) (int, error) {
+	p.bytes += len(b) - bytes.Count(b, []byte{0})
+	return len(b), nil
 }
 
 // TestReplacedWhileAsked renames new large files over the one that is asked for.
@@ -541,40 +568,118 @@ func TestReplacedWhileAsked(t *testing.T) {
 }
 
 // TestFreshAtOnce: a request that is sent after a change has ended sees it, on a
-// new connection, on a kept one and by curl; again and again, so that changes fall
-// into the same tick of the file system's clock.
+// kept connection, on a new one and by curl; again and again, so that changes fall
+// into the same tick of the file system's clock; on a disk, in memory, and where the
+// server sees the files through a mount of its own and the writers do not.
+// TOPDOWN_LOOPS is how often.
 func TestFreshAtOnce(t *testing.T) {
 	t.Parallel()
-	loops := 300
+	loops := 100
 	if os.Getenv("TOPDOWN_LARGE") != "" {
-		loops = 10_000
+		loops = 2000
 	}
-	root := writeTree(t, nil)
-	s := start(t, "--root", root)
-	var wg sync.WaitGroup
-	for writer := range 2 {
-		wg.Go(func() {
-			name := fmt.Sprintf("w%d.txt", writer)
-			path := filepath.Join(root, name)
+	if n, err := strconv.Atoi(os.Getenv("TOPDOWN_LOOPS")); err == nil {
+		loops = n
+	}
+	t.Run("disk", func(t *testing.T) {
+		t.Parallel()
+		root := writeTree(t, nil)
+		freshAtOnce(t, start(t, "--root", root), root, loops)
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		root := inMemory(t)
+		freshAtOnce(t, start(t, "--root", root), root, loops)
+	})
+	t.Run("bind mount", func(t *testing.T) {
+		t.Parallel()
+		root, seen := writeTree(t, nil), t.TempDir()
+		s := launch{prefix: ownMounts(t, "mount --bind '"+root+"' '"+seen+"'"), args: []string{"--root", seen}}.start(t)
+		freshAtOnce(t, s, root, loops)
+	})
+}
+
+// inMemory returns a directory on a file system in memory.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "webserver-e2e-")
+	if err != nil {
+		require(t, "no file system in memory: "+err.Error())
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// ownMounts returns what stands before the command line of a program that has mounts
+// of its own, made by a script.
+func ownMounts(t *testing.T, script string) []string {
+	t.Helper()
+	prefix := []string{realPeer(t, "unshare"), "--mount", "sh", "-c", script + ` && exec "$@"`, "sh"}
+	if out, err := exec.Command(prefix[0], append(prefix[1:], "true")...).CombinedOutput(); err != nil {
+		require(t, fmt.Sprintf("a process may not have mounts of its own here: %v\n%s", err, out))
+	}
+	return prefix
+}
+
+// freshAtOnce changes files below root and asks s for them after each change.
+func freshAtOnce(t *testing.T, s *server, root string, loops int) {
+	t.Helper()
+	say := func(r *reply, err error) string {
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%d %s", r.StatusCode, r.body)
+	}
+	ask := func(c *client, target string) string {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, request("GET", target)); err != nil {
+			return err.Error()
+		}
+		return say(c.read("GET"))
+	}
+	conn, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := newClient(conn)
+	defer kept.Close()
+	clients := map[string]struct {
+		loops int
+		get   func(target string) string
+	}{
+		"kept": {loops, func(target string) string { return ask(kept, target) }},
+		"new": {loops, func(target string) string {
 			conn, err := s.connect()
 			if err != nil {
-				t.Error(err)
-				return
+				return err.Error()
 			}
-			kept := newClient(conn)
-			defer kept.Close()
-			get := func() string {
-				_ = kept.SetDeadline(time.Now().Add(patience))
-				if _, err := io.WriteString(kept, request("GET", "/"+name)); err != nil {
-					return err.Error()
-				}
-				r, err := kept.read("GET")
-				if err != nil {
-					return err.Error()
-				}
-				return fmt.Sprintf("%d %s", r.StatusCode, r.body)
+			defer conn.Close()
+			return ask(newClient(conn), target)
+		}},
+	}
+	if curl, err := exec.LookPath("curl"); err == nil {
+		clients["curl"] = struct {
+			loops int
+			get   func(target string) string
+		}{max(loops/50, 10), func(target string) string {
+			out, err := exec.Command(curl, "-sS", "-w", "\n%{http_code}", s.url(target)).Output()
+			i := bytes.LastIndexByte(out, '\n')
+			if err != nil || i < 0 {
+				return fmt.Sprint(err)
 			}
-			for i := range loops {
+			return string(out[i+1:]) + " " + string(out[:i])
+		}}
+	} else if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+		t.Error("TOPDOWN_REQUIRE_REAL=1, but there is no curl")
+	}
+	var wg sync.WaitGroup
+	for name, client := range clients {
+		wg.Go(func() {
+			path := filepath.Join(root, name+".txt")
+			for i := range client.loops {
 				one, two := fmt.Sprintf("%d one", i), fmt.Sprintf("%d two", i)
 				for _, step := range []struct {
 					change func() error
@@ -591,8 +696,8 @@ func TestFreshAtOnce(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					if got := get(); !strings.HasPrefix(got, step.want) {
-						t.Errorf("loop %d: %.40q, want %q", i, got, step.want)
+					if got := client.get("/" + name + ".txt"); !strings.HasPrefix(got, step.want) {
+						t.Errorf("%s, loop %d: %.40q, want %q", name, i, got, step.want)
 						return
 					}
 				}

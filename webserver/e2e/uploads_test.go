@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -311,4 +312,33 @@ func (s *server) awaitClosed(t *testing.T) {
 		}
 		return err != nil
 	})
+}
+
+// TestDiskFull: what does not fit on the disk is refused with 507 and leaves nothing
+// behind; then the server goes on, and takes what fits.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	root, dir := uploadDirs(t)
+	s := launch{
+		prefix: ownMounts(t, "mount -t tmpfs -o size=1m none '"+dir+"'"),
+		args:   []string{"--root", root, "--uploads", dir, "--max-body", "10MiB"},
+	}.start(t)
+	mounted := fmt.Sprintf("/proc/%d/root%s", s.cmd.Process.Pid, dir)
+	for range 3 {
+		r := s.exchange(t, upload(t, "large.bin", string(noise(2<<20))))
+		if r.StatusCode != 507 || !strings.Contains(string(r.body), "507 Insufficient Storage") {
+			t.Errorf("a file larger than the disk: %s\n%s", r.Status, r.body)
+		}
+		if left := stored(t, mounted); len(left) != 0 {
+			t.Errorf("%d files are left of it", len(left))
+		}
+		s.alive(t)
+	}
+	if r := s.exchange(t, upload(t, "small.txt", "small")); r.StatusCode != 200 {
+		t.Errorf("a file that fits: %s", r.Status)
+	}
+	if got := stored(t, mounted)["small.txt"]; got != "small" {
+		t.Errorf("stored: %q", got)
+	}
+	s.stderr.await(t, "the full disk in the log", func(text string) bool { return strings.Contains(text, "no space left on device") })
 }

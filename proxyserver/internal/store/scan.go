@@ -25,7 +25,7 @@ func (d *Disk) scan() {
 	began := time.Now()
 	d.scanAll()
 	if s := d.Stats(); s.Entries > 0 {
-		d.log.Info("cache: the stored responses are counted",
+		d.log.Debug("cache: the stored responses are counted",
 			zap.Int("responses", s.Entries), zap.Int64("bytes", s.Bytes), zap.Duration("took", time.Since(began)))
 	}
 	d.reserve(0)

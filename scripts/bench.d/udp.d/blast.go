@@ -2,8 +2,12 @@
 // each costs it.
 //
 //	blast HOST:PORT SECONDS PID CLIENTS WINDOW
+//	blast echo HOST:PORT
 //
-// It is a closed loop: from each of CLIENTS sockets WINDOW requests are under way, and each reply lets the next request go. So a server is always busy, whatever
+// The second is a bare server: the least that one in Go can do.
+//
+// The first is a closed loop: from each of CLIENTS sockets WINDOW requests are under
+// way, and each reply lets the next request go. So a server is always busy, whatever
 // its speed, and nothing has to be dropped. It prints, in one
 // line: replies a second; the processor time that the process PID took for each,
 // in ns; the share of one core that this is; requests; requests without a reply.
@@ -68,6 +72,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 2 && args[0] == "echo" {
+		return echo(args[1])
+	}
 	if len(args) != 5 {
 		return errors.New("usage: blast HOST:PORT SECONDS PID CLIENTS WINDOW")
 	}
@@ -149,6 +156,43 @@ func open(target *net.UDPAddr, window int) (*flow, error) {
 		f.in[i].header.Iov, f.in[i].header.Iovlen = &f.vectors[i], 1
 	}
 	return f, nil
+}
+
+// echo receives and sends back, in capitals, with one system call each.
+func echo(addr string) error {
+	at, err := net.ResolveUDPAddr("udp4", addr)
+	if err != nil {
+		return err
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	var buffer [2048]byte
+	var from syscall.RawSockaddrInet4
+	for yielded := time.Now(); ; {
+		size := uint32(unsafe.Sizeof(from))
+		n, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)),
+			0, uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)))
+		if errno != 0 {
+			return os.NewSyscallError("recvfrom", errno)
+		}
+		for i, c := range buffer[:n] {
+			if c-'a' < 26 {
+				buffer[i] = c - 'a' + 'A'
+			}
+		}
+		syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), n,
+			0, uintptr(unsafe.Pointer(&from)), uintptr(size))
+		// Or else the scheduler takes the processor away in each receive.
+		if now := time.Now(); now.Sub(yielded) > 5*time.Millisecond {
+			runtime.Gosched()
+			yielded = now
+		}
+	}
 }
 
 // loop keeps all flows going for d.

@@ -30,5 +30,7 @@ for row in csv.DictReader(open(table)):
         errors.append(int(row["rtt_ns"]) / 1000 - truth[-1])
 assert errors, "no packet of the run is in the capture"
 sizes = sorted(abs(e) for e in errors)
-print(f"  {len(errors)} pings compared; median RTT in the capture {statistics.median(truth):.1f}")
-print(f"  median error {statistics.median(sizes):.2f}, 99 % under {sizes[int(len(sizes) * 0.99)]:.2f}")
+print(
+    f"{len(errors)} pings, median RTT in the capture {statistics.median(truth):.1f}; "
+    f"error: median {statistics.median(sizes):.2f}, 99 % under {sizes[int(len(sizes) * 0.99)]:.2f}"
+)

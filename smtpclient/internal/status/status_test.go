@@ -3,7 +3,6 @@ package status
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -257,57 +256,6 @@ func TestEvents(t *testing.T) {
 	}
 	send(t, addr, "Subject: news\n\nbody\n")
 	expect("data: changed")
-}
-
-// TestBounds keeps the latest exchanges and no more.
-func TestBounds(t *testing.T) {
-	s, page, addr := serve(t)
-	c, err := smtp.Dial(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range 250 {
-		if err := c.Mail("a@lab.test"); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Rcpt("b@lab.test"); err != nil {
-			t.Fatal(err)
-		}
-		w, err := c.Data()
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(w, "Subject: number-%d\r\n\r\nx\r\n", n+1)
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list := s.Log.List()
-	if len(list) != 200 || list[0].ID != 250 || !strings.Contains(string(list[199].Data), "number-51\r") || len(list[0].Lines) > 10 {
-		t.Errorf("%d exchanges, the newest is %d", len(list), list[0].ID)
-	}
-	for range 1000 {
-		_ = c.Noop()
-	}
-	if lines := s.Log.List()[0].Lines; len(lines) != 301 || lines[300].Text != "… and more" {
-		t.Errorf("%d lines", len(lines))
-	}
-	if answer, _ := request(t, "GET", page+"/mail/50", "", nil); answer.StatusCode != 404 {
-		t.Errorf("a forgotten mail: %d", answer.StatusCode)
-	}
-	_ = c.Quit()
-	// 5 × 20 MB: the oldest of them have to go.
-	big := "Subject: big\n\n" + strings.Repeat(strings.Repeat("x", 99)+"\n", 200_000)
-	for range 5 {
-		send(t, addr, big)
-	}
-	kept := 0
-	for _, e := range s.Log.List() {
-		kept += len(e.Data)
-	}
-	if kept > 64<<20 || kept < 40<<20 {
-		t.Errorf("%d bytes kept", kept)
-	}
 }
 
 // FuzzMail shows any mail.

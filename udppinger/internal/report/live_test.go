@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"topdown/udppinger/internal/ping"
+	"topdown/udppinger/internal/wire"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -152,4 +154,46 @@ func TestWatch(t *testing.T) {
 	if !view.Well(s) {
 		t.Error("all is well at the end")
 	}
+}
+
+// An hour of watch at ten pings a second: after the first fifth of it memory does
+// not grow.
+func TestWatchInBoundedMemory(t *testing.T) {
+	const probes, interval = 36_000, 100 * time.Millisecond
+	var out bytes.Buffer
+	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond}
+	start := time.Unix(1763679000, 0)
+	summary := NewSummary(Target{Name: "127.0.0.1", Address: "127.0.0.1", Port: 8080, Timeout: time.Second}, start, time.Minute)
+	summary.Endless()
+	view.Begin(summary)
+	tracker := ping.NewTracker(wire.Format{Nonce: 7}, time.Second, 0, func(e ping.Event) {
+		summary.Observe(e)
+		view.Event(summary, e)
+	})
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var before int64
+	for i := range probes {
+		now := time.Duration(i) * interval
+		tracker.Expire(now, 0)
+		seq, message := tracker.Begin(now, now, start.Add(now))
+		if i%100 != 99 { // one in a hundred is lost
+			rtt := time.Duration(20+seq*seq%17) * time.Millisecond / 7
+			tracker.Arrive(ping.Arrival{Data: bytes.ToUpper(message), Read: now + rtt, Wall: start.Add(now + rtt)})
+		}
+		if i == probes/5 {
+			before = heap()
+		}
+	}
+	if grown := heap() - before; grown > 64<<10 {
+		t.Errorf("memory grew by %d bytes", grown)
+	}
+	if c := tracker.Counts; c.OnTime != probes*99/100 || !strings.HasSuffix(out.String(), " up, RTT 3.000 ms\n") {
+		t.Errorf("%+v, %q", c, out.String())
+	}
+	runtime.KeepAlive(summary)
 }

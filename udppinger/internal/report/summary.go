@@ -84,6 +84,12 @@ func NewSummary(target Target, start time.Time, window time.Duration) *Summary {
 	return s
 }
 
+// Endless has a new summary take no more memory however long the run is.
+func (s *Summary) Endless() {
+	s.RTT.Approximate()
+	s.Network.Approximate()
+}
+
 // Observe takes in an event.
 func (s *Summary) Observe(e ping.Event) {
 	p := &e.Probe

@@ -29,6 +29,10 @@ type RTT struct {
 // NewRTT returns an empty RTT.
 func NewRTT() *RTT { return &RTT{} }
 
+// Approximate has an empty RTT keep a histogram from the beginning, for runs
+// without end: see PercentileError.
+func (r *RTT) Approximate() { r.samples.histogram = &histogram{} }
+
 // Add takes in one time.
 func (r *RTT) Add(d time.Duration) {
 	if r.N == 0 {

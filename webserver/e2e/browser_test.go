@@ -221,3 +221,23 @@ func (b *browser) screenshot(name string) {
 		b.t.Fatal(err)
 	}
 }
+
+// choose puts files into the page's first file input, as its dialog would.
+func (b *browser) choose(files ...string) {
+	b.t.Helper()
+	var document struct{ Root struct{ NodeID int } }
+	b.get("DOM.getDocument", nil, &document)
+	var input struct{ NodeID int }
+	b.get("DOM.querySelector", map[string]any{"nodeId": document.Root.NodeID, "selector": "input[type=file]"}, &input)
+	b.call("DOM.setFileInputFiles", map[string]any{"files": files, "nodeId": input.NodeID})
+}
+
+// drop drags files over the page and lets go of them there.
+func (b *browser) drop(files ...string) {
+	b.t.Helper()
+	for _, step := range []string{"dragEnter", "dragOver", "drop"} {
+		b.call("Input.dispatchDragEvent", map[string]any{
+			"type": step, "x": 200, "y": 200, "data": map[string]any{"items": []any{}, "files": files, "dragOperationsMask": 1},
+		})
+	}
+}

@@ -602,7 +602,7 @@ func TestFreshAtOnce(t *testing.T) {
 // inMemory returns a directory on a file system in memory.
 func inMemory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "webserver-e2e-")
+	dir, err := os.MkdirTemp("/dev/shm", "webserver-e2e-") //nolint:usetesting // not where temporary files usually are
 	if err != nil {
 		require(t, "no file system in memory: "+err.Error())
 	}

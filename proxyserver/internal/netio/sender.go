@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// sendPiece is how much of a file is handed to the kernel at a time: each piece
-// has to get away within the sender's timeout.
-const sendPiece = 512 << 10
+// SendPiece is how many bytes of content are handed to the kernel at a time: each
+// piece has to get away within the sender's timeout.
+const SendPiece = 512 << 10
 
 // copyBuffer fits into the processor's second-level cache.
 const copyBuffer = 128 << 10
@@ -40,23 +40,26 @@ func NewSender(conn *Conn, head []byte, length int64, timeout time.Duration) *Se
 }
 
 // Write implements io.Writer.
-func (s *Sender) Write(p []byte) (int, error) {
+func (s *Sender) Write(p []byte) (n int, err error) {
 	if int64(len(p)) > s.Left {
 		return 0, ErrTooLong
 	}
-	s.Conn.Timeout(s.Timeout)
-	var n int
-	var err error
-	if s.head == nil {
-		n, err = s.Conn.Write(p)
-	} else {
-		head := len(s.head)
-		var both int64
-		both, err = s.Conn.WriteBuffers(net.Buffers{s.head, p})
-		n = max(int(both)-head, 0)
-		s.head = nil
+	for err == nil && (n < len(p) || s.head != nil) {
+		s.Conn.Timeout(s.Timeout)
+		piece := p[n:min(len(p), n+SendPiece)]
+		var k int
+		if s.head == nil {
+			k, err = s.Conn.Write(piece)
+		} else {
+			head := len(s.head)
+			var both int64
+			both, err = s.Conn.WriteBuffers(net.Buffers{s.head, piece})
+			k = max(int(both)-head, 0)
+			s.head = nil
+		}
+		n += k
+		s.count(int64(k))
 	}
-	s.count(int64(n))
 	return n, err
 }
 
@@ -94,7 +97,7 @@ func (s *Sender) sendFile(f *os.File, left *int64) (n int64, err error) {
 	}
 	for *left > 0 {
 		s.Conn.Timeout(s.Timeout)
-		k, err := s.Conn.tcp.ReadFrom(&io.LimitedReader{R: f, N: min(*left, sendPiece)})
+		k, err := s.Conn.tcp.ReadFrom(&io.LimitedReader{R: f, N: min(*left, SendPiece)})
 		s.Conn.Sent.Add(k)
 		s.count(k)
 		*left -= k

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -42,7 +43,11 @@ func (c *session) respond(resp *exchange.Response) {
 		return
 	}
 	if resp.Content != nil && int64(len(resp.Content)) == int64(framing) {
-		c.send(b, resp.Content)
+		if framing > netio.SendPiece {
+			c.sendBody(b, bytes.NewReader(resp.Content), int64(framing))
+		} else {
+			c.send(b, resp.Content)
+		}
 		return
 	}
 	if body, ok := resp.Body.(io.WriterTo); ok && framing > oneWrite {

@@ -471,6 +471,38 @@ func TestSwitchedRoot(t *testing.T) {
 	}
 }
 
+// TestLogFolderMadeAnew: at SIGHUP the access log is opened in a folder that has been
+// made anew; where the sandbox forbids that, the log says so, and lines go on to the
+// old file.
+func TestLogFolderMadeAnew(t *testing.T) {
+	t.Parallel()
+	for _, sandboxed := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "log")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--root", writeTree(t, nil), "--access-log", filepath.Join(dir, "access.log")}
+		if !sandboxed {
+			args = append(args, "--no-sandbox")
+		}
+		s := start(t, args...)
+		if err := errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		s.signal(t, syscall.SIGHUP)
+		eventually(t, "a line in the new folder, or why not", func() bool {
+			s.get(t, "/alive.txt?after")
+			text, _ := os.ReadFile(filepath.Join(dir, "access.log"))
+			if strings.Contains(string(text), "?after") {
+				return true
+			}
+			old, _ := os.ReadFile(filepath.Join(dir+".old", "access.log"))
+			return sandboxed && strings.Contains(s.stderr.String(), "the access log stays where it was: the sandbox keeps this process to the folders") &&
+				strings.Contains(string(old), "?after")
+		})
+	}
+}
+
 // TestShutdownLosesNothing: SIGTERM under load, the last time through TLS. A client that keeps its
 // connection sends the next request only when no Connection: close was said;
 // each such request gets its whole answer.

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -379,4 +380,42 @@ func TestHtpasswd(t *testing.T) {
 			t.Errorf("access log:\n%s", s.stdout)
 		}
 	}, "--root", root, "--htpasswd", path, "--access-log", "-")
+}
+
+// TestPasswordFlood: 256 wrong passwords from one address, each on a connection that
+// is closed at once, and somebody else comes in within a second. Where a server
+// without such company takes long as well, the machine is at fault.
+func TestPasswordFlood(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.DefaultCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := filepath.Join(t.TempDir(), "htpasswd")
+	writeFile(t, users, "ada:"+string(hash)+"\nbob:"+string(hash)+"\n")
+	root := writeTree(t, nil)
+	s, control := start(t, "--root", root, "--htpasswd", users), start(t, "--root", root, "--htpasswd", users)
+	basic := func(user, password string) string {
+		return request("GET", "/alive.txt", "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	}
+	login := func(s *server) time.Duration {
+		t.Helper()
+		c := dialFrom(t, "127.0.0.3", s.addr)
+		began := time.Now()
+		c.send(basic("bob", "secret"))
+		if r := c.mustRead(t, "GET"); r.StatusCode != 200 {
+			t.Errorf("the right password: %s", r.Status)
+		}
+		return time.Since(began)
+	}
+	for i := range 256 {
+		c := dialFrom(t, "127.0.0.2", s.addr)
+		c.send(basic([]string{"ada", "bob", "eve"}[i%3], fmt.Sprint("guess ", i)))
+		c.Close()
+	}
+	took, usual := login(s), login(control)
+	t.Logf("beside 256 wrong passwords: %v, without them: %v", took, usual)
+	if took > time.Second && took > 5*usual {
+		t.Errorf("somebody else waits for %v beside 256 wrong passwords, and %v without them", took, usual)
+	}
 }

@@ -47,7 +47,8 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 	daemon(t, in(server, theServer, "--loss", "0", "8081")...)
 	listening(t, server, "8080")
 	listening(t, server, "8081")
-	near, far := capturetest.Start(t, client, "td0", 8080), capturetest.Start(t, server, "td4", 8080)
+	absent := func(format string, args ...any) { missing(t, format, args...) }
+	near, far := capturetest.Start(t, absent, client, "td0", 8080), capturetest.Start(t, absent, server, "td4", 8080)
 	out, code := command(t, in(client, binary, "load", "--phase", "3", "10.215.0.2")...)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)

@@ -3,19 +3,13 @@ package report
 import (
 	"errors"
 	"fmt"
-	"image/color"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"topdown/udppinger/internal/ping"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // Plot draws RTT over time, with losses marked, and a histogram of RTT to a file
@@ -50,45 +44,22 @@ func (v *Plot) Begin(*Summary) {}
 // Event implements View.
 func (v *Plot) Event(*Summary, ping.Event) {}
 
-var (
-	blue  = color.RGBA{R: 0x1f, G: 0x5f, B: 0xa8, A: 0xff}
-	pale  = color.RGBA{R: 0xb8, G: 0xd0, B: 0xea, A: 0xff}
-	red   = color.RGBA{R: 0xd0, G: 0x30, B: 0x20, A: 0xff}
-	white = color.White
-)
-
-// Sizes of the drawing.
+// Limits of a drawing.
 const (
-	plotWidth  = 24 * vg.Centimeter
-	plotHeight = 16 * vg.Centimeter
 	plotPoints = 800
+	plotDots   = 200 // with more points the single replies are not marked
 	plotBars   = 40
 )
 
 // End implements View.
 func (v *Plot) End(s *Summary) error {
-	course, err := v.course(s)
-	if err != nil {
-		return err
-	}
-	histogram := v.histogram(s)
-	var canvas interface {
-		vg.CanvasWriterTo
-		vg.CanvasSizer
-	}
+	var on canvas = newBitmap()
 	if strings.EqualFold(filepath.Ext(v.name), ".svg") {
-		canvas = vgsvg.New(plotWidth, plotHeight)
-	} else {
-		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(110), vgimg.UseBackgroundColor(white))}
+		on = newSVG()
 	}
-	all := draw.New(canvas)
-	tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: 4, PadBottom: 4, PadLeft: 4, PadRight: 12, PadY: 10}
-	plots := [][]*plot.Plot{{course}, {histogram}}
-	canvases := plot.Align(plots, tiles, all)
-	for i := range plots {
-		plots[i][0].Draw(canvases[i][0])
-	}
-	size, err := canvas.WriteTo(v.file)
+	drawCourse(&chart{canvas: on, at: box{point{70, 50}, point{canvasWidth - 20, 300}}}, s)
+	drawHistogram(&chart{canvas: on, at: box{point{70, 390}, point{canvasWidth - 20, 590}}}, s)
+	size, err := on.writeTo(v.file)
 	if err == nil {
 		err = cutFile(v.file, size)
 	}
@@ -107,98 +78,126 @@ func cutFile(file *os.File, size int64) error {
 	return file.Truncate(size)
 }
 
-// course draws RTT over time: a band from the least to the greatest of each
+// chart is a part of the canvas with axes. Set least and most before drawing; the
+// least of y is 0.
+type chart struct {
+	canvas
+
+	at          box
+	least, most point // what is at the corners, in the units of the axes
+}
+
+// place returns where a value is on the canvas.
+func (c *chart) place(x, y float64) point {
+	return point{
+		c.at.from.x + (x-c.least.x)/(c.most.x-c.least.x)*(c.at.to.x-c.at.from.x),
+		c.at.to.y - y/c.most.y*(c.at.to.y-c.at.from.y),
+	}
+}
+
+// step returns a round distance, 1, 2 or 5 times a power of ten, that cuts a length
+// into at most so many pieces.
+func step(length, pieces float64) float64 {
+	least := length / pieces
+	power := math.Pow(10, math.Floor(math.Log10(least)))
+	for _, by := range []float64{1, 2, 5} {
+		if by*power >= least {
+			return by * power
+		}
+	}
+	return 10 * power
+}
+
+// axes draws a grid with numbers, and says what it is about.
+func (c *chart) axes(title, x, y string) {
+	number := func(v, step float64) string {
+		return strconv.FormatFloat(v, 'f', max(0, -int(math.Floor(math.Log10(step)))), 64)
+	}
+	var grid [][]point
+	each := step(c.most.x-c.least.x, 10)
+	for v := math.Ceil(c.least.x/each) * each; v <= c.most.x*(1+1e-9); v += each {
+		foot := c.place(v, 0)
+		grid = append(grid, []point{foot, {foot.x, c.at.from.y}})
+		c.text(point{foot.x, foot.y + 17}, 0.5, number(v, each))
+	}
+	each = step(c.most.y, 6)
+	for v := 0.0; v <= c.most.y*(1+1e-9); v += each {
+		left := c.place(c.least.x, v)
+		grid = append(grid, []point{left, {c.at.to.x, left.y}})
+		c.text(point{left.x - 6, left.y + 5}, 1, number(v, each))
+	}
+	c.lines(grey, 1, grid...)
+	c.lines(black, 1, []point{c.at.from, {c.at.from.x, c.at.to.y}, c.at.to})
+	c.text(point{(c.at.from.x + c.at.to.x) / 2, c.at.from.y - 28}, 0.5, title)
+	c.text(point{c.at.from.x, c.at.from.y - 9}, 0.5, y)
+	c.text(point{c.at.to.x, c.at.to.y + 34}, 1, x)
+}
+
+// drawCourse draws RTT over time: a band from the least to the greatest of each
 // stretch, the mean as a line that breaks at losses, and losses as crosses at
 // the foot.
-func (v *Plot) course(s *Summary) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("RTT to %s, %d probes, %.1f%% lost", &s.Target, s.Counts.Sent, 100*s.Loss().Share)
-	p.X.Label.Text = "time (s)"
-	p.Y.Label.Text = "RTT (µs)"
-	p.Y.Min = 0
-	p.Add(plotter.NewGrid())
-	var lines []plotter.XYs
-	var band, losses plotter.XYs
-	var dots plotter.XYs
-	broken := true
+func drawCourse(c *chart, s *Summary) {
 	points := s.Series.Fewer(plotPoints)
+	c.most = point{1, 1}
+	for i, at := range points {
+		if i == 0 {
+			c.least.x = at.At.Seconds()
+			c.most.x = c.least.x + 0.001
+		}
+		c.most.x = max(c.most.x, at.At.Seconds())
+		c.most.y = max(c.most.y, float64(at.Max)/1e3*1.05)
+	}
+	c.axes(fmt.Sprintf("RTT to %s, %d probes, %.1f%% lost", &s.Target, s.Counts.Sent, 100*s.Loss().Share), "time (s)", "RTT (µs)")
+	var band, means, crosses [][]point
+	var dots []box
+	broken := true
 	for _, at := range points {
 		x := at.At.Seconds()
 		if at.Lost > 0 {
-			losses = append(losses, plotter.XY{X: x})
+			foot := c.place(x, 0)
+			crosses = append(crosses, []point{{foot.x - 4, foot.y - 4}, {foot.x + 4, foot.y + 4}}, []point{{foot.x - 4, foot.y + 4}, {foot.x + 4, foot.y - 4}})
 		}
 		if at.Lost == at.Probes {
 			broken = true
 			continue
 		}
+		mean := c.place(x, float64(at.Mean)/1e3)
 		if broken {
-			lines = append(lines, nil)
+			means = append(means, nil)
 			broken = false
 		}
-		last := &lines[len(lines)-1]
-		*last = append(*last, plotter.XY{X: x, Y: float64(at.Mean) / 1e3})
-		dots = append(dots, plotter.XY{X: x, Y: float64(at.Mean) / 1e3})
+		means[len(means)-1] = append(means[len(means)-1], mean)
+		dots = append(dots, box{point{mean.x - 2, mean.y - 2}, point{mean.x + 2, mean.y + 2}})
 		if at.Max > at.Min {
-			band = append(band, plotter.XY{X: x, Y: float64(at.Min) / 1e3}, plotter.XY{X: x, Y: float64(at.Max) / 1e3})
+			band = append(band, []point{c.place(x, float64(at.Min)/1e3), c.place(x, float64(at.Max)/1e3)})
 		}
 	}
-	for i := 0; i+1 < len(band); i += 2 {
-		line, err := plotter.NewLine(band[i : i+2])
-		if err != nil {
-			return nil, err
-		}
-		line.Color = pale
-		p.Add(line)
+	c.lines(pale, 1.5, band...)
+	c.lines(blue, 1.5, means...)
+	if len(points) <= plotDots {
+		c.boxes(blue, dots...)
 	}
-	for _, xys := range lines {
-		line, err := plotter.NewLine(xys)
-		if err != nil {
-			return nil, err
-		}
-		line.Color = blue
-		p.Add(line)
+	if len(crosses) > 0 {
+		c.lines(red, 1.5, crosses...)
+		c.text(point{c.at.to.x, c.at.from.y - 9}, 1, "x: lost or late")
 	}
-	if len(dots) > 0 && len(points) <= 200 {
-		scatter, err := plotter.NewScatter(dots)
-		if err != nil {
-			return nil, err
-		}
-		scatter.GlyphStyle = draw.GlyphStyle{Color: blue, Radius: vg.Points(2), Shape: draw.CircleGlyph{}}
-		p.Add(scatter)
-		p.Legend.Add("reply", scatter)
-	}
-	if len(losses) > 0 {
-		scatter, err := plotter.NewScatter(losses)
-		if err != nil {
-			return nil, err
-		}
-		scatter.GlyphStyle = draw.GlyphStyle{Color: red, Radius: vg.Points(3.5), Shape: draw.CrossGlyph{}}
-		p.Add(scatter)
-		p.Legend.Add("lost or late", scatter)
-	}
-	p.Legend.Top = true
-	p.Y.Max = max(p.Y.Max*1.15, 1) // room for the legend
-	return p, nil
 }
 
-func (v *Plot) histogram(s *Summary) *plot.Plot {
-	p := plot.New()
-	p.Title.Text = "How often each RTT"
-	p.X.Label.Text = "RTT (µs); the last bar is this much or more"
-	p.Y.Label.Text = "probes"
-	p.Y.Min = 0
+func drawHistogram(c *chart, s *Summary) {
 	bars := s.RTT.Bars(plotBars)
-	if len(bars) == 0 {
-		p.X.Max, p.Y.Max = 1, 1
-		return p
-	}
-	bins := make([]plotter.HistogramBin, len(bars))
+	c.most = point{1, 1}
 	for i, b := range bars {
-		bins[i] = plotter.HistogramBin{Min: float64(b.From) / 1e3, Max: float64(b.To) / 1e3, Weight: float64(b.N)}
+		if i == 0 {
+			c.least.x = float64(b.From) / 1e3
+		}
+		c.most.x = float64(b.To) / 1e3
+		c.most.y = max(c.most.y, float64(b.N)*1.05)
 	}
-	p.Add(plotter.NewGrid(), &plotter.Histogram{
-		Bins: bins, Width: bins[0].Max - bins[0].Min, FillColor: pale,
-		LineStyle: draw.LineStyle{Color: blue, Width: vg.Points(0.7)},
-	})
-	return p
+	c.axes("How often each RTT", "RTT (µs); the last bar is this much or more", "probes")
+	boxes := make([]box, 0, len(bars))
+	for _, b := range bars {
+		left, right := c.place(float64(b.From)/1e3, float64(b.N)), c.place(float64(b.To)/1e3, 0)
+		boxes = append(boxes, box{left, point{right.x - 1, right.y}})
+	}
+	c.boxes(blue, boxes...)
 }

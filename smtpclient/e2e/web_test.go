@@ -145,6 +145,32 @@ func TestWeb(t *testing.T) {
 		t.Errorf("%d requests went elsewhere", n)
 	}
 
+	// By keys alone: to the faults, the second of them, switched on.
+	b.open(page)
+	press := func(key string, code int, text string) {
+		t.Helper()
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text})
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "code": key, "windowsVirtualKeyCode": code})
+	}
+	focused := func(what string) {
+		t.Helper()
+		if !b.holds(fmt.Sprintf(`document.activeElement.matches(%q)`, what)) {
+			t.Fatalf("%s does not have the focus", what)
+		}
+	}
+	press("Tab", 9, "")
+	focused("summary")
+	press("Enter", 13, "\r")
+	press("Tab", 9, "")
+	focused("input[type=radio]")
+	press("ArrowDown", 40, "")
+	press("Tab", 9, "")
+	focused("button")
+	press("Enter", 13, "\r")
+	await(t, "the fault by keys", func() bool {
+		return b.holds(`document.readyState == "complete" && document.getElementById("now")?.innerText.startsWith("Switched on: 450")`)
+	})
+
 	// Each fault, and what the client makes of it.
 	b.open(page)
 	for _, tt := range []struct {

@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -386,6 +388,15 @@ func TestLivePageAddress(t *testing.T) {
 	waitFor(t, "a word about the page", func() bool { return strings.HasSuffix(p.stdout.String(), taken) })
 	if p.stderr.String() != "" {
 		t.Errorf("stderr: %s", p.stderr)
+	}
+	// Nor does the service have it anywhere else.
+	unit, err := os.ReadFile(filepath.Join("..", "proxyserver.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`"FLAGS=--addr (127\.0\.0\.1):\d+"`).FindSubmatch(unit)
+	if flags == nil || bytes.Contains(unit, []byte("status-addr")) {
+		t.Error("the service listens elsewhere than on loopback, or has its page elsewhere")
 	}
 	for _, tt := range []struct {
 		name string

@@ -138,8 +138,10 @@ func TestWord(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := (&Record{Failure: &exchange.Error{Status: 502, Type: "proxy_loop_detected"}}).Word(); got != "refused" {
-		t.Errorf("a loop is %q", got)
+	for _, kind := range []string{"proxy_loop_detected", "connection_limit_reached"} {
+		if got := (&Record{Failure: &exchange.Error{Status: 503, Type: kind}}).Word(); got != "refused" {
+			t.Errorf("%s is %q", kind, got)
+		}
 	}
 }
 

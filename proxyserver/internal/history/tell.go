@@ -25,13 +25,17 @@ func (r *Record) URL() string {
 	return mask.Login(r.Scheme + "://" + r.Host + r.Path)
 }
 
+// ours are the errors of 500 and above with which the proxy refuses what it could
+// do.
+var ours = map[string]bool{"proxy_loop_detected": true, "connection_limit_reached": true}
+
 // Word says in one word what became of an exchange.
 func (r *Record) Word() string {
 	switch {
-	case r.Failure != nil && r.Failure.Status >= 500 && !strings.HasSuffix(r.Failure.Type, "_loop_detected"):
-		return "failed"
-	case r.Failure != nil:
+	case r.Failure != nil && (r.Failure.Status < 500 || ours[r.Failure.Type]):
 		return "refused"
+	case r.Failure != nil:
+		return "failed"
 	case r.Method == "CONNECT" || r.Status == 101:
 		return "tunnel"
 	case r.Result == exchange.Bypass:

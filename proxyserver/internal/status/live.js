@@ -294,7 +294,7 @@
     figure("requests", number(f.requests), rate(now.requests) + "/s", points, p => p.requests, "requests per second", rate);
     figure("ratio", asked ? Math.round(100 * f.hits / asked) + " %" : "–", number(f.hits) + " hits", points, p => p.ratio, "hit ratio", n => Math.round(n) + " %", 100);
     figure("saved", size(f.saved), size(now.saved) + "/s", points, p => p.saved, "bytes saved per second", size);
-    figure("stored", size(f.stored), number(f.entries) + (f.limit ? " in " + size(f.limit) : ""), points, p => p.stored, "size of the store", size);
+    figure("stored", size(f.stored), number(f.entries) + " responses", points, p => p.stored, "size of the store" + (f.limit ? ", which may be " + size(f.limit) : ""), size);
   }
   function figure(id, text, more, points, value, name, unit, top) {
     const box = $(id), svg = box.querySelector("svg");
@@ -318,6 +318,7 @@
       svg.append(area, path("M" + xy.join("L")));
     }
     const peak = has.length ? Math.max(...has.map(value)) : 0;
+    box.querySelector("span").textContent = Math.round(span / 60e3) + " min";
     svg.setAttribute("aria-label", name + " in the last " + Math.round(span / 60e3) + " minutes, at most " + unit(peak));
     box.title = svg.getAttribute("aria-label");
   }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,12 +24,15 @@ type browser struct {
 	id      int
 	waiting map[int]chan answer
 	session string
+	on      map[string]func(json.RawMessage) // by event; mu guards it
 }
 
-// answer is what the browser says to a call.
+// answer is what the browser says to a call, or an event.
 type answer struct {
 	ID     int             `json:"id"`
 	Result json.RawMessage `json:"result"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
 	Error  *struct {
 		Message string `json:"message"`
 	} `json:"error"`
@@ -51,7 +55,7 @@ func openBrowser(t *testing.T, width, height int, flags ...string) *browser {
 	}
 	theirs.Close()
 	write.Close()
-	b := &browser{t: t, to: ours, waiting: map[int]chan answer{}}
+	b := &browser{t: t, to: ours, waiting: map[int]chan answer{}, on: map[string]func(json.RawMessage){}}
 	t.Cleanup(func() {
 		// It writes to its profile to the end, which the test then removes.
 		b.call("Browser.close", nil)
@@ -92,36 +96,70 @@ func (b *browser) listen(from *os.File) {
 			return
 		}
 		var a answer
-		if json.Unmarshal(message[:len(message)-1], &a) == nil && a.ID > 0 {
-			b.mu.Lock()
-			waits := b.waiting[a.ID]
-			delete(b.waiting, a.ID)
-			b.mu.Unlock()
+		if json.Unmarshal(message[:len(message)-1], &a) != nil {
+			continue
+		}
+		b.mu.Lock()
+		waits, on := b.waiting[a.ID], b.on[a.Method]
+		delete(b.waiting, a.ID)
+		b.mu.Unlock()
+		if waits != nil {
 			waits <- a
+		} else if on != nil {
+			go on(a.Params)
 		}
 	}
 }
 
-// call has the browser do something and returns the result.
-func (b *browser) call(method string, params map[string]any) json.RawMessage {
+// logIn has the browser give a user name and password to every proxy and server
+// that asks.
+func (b *browser) logIn(user, password string) {
+	b.t.Helper()
+	paused := func(answer string, params map[string]any) func(json.RawMessage) {
+		return func(event json.RawMessage) {
+			var request struct{ RequestID string }
+			if json.Unmarshal(event, &request) == nil {
+				params := maps.Clone(params)
+				params["requestId"] = request.RequestID
+				b.send(answer, params) // a request that is gone meanwhile needs no answer
+			}
+		}
+	}
+	b.mu.Lock()
+	b.on["Fetch.requestPaused"] = paused("Fetch.continueRequest", map[string]any{})
+	b.on["Fetch.authRequired"] = paused("Fetch.continueWithAuth", map[string]any{
+		"authChallengeResponse": map[string]any{"response": "ProvideCredentials", "username": user, "password": password},
+	})
+	b.mu.Unlock()
+	b.call("Fetch.enable", map[string]any{"handleAuthRequests": true})
+}
+
+// send has the browser do something; the answer comes to waits.
+func (b *browser) send(method string, params map[string]any) (waits chan answer) {
 	b.t.Helper()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.id++
-	id, waits := b.id, make(chan answer, 1)
+	id := b.id
+	waits = make(chan answer, 1)
 	b.waiting[id] = waits
-	b.mu.Unlock()
 	text, err := json.Marshal(map[string]any{"id": id, "method": method, "params": params, "sessionId": b.session})
 	if b.session == "" {
 		text, err = json.Marshal(map[string]any{"id": id, "method": method, "params": params})
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		b.t.Error(err)
+	} else if _, err = b.to.Write(append(text, 0)); err != nil {
+		b.t.Errorf("%s: %v", method, err)
 	}
-	if _, err := b.to.Write(append(text, 0)); err != nil {
-		b.t.Fatalf("%s: %v", method, err)
-	}
+	return waits
+}
+
+// call has the browser do something and returns the result.
+func (b *browser) call(method string, params map[string]any) json.RawMessage {
+	b.t.Helper()
 	select {
-	case a := <-waits:
+	case a := <-b.send(method, params):
 		if a.Error != nil {
 			b.t.Fatalf("%s: %s", method, a.Error.Message)
 		}

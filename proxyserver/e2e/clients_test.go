@@ -31,19 +31,25 @@ type guarded struct {
 	url string // with the user name and password
 }
 
-func startGuarded(t *testing.T, args ...string) *guarded {
+// usersFile is one with the user ann and her password, secret.
+func usersFile(t *testing.T) string {
 	t.Helper()
-	ca := newAuthority(t)
-	cert, key, _ := ca.serverFiles(t, "localhost")
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("ann:"+string(hash)+"\n"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte("ann:"+string(hash)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, append([]string{"--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key, "--auth-file", users}, args...)...)
+	return path
+}
+
+func startGuarded(t *testing.T, args ...string) *guarded {
+	t.Helper()
+	ca := newAuthority(t)
+	cert, key, _ := ca.serverFiles(t, "localhost")
+	p := start(t, nil, append([]string{"--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key, "--auth-file", usersFile(t)}, args...)...)
 	return &guarded{p, ca.file(t), "https://ann:secret@" + p.addr}
 }
 
@@ -319,14 +325,8 @@ func TestWget(t *testing.T) {
 	need(t, "wget")
 	t.Parallel()
 	origin := startCounting(t)
-	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	writeFiles(t, dir, map[string][]byte{"users": []byte("ann:" + string(hash) + "\n")})
-	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--auth-file", filepath.Join(dir, "users"))
-	got := command(t, dir, []string{"http_proxy=http://ann:secret@" + p.addr}, "wget", "-q", "-O", "-", "http://"+origin.addr+"/page")
+	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--auth-file", usersFile(t))
+	got := command(t, t.TempDir(), []string{"http_proxy=http://ann:secret@" + p.addr}, "wget", "-q", "-O", "-", "http://"+origin.addr+"/page")
 	if got != "counted\n" {
 		t.Errorf("%q", got)
 	}

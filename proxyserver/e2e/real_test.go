@@ -27,6 +27,9 @@ import (
 // skipped, or fails where TOPDOWN_REQUIRE_REAL=1 says that it must be there.
 func need(t *testing.T, name string) string {
 	t.Helper()
+	if filepath.IsAbs(name) {
+		return name
+	}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 // startApplication is a web application that makes its own links as applications
@@ -161,16 +159,8 @@ func TestForwardOverTLS(t *testing.T) {
 	origin := startCounting(t)
 	ca := newAuthority(t)
 	cert, key, client := ca.serverFiles(t, "first.example")
-	users := filepath.Join(t.TempDir(), "users")
-	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(users, []byte("ann:"+string(hash)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	_, port, _ := strings.Cut(origin.addr, ":")
-	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key, "--auth-file", users, "--connect-port", port)
+	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key, "--auth-file", usersFile(t), "--connect-port", port)
 	transport, _ := client.Transport.(*http.Transport)
 	transport.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: p.addr, User: url.UserPassword("ann", "secret")})
 	if got := getText(t, client, "http://"+origin.addr+"/page"); got != "counted\n" {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"topdown/udppinger/internal/ping"
 	"topdown/udppinger/internal/stats"
@@ -106,12 +107,25 @@ func frame(s *Summary, width, height int) string {
 	}
 	over := min(s.Latest, s.Window.Length)
 	var b strings.Builder
-	fmt.Fprintf(&b, "RTT to %s in %s, last %v; x: all lost, .: some\n", &s.Target, name, over.Round(time.Second))
+	title := fmt.Sprintf("RTT to %s in %s, last %v; x: all lost, .: some", &s.Target, name, over.Round(time.Second))
+	b.WriteString(fit(title, width) + "\n")
 	if len(points) > 0 {
 		drawPoints(&b, points, width, height, unit)
 	}
 	figures := *s
 	figures.Target.Label = ""
-	fmt.Fprintf(&b, "%s\n", StatusLine(&figures))
+	b.WriteString(fit(StatusLine(&figures), width) + "\n")
 	return b.String()
+}
+
+// fit leaves out the last parts of a line until it is narrow enough.
+func fit(line string, width int) string {
+	for utf8.RuneCountInString(line) > width {
+		at := strings.LastIndexAny(line, ",;")
+		if at < 0 {
+			break
+		}
+		line = line[:at]
+	}
+	return line
 }

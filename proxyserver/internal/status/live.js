@@ -294,7 +294,7 @@
     figure("requests", number(f.requests), rate(now.requests) + "/s", points, p => p.requests, "requests per second", rate);
     figure("ratio", asked ? Math.round(100 * f.hits / asked) + " %" : "–", number(f.hits) + " hits", points, p => p.ratio, "hit ratio", n => Math.round(n) + " %", 100);
     figure("saved", size(f.saved), size(now.saved) + "/s", points, p => p.saved, "bytes saved per second", size);
-    figure("stored", size(f.stored), number(f.entries) + " responses", points, p => p.stored, "size of the store" + (f.limit ? ", which may be " + size(f.limit) : ""), size);
+    figure("stored", size(f.stored), number(f.entries) + " stored", points, p => p.stored, "size of the store" + (f.limit ? ", which may be " + size(f.limit) : ""), size);
   }
   function figure(id, text, more, points, value, name, unit, top) {
     const box = $(id), svg = box.querySelector("svg");

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"runtime"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -108,9 +107,3 @@ func (c *conn) writeHeld(t *transfer) (int, error) {
 	t.sent(text[:n])
 	return n, err
 }
-
-// How long lend waits for the client between two looks at what it has taken.
-const (
-	firstLook = 50 * time.Microsecond
-	lastLook  = 250 * time.Millisecond // thousands of slow readers are looked at all the time
-)

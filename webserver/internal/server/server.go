@@ -89,6 +89,7 @@ type Server struct {
 
 	conns     connections
 	archiving archiving
+	lending   lending
 	date      dateLine
 	ctx       context.Context //nolint:containedctx // of Serve: what ends all connections
 	draining  atomic.Bool

@@ -24,6 +24,13 @@ func tune(ln net.Listener) {
 	}
 }
 
+// setUnsent changes that for one connection; 0 is the system's own limit.
+func setUnsent(raw syscall.RawConn, n int) {
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+	})
+}
+
 // taken returns how many bytes the client's side of the connection has
 // acknowledged: what a slow reader leaves in the socket's buffer does not count
 // as progress. On what is not TCP it does not know, and says there is progress.

@@ -154,7 +154,6 @@ func TestRedisDamage(t *testing.T) {
 
 // Three engines in a cluster are one store.
 func TestRedisCluster(t *testing.T) {
-	t.Parallel()
 	var hosts []string
 	var engines []*redistest.Engine
 	for range 3 {
@@ -279,7 +278,6 @@ func chaosProxy(t *testing.T, to string, cut *atomic.Bool) string {
 // Whatever happens to the engine, three nodes serve what was stored, whole, and
 // not what was invalidated on the same node; no call takes long.
 func TestRedisChaos(t *testing.T) {
-	t.Parallel()
 	requests := 5000
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
 		requests = 100_000 // minutes of it under the race detector

@@ -146,8 +146,8 @@ func (b *redisBody) open(e *Entry) (*Body, error) {
 	for n := range chunksOf(e.Size) {
 		gets = append(gets, client.B().Get().Key(r.chunkKey(p, b.id, n)).Build())
 	}
-	data := make([]byte, 0, e.Size)
-	for _, result := range client.DoMulti(ctx, gets...) {
+	var data []byte
+	for i, result := range client.DoMulti(ctx, gets...) {
 		chunk, err := result.AsBytes()
 		if rueidis.IsRedisNil(err) || err == nil && int64(len(data)+len(chunk)) > e.Size {
 			break // evicted, or not what was written
@@ -155,7 +155,11 @@ func (b *redisBody) open(e *Entry) (*Body, error) {
 		if err != nil {
 			return nil, err
 		}
-		data = append(data, chunk...)
+		if i == 0 {
+			data = slices.Grow(chunk, int(e.Size)-len(chunk)) // no copy if it is all
+		} else {
+			data = append(data, chunk...)
+		}
 	}
 	if int64(len(data)) != e.Size || sumOf(data) != b.sum {
 		r.Remove(r.stopped, e)

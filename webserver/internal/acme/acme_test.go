@@ -300,7 +300,7 @@ func TestHTTP01(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Hour)
 	a.start()
-	s := a.serve(t.TempDir(), freePort(t), "one.example", "127.0.0.1")
+	s := a.serve(t.TempDir(), freePort(t), "one.example", "two.example", "127.0.0.1")
 	eventually(t, "the certificates", func() bool { return len(s.Missing()) == 0 })
 	for _, want := range []string{"proving control of one.example by TLS-ALPN-01 (the authority must reach port 443 of it): the authority says: ", "next attempt in"} {
 		if !strings.Contains(s.logs.String(), want) {

@@ -13,10 +13,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 )
+
+// scopesABI is the first whose kernels all leave the threads of one process their
+// signals (see landlock(7), errata).
+const scopesABI = 7
 
 const childDir = "SANDBOX_TEST_DIR"
 
@@ -136,6 +141,13 @@ func tryNet(ln net.Listener, port string) {
 		other.Close()
 	}
 	fmt.Println("listen: " + verdict(err))
+	conn, err = net.Dial("unix", os.Getenv("SANDBOX_TEST_SOCKET"))
+	if err == nil {
+		conn.Close()
+	}
+	fmt.Println("connect to another's abstract socket: " + verdict(err))
+	fmt.Println("signal another process: " + verdict(syscall.Kill(os.Getppid(), 0)))
+	fmt.Println("signal itself: " + verdict(syscall.Kill(os.Getpid(), 0)))
 }
 
 func verdict(err error) string {
@@ -193,8 +205,13 @@ func runChild(t *testing.T, env ...string) (status string, verdicts map[string]s
 	}
 	defer ln.Close()
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	abstract, err := net.Listen("unix", fmt.Sprintf("@webserver-sandbox-%d", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer abstract.Close()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+tree(t), "SANDBOX_TEST_PORT="+port)
+	cmd.Env = append(os.Environ(), childDir+"="+tree(t), "SANDBOX_TEST_PORT="+port, "SANDBOX_TEST_SOCKET="+abstract.Addr().String())
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -242,6 +259,9 @@ func TestRestrict(t *testing.T) {
 	}
 	if abi >= netABI {
 		want["connect"], want["listen"] = "denied", "denied"
+	}
+	if abi >= scopesABI {
+		want["connect to another's abstract socket"], want["signal another process"], want["signal itself"] = "denied", "denied", "allowed"
 	}
 	for name, verdict := range want {
 		if got[name] != verdict {

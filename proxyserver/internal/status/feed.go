@@ -40,7 +40,7 @@ const (
 	// While nobody looks, of the exchanges of a second so many are kept and
 	// traced: a hit at full speed takes some microseconds, a record a tenth of
 	// one, a trace fifty.
-	recordsIdle, tracesIdle = history.Size, 20
+	recordsIdle, tracesIdle = history.Size, 10
 	// And so many in a beat for a viewer.
 	recordsBeat, tracesBeat = history.Size, 50
 
@@ -85,12 +85,15 @@ func (l *Live) sample(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for second := 0; ; second++ {
-		if l.viewers.Load() == 0 {
+		watched, due := l.viewers.Load() > 0, second%int(sampleTime/time.Second) == 0
+		if !watched {
 			l.History.Allow(recordsIdle, tracesIdle)
 		}
 		l.mu.Lock()
-		l.countOrigins()
-		if second%int(sampleTime/time.Second) == 0 {
+		if watched || due {
+			l.countOrigins()
+		}
+		if due {
 			s := point{time.Now(), l.Figures(), l.hour.origins}
 			l.hour.origins = nil
 			l.hour.samples = append(l.hour.samples, s)

@@ -58,7 +58,8 @@ func (c *session) waitRequest() bool {
 		c.conn.Timeout(time.Second) // somebody else may need the place
 	}
 	// The others first: by the time it is this session's turn again, the next
-	// request has often come, and there is no need to wait for it.
+	// request has often come, and there is no need to wait for it. A hit of 1 KiB
+	// takes 3 % less processor time so, a miss 4 % (scripts/bench proxy).
 	runtime.Gosched()
 	if c.conn.Wait() != nil {
 		return false

@@ -50,10 +50,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		defer func() { err = errors.Join(err, file.Err(), out.Close()) }()
 	}
 	if err = server.Listen(c.addr); err != nil {
-		return listen.Explain(err, c.addr, name)
+		return listen.Explain(err, c.addr, name+" ")
 	}
 	if server.TCPTaken != nil {
-		taken := listen.Explain(server.TCPTaken, c.addr, name)
+		taken := listen.Explain(server.TCPTaken, c.addr, name+" ")
 		fmt.Fprintf(stderr, "%s: warning: over TCP: %v; UDP is served (--tcp=false: no warning)\n", name, taken)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -83,7 +83,8 @@ func serveMetrics(ctx context.Context, addr string, server *echo.Server, log *za
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("--metrics-addr: %w", listen.Explain(err, addr, name))
+		host, _, _ := net.SplitHostPort(addr)
+		return fmt.Errorf("--metrics-addr: %w", listen.Explain(err, addr, fmt.Sprintf("%s --metrics-addr %s", name, net.JoinHostPort(host, ""))))
 	}
 	log.Info("metrics", zap.String("url", fmt.Sprintf("http://%s/metrics", ln.Addr())))
 	go metrics.Serve(ctx, ln, func(w io.Writer) { metrics.Write(w, server.Counters()) })

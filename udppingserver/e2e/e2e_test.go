@@ -44,20 +44,26 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the transcripts of testdata/script. Besides testscript's own
-// commands they have "exits CODE PROGRAM ARGS", and $TAKEN, an address that
-// another socket has.
+// commands they have "exits CODE PROGRAM ARGS", and $TAKEN and $TAKEN_TCP,
+// addresses that other sockets have.
 func TestScripts(t *testing.T) {
 	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { taken.Close() }) // the scripts run in parallel, after this returns
+	takenTCP, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { takenTCP.Close() })
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TAKEN", taken.LocalAddr().String())
+			env.Setenv("TAKEN_TCP", takenTCP.Addr().String())
 			env.Setenv("PID", strconv.Itoa(os.Getpid()))
 			return nil
 		},

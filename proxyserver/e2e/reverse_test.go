@@ -117,6 +117,10 @@ func TestLinks(t *testing.T) {
 			"/x":         "https://shop.example/link for 192.0.2.9, 127.0.0.1 port 443",
 			"/forwarded": `for=192.0.2.9;host="shop.example";proto=https, for=127.0.0.1`,
 		}},
+		{"a front server, over https", "https", []string{"--tls-cert", cert, "--tls-key", key, "--trust-proxy", "127.0.0.1"}, front, map[string]string{
+			"/x":         "https://shop.example/link for 192.0.2.9, 127.0.0.1 port 443",
+			"/forwarded": `for=192.0.2.9;host="shop.example";proto=https, for=127.0.0.1`,
+		}},
 		{"a front server that is not trusted", "http", []string{"--trust-proxy", "192.0.2.1"}, front, map[string]string{
 			"/x": "http://backend.internal/link for 127.0.0.1 port 80",
 		}},

@@ -160,6 +160,14 @@ func TestThreeProxies(t *testing.T) {
 	if out := command("cache", "list"); !strings.Contains(out, s.origin.URL+"/page") || !strings.Contains(out, s.origin.URL+"/cold") {
 		t.Errorf("cache list:\n%s", out)
 	}
+	if out := command("cache", "show", s.origin.URL+"/page"); !strings.Contains(out, "e2e:h:{") || !strings.Contains(out, "Cache-Control: max-age=60") {
+		t.Errorf("cache show:\n%s", out)
+	}
+	// From a directory that no proxy has open the engine is asked directly.
+	if out, err := startOutput(program, append([]string{"--cache-dir", t.TempDir()}, append(s.args, "cache", "list")...)); err != nil ||
+		!strings.Contains(out, s.origin.URL+"/page") {
+		t.Errorf("cache list without a proxy: %v\n%s", err, out)
+	}
 	s.get(2, "/page")
 	s.proxies[2].cmd.Process.Signal(syscall.SIGSTOP)
 	if out := command("cache", "purge", s.origin.URL+"/page"); !strings.HasPrefix(out, "removed 1 ") {

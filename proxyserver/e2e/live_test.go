@@ -107,8 +107,8 @@ func liveOrigin(t *testing.T) string {
 	return o.URL
 }
 
-// get asks the proxy for url and returns the answer's Cache-Status.
-func (r *running) get(url string) string {
+// get asks the proxy for url.
+func (r *running) get(url string) {
 	r.t.Helper()
 	conn, err := net.Dial("tcp", r.addr)
 	if err != nil {
@@ -124,7 +124,6 @@ func (r *running) get(url string) string {
 	if _, err = io.Copy(io.Discard, resp.Body); err != nil {
 		r.t.Fatal(err)
 	}
-	return resp.Header.Get("Cache-Status")
 }
 
 // texts returns the texts of what a selector finds in the page.

@@ -1,12 +1,12 @@
 // Package history keeps the last exchanges for whoever wants to look at them:
 // who asked for what, what came of it, both heads, and of some of them a trace.
 //
-// It costs exchanges next to nothing: a record is filled in place, what is text
-// is kept by reference, whoever looks comes and asks (Since) instead of being
-// told, and when there are more exchanges at a time than anybody could look at,
-// only some are kept (Allow). Nothing waits for a reader, and what is kept is
-// bounded: the last Size records with heads of at most maxHead bytes, and
-// maxTraces traces.
+// It costs exchanges next to nothing: a record is filled in place, whoever looks
+// comes and asks (Since) instead of being told, and when there are more exchanges
+// at a time than anybody could look at, only some are kept (Allow). Nothing waits
+// for a reader, and what is kept is bounded: the last Size records with heads of
+// at most maxHead bytes, and maxTraces traces. Text is copied: what it was cut
+// from may be much larger.
 package history
 
 import (
@@ -113,6 +113,7 @@ func (h *History) Put(id int64, fill func(*Record)) {
 	s.record = Record{ID: id, Request: s.record.Request[:0], Response: s.record.Response[:0]}
 	fill(&s.record)
 	s.record.bound()
+	s.record.own()
 	s.change = h.changes.Add(1)
 	if s.record.Trace != nil {
 		h.boundTraces(id)
@@ -130,8 +131,39 @@ func (r *Record) bound() {
 	clear(r.Request)
 	clear(r.Response)
 	r.Request, r.Response = nil, nil
-	for _, s := range []*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User} {
-		*s = strings.Clone((*s)[:min(len(*s), maxLine)])
+	for _, s := range [...]*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User} {
+		*s = (*s)[:min(len(*s), maxLine)]
+	}
+}
+
+// own copies the record's text, in one piece.
+func (r *Record) own() {
+	few := [...]*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User}
+	n := length(r.Request) + length(r.Response)
+	for _, s := range few {
+		n += len(*s)
+	}
+	var all strings.Builder
+	all.Grow(n)
+	for _, s := range few {
+		all.WriteString(*s)
+	}
+	for _, fields := range [...]httpmsg.Fields{r.Request, r.Response} {
+		for i := range fields {
+			all.WriteString(fields[i].Name)
+			all.WriteString(fields[i].Value)
+		}
+	}
+	rest := all.String()
+	for _, s := range few {
+		*s, rest = rest[:len(*s)], rest[len(*s):]
+	}
+	for _, fields := range [...]httpmsg.Fields{r.Request, r.Response} {
+		for i := range fields {
+			f := &fields[i]
+			f.Name, rest = rest[:len(f.Name)], rest[len(f.Name):]
+			f.Value, rest = rest[:len(f.Value)], rest[len(f.Value):]
+		}
 	}
 }
 

@@ -157,7 +157,9 @@ func client(address string, end time.Time, pause time.Duration, keep bool) (took
 		if _, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, fields); err != nil {
 			return took, err
 		}
-		got, size, etag, err := readHead(r)
+		var got, etag string
+		var size int64
+		got, size, etag, err = readHead(r)
 		if err == nil && got != status {
 			err = fmt.Errorf("%s: %s, want %s", path, got, status)
 		}
@@ -216,7 +218,7 @@ func readSlowly(address string, end time.Time) error {
 	r := bufio.NewReaderSize(conn, 64<<10)
 	for left := int64(0); time.Now().Before(end); time.Sleep(slowPause) {
 		if left == 0 {
-			if _, err := fmt.Fprint(conn, "GET /10m.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			if _, err = fmt.Fprint(conn, "GET /10m.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 				return err
 			}
 			if _, left, _, err = readHead(r); err != nil {

@@ -545,6 +545,34 @@ func TestLimitsOfClients(t *testing.T) {
 	}
 }
 
+// An error page is for people: on any screen, in plain words, with what to do; no
+// error of Go's is in it, nor in Proxy-Status.
+func TestErrorPage(t *testing.T) {
+	_, proxy := startProxy(t, nil)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	garbage, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+	for _, url := range []string{"http://" + closed.Addr().String() + "/", "http://" + garbage + "/"} {
+		resp, page := get(t, proxy, "GET "+url+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp.StatusCode != 502 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s: %d %s", url, resp.StatusCode, resp.Header.Get("Content-Type"))
+		}
+		for _, want := range []string{`<html lang="en">`, `<meta name="viewport"`, "color-scheme:light dark", "502 Bad Gateway", "The step that failed", advice[502]} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: %q is not in the page:\n%s", url, want, page)
+			}
+		}
+		for _, raw := range []string{"dial tcp", "connect:", "read tcp", "lookup", "EOF", "0x"} {
+			if told := page + resp.Header.Get("Proxy-Status"); strings.Contains(told, raw) {
+				t.Errorf("%s: %q is told to the client:\n%s", url, raw, told)
+			}
+		}
+	}
+}
+
 // faulty is a transport with a fault.
 type faulty struct{}
 

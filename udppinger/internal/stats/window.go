@@ -72,25 +72,29 @@ func (w *Window) Revise(sent time.Duration) {
 // Points returns the parts of the window at the time now in which probes were
 // sent, the oldest first.
 func (w *Window) Points(now time.Duration) (points []Point) {
-	last := int64(now/w.each()) + 1
-	for number := max(last-windowBuckets+1, 1); number <= last; number++ {
-		if b := &w.buckets[number%windowBuckets]; b.number == number && b.Probes > 0 {
-			points = append(points, b.Point)
-		}
-	}
+	w.eachPoint(now, func(p *Point) { points = append(points, *p) })
 	return points
 }
 
 // Sum sums the window up at the time now.
 func (w *Window) Sum(now time.Duration) (sum Point) {
-	for i, p := range w.Points(now) {
-		if i == 0 {
-			sum = p
+	w.eachPoint(now, func(p *Point) {
+		if sum.Probes == 0 {
+			sum = *p
 		} else {
-			sum = merge(sum, p)
+			sum = merge(sum, *p)
+		}
+	})
+	return sum
+}
+
+func (w *Window) eachPoint(now time.Duration, f func(*Point)) {
+	last := int64(now/w.each()) + 1
+	for number := max(last-windowBuckets+1, 1); number <= last; number++ {
+		if b := &w.buckets[number%windowBuckets]; b.number == number && b.Probes > 0 {
+			f(&b.Point)
 		}
 	}
-	return sum
 }
 
 // Timed returns how many probes the RTTs of a point are of.

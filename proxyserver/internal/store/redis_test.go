@@ -173,6 +173,22 @@ func TestRedisNodes(t *testing.T) {
 	}
 	waitFor(t, "the invalidation to reach the other node", func() bool { return len(lookup(t, b, key)) == 0 })
 
+	// What is in memory is found without a question to the engine.
+	held := "http://a/1"
+	lookup(t, b, held)
+	reads := func() string {
+		return regexp.MustCompile(`cmdstat_hgetall:calls=\d+`).FindString(n.CLI("INFO", "commandstats"))
+	}
+	before = reads()
+	for range 100 {
+		if len(lookup(t, b, held)) != 1 {
+			t.Fatal("what is in memory is not found")
+		}
+	}
+	if after := reads(); after != before {
+		t.Errorf("lookups in memory have asked the engine: %s, %s", before, after)
+	}
+
 	// Too large to be shared: on its node alone, and invalidated from another.
 	key = "http://a/large"
 	put(t, a, key, storedFor(key, 1), bodyFor(key, 0, 1<<20))

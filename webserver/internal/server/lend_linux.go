@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -96,48 +94,6 @@ func (t *transfer) lend() error {
 		}
 	}
 	return t.delivered(raw, local, remote, t.at-start, begun)
-}
-
-// lending is what all connections that lend have in common.
-type lending struct {
-	many atomic.Int32 // connections with as much unsent as they can
-
-	once sync.Once
-	asks bool // the kernel tells what a client on this machine has not read
-}
-
-// mostUnsent is how many connections may have as much unsent as their socket takes,
-// 4 MiB as a rule. The kernel then sends on its own as the client's acknowledgements
-// come in, which spares wake-ups and most of the packets that this process sends
-// itself: 10 MiB took 1.4 to 1.7 of nginx's CPU time and not 2.4. But lent pages count as
-// memory of all connections, and a thousand clients that do not read must not use
-// that up.
-const mostUnsent = 16
-
-// take reports whether one more connection may have as much unsent as it can.
-func (l *lending) take() bool {
-	if l.many.Add(1) <= mostUnsent {
-		return true
-	}
-	l.many.Add(-1)
-	return false
-}
-
-func (l *lending) give() { l.many.Add(-1) }
-
-// canAsk finds out, once, whether the kernel can be asked about a client on this
-// machine.
-func (l *lending) canAsk(local, remote netip.AddrPort) bool {
-	l.once.Do(func() {
-		_, _, err := unread(remote, local)
-		l.asks = err == nil
-	})
-	return l.asks
-}
-
-// here reports whether the client is on this machine for sure.
-func here(local, remote netip.AddrPort) bool {
-	return remote.Addr().Unmap().IsLoopback() || remote.Addr() == local.Addr()
 }
 
 // delivered waits until the client has got all that was lent: nothing of it is

@@ -4,6 +4,3 @@ package server
 
 // lend sends nothing: only Linux tells when the client has got what was lent.
 func (t *transfer) lend() error { return nil }
-
-// lending has nothing to keep where nothing is lent.
-type lending struct{}

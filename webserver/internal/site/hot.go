@@ -45,27 +45,6 @@ func (h *hot) get(p string) *entry {
 	return e
 }
 
-// looks is what is known of a resource's files without looking at them: that they
-// give notice of changes, and what the tree's state was when they were last looked
-// at. Files that have been found unchanged a few times are watched from then on.
-type looks struct {
-	state atomic.Uint64 // 0 while they are not watched
-	last  atomic.Int64  // ns since 1970
-	equal atomic.Int32  // how often they were as before while not watched
-}
-
-const (
-	// watchAfter keeps files that change all the time, or are asked for seldom, from
-	// being watched, which costs as much as looking at them some ten times.
-	watchAfter = 16
-	// watchAgain is how often more after that failed.
-	watchAgain = 10_000
-	// lookAgain is how long a state that has not changed is relied on. What a program
-	// writes to memory that is mapped from a file, and what is mounted over a folder,
-	// gives no notice. (The former shows in the file's times not at once either.)
-	lookAgain = 100 * time.Millisecond
-)
-
 // fresh returns the entry's resource if it is still what its files hold: because they
 // are watched and nothing at all has changed, or because they are the same as before.
 // The latter takes a system call for the file, one for its folder, in which a
@@ -78,7 +57,7 @@ func (e *entry) fresh(t tree, now time.Time) *Resource {
 	state, before := t.state(), r.looks.state.Load()
 	if state == 0 || state != before || now.UnixNano()-r.looks.last.Load() > int64(lookAgain) {
 		if state != 0 && (before == 0 || !sameFolders(state, before)) {
-			state = r.looks.watch(t, r)
+			state = r.looks.watch(t, r.files())
 		}
 		if !r.unchanged(t, *dir) {
 			return nil
@@ -92,18 +71,6 @@ func (e *entry) fresh(t tree, now time.Time) *Resource {
 		e.used.Store(true)
 	}
 	return r
-}
-
-// watch returns the state of the tree, if r is being watched from now on.
-func (l *looks) watch(t tree, r *Resource) (state uint64) {
-	if l.equal.Add(1) < watchAfter {
-		return 0
-	}
-	l.equal.Store(0)
-	if state = t.watch(r.stamp); state == 0 {
-		l.equal.Store(-watchAgain)
-	}
-	return state
 }
 
 // unchanged looks at the files.
@@ -123,6 +90,17 @@ func (r *Resource) unchanged(t tree, dir identity) bool {
 		}
 	}
 	return true
+}
+
+// files returns what r was made of: the file, then its sidecars.
+func (r *Resource) files() []named {
+	files := []named{{r.Name, r.stamp.file}}
+	for i, sidecar := range r.stamp.sidecars {
+		if sidecar != (identity{}) {
+			files = append(files, named{r.beside[i], sidecar})
+		}
+	}
+	return files
 }
 
 func (h *hot) getOrAdd(p string) *entry {

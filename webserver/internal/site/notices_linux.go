@@ -101,33 +101,27 @@ func (n *notices) read() {
 	n.state.Store(state + state%2)
 }
 
-// watch sees to it that whatever happens to a file, its sidecars and the folders on
-// its path gives notice, and returns the state from which on it does; 0 if that
+// watch sees to it that whatever happens to files and to the folders on the path
+// of the first gives notice, and returns the state from which on it does; 0 if that
 // cannot be relied on: where a link is on the path, on a file system that others may
 // change (of the network, or one that shows another), where a watch is not allowed.
-// Who has seen one of these states as before still has to look at the files.
-func (t *dirTree) watch(seen stamp) (state uint64) {
-	n := t.notices
-	if n == nil {
-		return 0
-	}
+// Who has seen one of these states as before still has to look at the files. open
+// opens a name without reading, and refuses links.
+func (n *notices) watch(open func(name string) (*os.File, error), files []named) (state uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.watches) >= watchesMax {
 		n.unwatch()
 	}
 	// From the root down: what is replaced after it was opened gives notice above.
-	ok := n.add(t, ".", ofFolder, identity{})
-	for i := 0; ok && i < len(seen.name); i++ {
-		if seen.name[i] == '/' {
-			ok = n.add(t, seen.name[:i], ofFolder, identity{})
+	ok := n.add(open, ".", ofFolder, identity{})
+	for i, c := range files[0].name {
+		if ok && c == '/' {
+			ok = n.add(open, files[0].name[:i], ofFolder, identity{})
 		}
 	}
-	ok = ok && n.add(t, seen.name, ofFile, seen.file)
-	for i, id := range seen.sidecars {
-		if ok && id != (identity{}) {
-			ok = n.add(t, seen.name+sidecars[i].suffix, ofFile, id)
-		}
+	for _, file := range files {
+		ok = ok && n.add(open, file.name, ofFile, file.id)
 	}
 	if !ok {
 		return 0
@@ -137,8 +131,8 @@ func (t *dirTree) watch(seen stamp) (state uint64) {
 
 // add watches what a name stands for, which must be the file meant, if one is. n.mu
 // is held.
-func (n *notices) add(t *dirTree, name string, mask uint32, meant identity) bool {
-	f, err := t.openat(name, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+func (n *notices) add(open func(string) (*os.File, error), name string, mask uint32, meant identity) bool {
+	f, err := open(name)
 	if err != nil {
 		return false
 	}

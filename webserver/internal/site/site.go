@@ -8,7 +8,7 @@
 // (RFC 9110, section 8.8).
 //
 // It knows nothing of requests and responses but header fields. Reading order:
-// site.go (find), path.go, tree.go, hot.go, notices_linux.go (unchanged?), resource.go
+// site.go (find), path.go, tree.go, hot.go, looks.go and notices_linux.go (unchanged?), resource.go
 // (read), file.go (large files), hashes.go, negotiate.go, types.go.
 package site
 

@@ -20,12 +20,18 @@ type tree interface {
 	// nothing but an identity that is known already tells anything.
 	identity(name string) (id identity, ok bool)
 	// state changes with every change of what is watched, and is 0 when it is not
-	// known; watch begins to watch the files of a stamp. See notices.
+	// known; watch begins to watch files of one folder. See notices.
 	state() uint64
-	watch(seen stamp) (state uint64)
+	watch(files []named) (state uint64)
 	// names returns the names in a directory, at most limit of them.
 	names(name string, limit int) ([]string, error)
 	close() error
+}
+
+// named is a file and the name that it was found by.
+type named struct {
+	name string
+	id   identity
 }
 
 // sameFolders reports whether no folder has changed from one state of a tree to the
@@ -35,8 +41,8 @@ func sameFolders(a, b uint64) bool { return a>>32 == b>>32 }
 // unwatched is for trees whose files give no notice of changes.
 type unwatched struct{}
 
-func (unwatched) state() uint64      { return 0 }
-func (unwatched) watch(stamp) uint64 { return 0 }
+func (unwatched) state() uint64        { return 0 }
+func (unwatched) watch([]named) uint64 { return 0 }
 
 // fsTree is a tree in memory, the built-in site.
 type fsTree struct {

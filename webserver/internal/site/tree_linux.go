@@ -106,6 +106,15 @@ func (t *dirTree) state() uint64 {
 	return t.notices.now()
 }
 
+func (t *dirTree) watch(files []named) (state uint64) {
+	if t.notices == nil {
+		return 0
+	}
+	return t.notices.watch(func(name string) (*os.File, error) {
+		return t.openat(name, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	}, files)
+}
+
 func (t *dirTree) close() error {
 	if t.notices != nil {
 		t.notices.file.Close()

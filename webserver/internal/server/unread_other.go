@@ -1,0 +1,6 @@
+//go:build !linux
+
+package server
+
+// lending has nothing to keep where nothing is lent.
+type lending struct{}

@@ -631,7 +631,11 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.signal(t, syscall.SIGHUP)
-	eventually(t, "the log to be reopened", func() bool { _, err := os.Stat(log); return err == nil })
+	// The new file is there a moment before the log goes to it.
+	eventually(t, "the log to be reopened", func() bool {
+		s.get(t, "/alive.txt?reopening")
+		return strings.Contains(read(log), "?reopening")
+	})
 	s.get(t, "/alive.txt?after")
 	eventually(t, "a line in the new file", func() bool { return strings.Contains(read(log), "?after") })
 	if strings.Contains(read(log+".1"), "?after") {

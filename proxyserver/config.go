@@ -42,6 +42,7 @@ type config struct {
 	storeURL               string
 	storePasswordFile      string
 	storeCAFile            string
+	storeTimeout           time.Duration
 	sharedObject           int64
 	noCache, purge         bool
 
@@ -108,6 +109,7 @@ func (c *config) groups() []group {
 			c.storeSetting,
 			newSetting("store-password-file", "FILE", "", "read the password for --store from FILE", text(&c.storePasswordFile)),
 			newSetting("store-ca-file", "FILE", "", "trust the certificate authorities in FILE (PEM) for --store rediss://…", text(&c.storeCAFile)),
+			newSetting("store-timeout", "TIME", "20ms", "how long the shared store may take for an answer; a slower one counts as down", duration(&c.storeTimeout)),
 			newSetting("shared-object", "SIZE", "1MiB", "largest response that is shared; larger ones stay on the proxy that fetched them", size(&c.sharedObject, 1)),
 			newSwitch("no-cache", "store nothing", &c.noCache),
 			newSwitch("purge", "obey the method PURGE from this machine", &c.purge),

@@ -88,7 +88,7 @@ func (c *config) openShared(own *store.Disk, log *zap.Logger) (store.Managed, er
 		password = strings.TrimRight(string(content), "\r\n")
 	}
 	shared, err := store.OpenRedis(store.RedisOptions{
-		URL: c.storeURL, Password: password, Roots: roots, Object: c.sharedObject, Memory: c.memory(), Local: own, Rules: c.rules(), Log: log,
+		URL: c.storeURL, Password: password, Roots: roots, Patience: c.storeTimeout, Object: c.sharedObject, Memory: c.memory(), Local: own, Rules: c.rules(), Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)

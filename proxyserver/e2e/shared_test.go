@@ -65,7 +65,8 @@ func startSharing(t *testing.T) *sharing {
 		if i == 1 {
 			args, env = s.args[4:], []string{"PROXYSERVER_STORE=rediss://:open%20sesame@" + overTLS.Addr + "?prefix=e2e:"}
 		}
-		s.proxies = append(s.proxies, start(t, env, append(slices.Clip(args),
+		// The machine may be busy with other tests, the engine with it.
+		s.proxies = append(s.proxies, start(t, env, append(slices.Clip(args), "--store-timeout", "2s",
 			"--cache-dir", dir, "--access-log", "off", "--metrics-addr", "127.0.0.1:0", "0")...))
 	}
 	return s

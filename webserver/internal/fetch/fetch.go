@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -57,6 +58,14 @@ type Error struct {
 
 func (e *Error) Error() string {
 	s := e.Step + ": " + e.Err.Error()
+	// Of what package net says, the step and the resolver's address are no help.
+	op, isOp := errors.AsType[*net.OpError](e.Err)
+	system, isSystem := errors.AsType[*os.SyscallError](e.Err)
+	if dns, ok := errors.AsType[*net.DNSError](e.Err); ok {
+		s = e.Step + " " + dns.Name + ": " + dns.Err
+	} else if isOp && isSystem && op.Addr != nil {
+		s = e.Step + " " + op.Addr.String() + ": " + system.Err.Error()
+	}
 	if e.Hint != "" {
 		s += "; " + e.Hint
 	}

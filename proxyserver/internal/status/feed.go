@@ -40,7 +40,7 @@ const (
 	// While nobody looks, of the exchanges of a second so many are kept and
 	// traced: a hit at full speed takes some microseconds, a record a tenth of
 	// one, a trace fifty.
-	recordsIdle, tracesIdle = history.Size, 10
+	recordsIdle, tracesIdle = 250, 5
 	// And so many in a beat for a viewer.
 	recordsBeat, tracesBeat = history.Size, 50
 

@@ -104,20 +104,26 @@ func (h *History) Begin() int64 { return h.last.Add(1) }
 // Put has fill write the record of an exchange, in the place of what was written
 // of it before. The record is empty but for room in its slices.
 func (h *History) Put(id int64, fill func(*Record)) {
+	// Never two slots locked at a time: two exchanges could wait for each other's.
+	if h.put(id, fill) {
+		h.boundTraces(id)
+	}
+}
+
+// put is Put, and reports whether the record has a trace.
+func (h *History) put(id int64, fill func(*Record)) (traced bool) {
 	s := &h.slots[id%Size]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id < s.record.ID {
-		return // it took so long that a later one has its place
+		return false // it took so long that a later one has its place
 	}
 	s.record = Record{ID: id, Request: s.record.Request[:0], Response: s.record.Response[:0]}
 	fill(&s.record)
 	s.record.bound()
 	s.record.own()
 	s.change = h.changes.Add(1)
-	if s.record.Trace != nil {
-		h.boundTraces(id)
-	}
+	return s.record.Trace != nil
 }
 
 // bound forgets heads that are too long, and what refers to them.
@@ -184,7 +190,7 @@ func (h *History) boundTraces(id int64) {
 		h.traced = slices.Delete(h.traced, 0, 1)
 	}
 	h.mu.Unlock()
-	if s := &h.slots[old%Size]; old != 0 && old%Size != id%Size {
+	if s := &h.slots[old%Size]; old != 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.record.ID == old {

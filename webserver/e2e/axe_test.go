@@ -124,7 +124,7 @@ func TestAccessible(t *testing.T) {
 		}
 		title := ""
 		if !within(patience, func() bool {
-			b.eval("document.readyState == 'complete' ? document.title : ''", &title)
+			title, _ = b.ask("document.readyState == 'complete' ? document.title : ''")
 			return title == page.title
 		}) {
 			t.Errorf("%s: the title is %q, want %q", page.name, title, page.title)

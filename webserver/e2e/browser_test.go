@@ -158,9 +158,8 @@ func (b *browser) open(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url})
 	eventually(b.t, "the page "+url, func() bool {
-		var at string
-		b.eval(`location.href + " " + document.readyState`, &at)
-		return at == url+" complete"
+		at, ok := b.ask(`location.href + " " + document.readyState`)
+		return ok && at == url+" complete"
 	})
 }
 

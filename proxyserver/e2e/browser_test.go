@@ -186,9 +186,14 @@ func (b *browser) open(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url})
 	waitFor(b.t, "the page "+url, func() bool {
-		var at string
-		b.eval(`location.href + " " + document.readyState`, &at)
-		return at == url+" complete"
+		// A page that is just going away has no answer.
+		select {
+		case a := <-b.send("Runtime.evaluate", map[string]any{"expression": `location.href + " " + document.readyState`, "returnByValue": true}):
+			var r struct{ Result struct{ Value string } }
+			return a.Error == nil && json.Unmarshal(a.Result, &r) == nil && r.Result.Value == url+" complete"
+		case <-time.After(patience):
+			return false
+		}
 	})
 }
 

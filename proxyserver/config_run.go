@@ -128,6 +128,9 @@ func (c *config) validate(args []string) error {
 	if c.storePasswordFile != "" && c.storeURL == "" {
 		return errors.New("--store-password-file needs --store")
 	}
+	if c.storeTimeout <= 0 {
+		return errors.New("--store-timeout 0: a time above 0 is expected, as in 20ms or 1s")
+	}
 	if c.storeCAFile != "" && !strings.HasPrefix(c.storeURL, "rediss://") {
 		return errors.New("--store-ca-file needs --store rediss://…")
 	}

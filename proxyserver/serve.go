@@ -100,7 +100,7 @@ func openListener(addr string) (net.Listener, error) {
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, listen.Explain(err, addr, name)
+		return nil, listen.Explain(err, addr, name+" ")
 	}
 	return ln, nil
 }

@@ -41,7 +41,7 @@ func (p *parts) servePages(ctx context.Context, c *config, addr net.Addr) (lines
 		return lines, nil
 	}
 	if ln, err = net.Listen("tcp", c.metricsAddr); err != nil {
-		return nil, fmt.Errorf("--metrics-addr: %w", listen.Explain(err, c.metricsAddr, name))
+		return nil, explainListen(err, "--metrics-addr", c.metricsAddr)
 	}
 	serve(&status.Server{Metrics: p.metrics()}, ln)
 	return append(lines, "  status:     http://"+ln.Addr().String()+"/"), nil
@@ -56,7 +56,7 @@ func (c *config) listenStatus(addr net.Addr) (ln net.Listener, line string, err 
 		return nil, "", nil
 	case c.statusAddr != "":
 		if ln, err = net.Listen("tcp", c.statusAddr); err != nil {
-			return nil, "", fmt.Errorf("--status-addr: %w", listen.Explain(err, c.statusAddr, name))
+			return nil, "", explainListen(err, "--status-addr", c.statusAddr)
 		}
 		return ln, "", nil
 	case c.statusSetting.given != "" || c.lab || !isLoopback(addr.String()):
@@ -66,6 +66,12 @@ func (c *config) listenStatus(addr net.Addr) (ln net.Listener, line string, err 
 		return nil, "none, " + defaultStatus + " is taken (--status-addr names another)", nil
 	}
 	return ln, "", nil
+}
+
+// explainListen says why a page cannot have the address that a flag names.
+func explainListen(err error, flag, addr string) error {
+	host, _, _ := net.SplitHostPort(addr)
+	return fmt.Errorf("%s: %w", flag, listen.Explain(err, addr, name+" "+flag+" "+net.JoinHostPort(host, "")))
 }
 
 // live makes the live page.

@@ -76,6 +76,9 @@ func (p *program) testserver(ctx context.Context) error {
 
 // listen binds an address of this machine.
 func (p *program) listen(flag, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, usage("%s %q: host:port is expected, as in 127.0.0.1:2525", flag, addr)
+	}
 	ln, err := testserver.Listen(addr)
 	if errors.Is(err, testserver.ErrNotLoopback) {
 		return nil, usage("%s %q: an address of this machine is expected, as in 127.0.0.1:2525", flag, addr)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -20,14 +21,15 @@ const (
 )
 
 // Explain returns err, from listening on addr (host:port), in words for the
-// user. program is how the user starts it, with a port as its argument.
-func Explain(err error, addr, program string) error {
+// user. typed is what stands before the port where the user types it: the program
+// and a space, or with a flag, as in "server --metrics-addr 127.0.0.1:".
+func Explain(err error, addr, typed string) error {
 	host, port, splitErr := net.SplitHostPort(addr)
 	if splitErr != nil {
 		return fmt.Errorf("cannot listen on %s: host:port is expected", addr)
 	}
 	n, _ := strconv.Atoi(port)
-	other := fmt.Sprintf("choose another, as in '%s %d'", program, otherPort(n))
+	other := fmt.Sprintf("choose another, as in '%s%d'", typed, otherPort(n))
 	switch failed, _ := errors.AsType[*net.OpError](err); {
 	case errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, errInUse):
 		network := "udp"
@@ -36,7 +38,7 @@ func Explain(err error, addr, program string) error {
 		}
 		return fmt.Errorf("cannot listen on %s: the port is in use by %s; %s", addr, holder(network, n), other)
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, errDenied):
-		return fmt.Errorf("cannot listen on %s: ports below 1024 are for root; %s, or run: sudo setcap cap_net_bind_service=+ep %s", addr, other, program)
+		return fmt.Errorf("cannot listen on %s: ports below 1024 are for root; %s, or run: sudo setcap cap_net_bind_service=+ep %s", addr, other, strings.Fields(typed)[0])
 	case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, errNotHere):
 		return fmt.Errorf("cannot listen on %s: this machine has no such address", addr)
 	case failed != nil:

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"topdown/pkg/httpmsg"
@@ -28,39 +30,36 @@ type forwarded struct {
 	host   string     // "" if it does not say
 }
 
-// readForwarded reads X-Forwarded-For and its kin or, where there are none of
-// these, Forwarded (RFC 7239). Each proxy adds to the end of the list, so that only
-// what stands behind the last address that is not trusted itself is believed: a
-// client can send such a field, too.
+// hop is what one proxy says of who sent it the request.
+type hop struct{ node, host string }
+
+// readForwarded reads X-Forwarded-For and its kin or, where there is no such list,
+// Forwarded (RFC 7239). Each proxy adds to the end of the list, so that only what
+// stands behind the last address that is not trusted itself is believed: a client
+// can send such a field, too.
 func (s *Server) readForwarded(f httpmsg.Fields) (x forwarded) {
-	var chain []string
-	for member := range f.List("X-Forwarded-For") {
-		chain = append(chain, member)
+	for x.host = range lastFirst(f, "X-Forwarded-Host") {
+		break // the nearest proxy's
 	}
-	if len(chain) > 0 || f.Has("X-Forwarded-Host") {
-		x.client, _ = s.firstUntrusted(chain)
-		for member := range f.List("X-Forwarded-Host") {
-			x.host = member // the last one is the nearest proxy's
+	var hops []hop
+	for node := range lastFirst(f, "X-Forwarded-For") {
+		hops = append(hops, hop{node, x.host})
+	}
+	if len(hops) == 0 && f.Has("Forwarded") {
+		for element := range lastFirst(f, "Forwarded") {
+			hops = append(hops, readElement(element))
 		}
-	} else {
-		var hosts []string
-		for element := range f.List("Forwarded") {
-			node, host := "", ""
-			for pair := range strings.SplitSeq(element, ";") {
-				name, value, _ := strings.Cut(httpmsg.TrimOWS(pair), "=")
-				value = strings.Trim(value, `"`)
-				switch strings.ToLower(name) {
-				case "for":
-					node = value
-				case "host":
-					host = value
-				}
-			}
-			chain, hosts = append(chain, node), append(hosts, host)
+	}
+	for i, hop := range hops {
+		addr, ok := parseNode(hop.node)
+		if ok || i == 0 {
+			x.host = hop.host
 		}
-		var at int
-		if x.client, at = s.firstUntrusted(chain); len(chain) > 0 {
-			x.host = hosts[at]
+		if !ok {
+			break
+		}
+		if x.client = addr; !s.trusts(addr) {
+			break
 		}
 	}
 	if !httpmsg.IsHost(x.host) {
@@ -69,19 +68,51 @@ func (s *Server) readForwarded(f httpmsg.Fields) (x forwarded) {
 	return x
 }
 
-// firstUntrusted returns the last address of a chain that is no trusted proxy's,
-// and where it stands. What is no address ends the search.
-func (s *Server) firstUntrusted(chain []string) (client netip.Addr, at int) {
-	for at = len(chain) - 1; at >= 0; at-- {
-		addr, ok := parseNode(chain[at])
-		if !ok {
-			return client, min(at+1, len(chain)-1)
-		}
-		if client = addr; !s.trusts(addr) {
-			return client, at
+// readElement reads what one proxy says in Forwarded: for=192.0.2.1;host=a.example.
+func readElement(element string) (h hop) {
+	for more := true; more; {
+		var pair string
+		element, pair, more = cutLast(element, ';')
+		name, value, _ := strings.Cut(httpmsg.TrimOWS(pair), "=")
+		value = strings.Trim(value, `"`)
+		switch strings.ToLower(name) {
+		case "for":
+			h.node = value
+		case "host":
+			h.host = value
 		}
 	}
-	return client, 0
+	return h
+}
+
+// lastFirst returns the members of a list, the one that was added last first.
+func lastFirst(f httpmsg.Fields, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		list := strings.Join(slices.Collect(f.Values(name)), ",")
+		for more := true; more; {
+			var member string
+			list, member, more = cutLast(list, ',')
+			if member = httpmsg.TrimOWS(member); member != "" && !yield(member) {
+				return
+			}
+		}
+	}
+}
+
+// cutLast cuts s at the last separator that is in no quoted string. It reads from
+// the end: a quote that a client has opened and not closed must not hide what the
+// proxies behind it have added.
+func cutLast(s string, separator byte) (before, last string, found bool) {
+	quoted := false
+	for i := len(s) - 1; i >= 0; i-- {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == separator && !quoted:
+			return s[:i], s[i+1:], true
+		}
+	}
+	return "", s, false
 }
 
 // parseNode reads an address, perhaps with a port: 192.0.2.1:80, [2001:db8::1]:80.

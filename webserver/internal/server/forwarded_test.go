@@ -33,6 +33,12 @@ func TestReadForwarded(t *testing.T) {
 		{"standard, quoted", httpmsg.Fields{{Name: "Forwarded", Value: `For="[2001:470::1]:4711"; Host="a.example:80"`}}, "2001:470::1", "a.example:80"},
 		{"standard, spoofed", httpmsg.Fields{{Name: "Forwarded", Value: `for=198.51.100.1;host=evil.example, for=192.0.2.1;host=a.example, for=10.1.1.1`}}, "192.0.2.1", "a.example"},
 		{"both: the usual one counts", httpmsg.Fields{{Name: "Forwarded", Value: `for=198.51.100.1;host=evil.example`}, {Name: "X-Forwarded-For", Value: "192.0.2.1"}}, "192.0.2.1", ""},
+		{"the usual host alone: the standard one counts", httpmsg.Fields{{Name: "X-Forwarded-Host", Value: "evil.example"}, {Name: "Forwarded", Value: `for=192.0.2.1;host=a.example`}}, "192.0.2.1", "a.example"},
+		{"a quote that hides what follows", httpmsg.Fields{{Name: "X-Forwarded-For", Value: `", 192.0.2.1`}}, "192.0.2.1", ""},
+		{"standard, a quote that hides what follows", httpmsg.Fields{{Name: "Forwarded", Value: `for=", for=192.0.2.1;host=a.example`}}, "192.0.2.1", "a.example"},
+		{"standard, a quote on a line before", httpmsg.Fields{{Name: "Forwarded", Value: `for="`}, {Name: "Forwarded", Value: `for="[2001:470::1]"`}}, "2001:470::1", ""},
+		{"standard, another client in the quoted host", httpmsg.Fields{{Name: "Forwarded", Value: `for=192.0.2.1;host="a.example;for=198.51.100.1"`}}, "192.0.2.1", "a.example;for=198.51.100.1"},
+		{"standard, hidden by its proxy", httpmsg.Fields{{Name: "Forwarded", Value: `for=198.51.100.1, for=_hidden;host=a.example`}}, "", "a.example"},
 	} {
 		got := s.readForwarded(tt.fields)
 		client := ""

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -94,38 +95,37 @@ func (q *queue) cancel(t *ticket) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	line := q.waiting[t.who]
-	for i, other := range line {
-		if other == t {
-			// The claimant's turn stays, and is passed over if nothing waits then.
-			q.waiting[t.who] = append(line[:i:i], line[i+1:]...)
-			return true
-		}
+	i := slices.Index(line, t)
+	switch {
+	case i < 0:
+		return false
+	case len(line) > 1:
+		q.waiting[t.who] = slices.Delete(line, i, i+1)
+	default: // a turn that stayed would be one more for who comes back
+		delete(q.waiting, t.who)
+		q.turn = slices.DeleteFunc(q.turn, func(who claimant) bool { return who == t.who })
 	}
-	return false
+	return true
 }
 
 // leave gives the right to compute to the next in turn.
 func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.turn) > 0 {
-		who := q.turn[0]
-		q.turn = q.turn[1:]
-		line := q.waiting[who]
-		if len(line) == 0 {
-			delete(q.waiting, who)
-			continue
-		}
-		if len(line) == 1 {
-			delete(q.waiting, who)
-		} else {
-			q.waiting[who] = line[1:]
-			q.turn = append(q.turn, who)
-		}
-		close(line[0].called)
+	if len(q.turn) == 0 {
+		q.free++
 		return
 	}
-	q.free++
+	who := q.turn[0]
+	q.turn = q.turn[1:]
+	line := q.waiting[who]
+	if len(line) == 1 {
+		delete(q.waiting, who)
+	} else {
+		q.waiting[who] = line[1:]
+		q.turn = append(q.turn, who)
+	}
+	close(line[0].called)
 }
 
 const (

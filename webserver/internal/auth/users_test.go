@@ -293,6 +293,26 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// TestNoTurnIsLeftBehind: who comes and goes a hundred times while others compute
+// has one turn, not a hundred before the next client.
+func TestNoTurnIsLeftBehind(t *testing.T) {
+	q := newQueue(1)
+	one, two := claimant{attacker, "a"}, claimant{visitor, "b"}
+	if !q.enter(t.Context(), two, stays) {
+		t.Fatal("the first waits")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if q.enter(ended, one, stays) {
+			t.Fatal("entered while another computes")
+		}
+	}
+	if len(q.waiting) != 0 || len(q.turn) != 0 {
+		t.Errorf("left: %d waiting, %d in turn", len(q.waiting), len(q.turn))
+	}
+}
+
 // TestUnknownUsersCostTheSame counts rather than times: what an unknown user is
 // compared with must ask for the same work as a known user's hash.
 func TestUnknownUsersCostTheSame(t *testing.T) {

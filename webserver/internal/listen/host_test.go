@@ -2,6 +2,7 @@ package listen
 
 import (
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -12,7 +13,9 @@ func TestIsOwnHost(t *testing.T) {
 		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false,
 	}
 	if own, err := os.Hostname(); err == nil {
-		tests[own+".example:80"] = true
+		first, _, _ := strings.Cut(own, ".")
+		tests[own+":80"], tests[strings.ToUpper(first)+".local:80"] = true, true
+		tests[own+".evil.example:80"], tests[own+".local.evil.example"] = false, false
 	}
 	for host, want := range tests {
 		if got := IsOwnHost(host); got != want {

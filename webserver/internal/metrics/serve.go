@@ -52,7 +52,7 @@ func (m *Metrics) handler(own func(host string) bool) http.Handler {
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !own(r.Host):
-			http.Error(w, "this server does not go by that name", http.StatusMisdirectedRequest)
+			http.Error(w, "this server does not go by that name: ask for its address, or its name without a domain", http.StatusMisdirectedRequest)
 			return
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")

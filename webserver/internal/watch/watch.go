@@ -84,11 +84,19 @@ func (f *Files) look() []version {
 
 func (f *Files) unchanged(current []version) bool {
 	for i, v := range current {
-		if !v.same(f.loaded[i]) || v.info != nil && f.loadedAt.Sub(v.info.ModTime()) <= settled {
+		if !v.same(f.loaded[i]) || v.info != nil && f.unsettled(v.info.ModTime()) {
 			return false
 		}
 	}
 	return true
+}
+
+// unsettled reports whether a file of that time was read so soon that it may have
+// changed since. A time ahead of ours is another machine's, or set by hand, and says
+// nothing.
+func (f *Files) unsettled(modified time.Time) bool {
+	age := f.loadedAt.Sub(modified)
+	return -settled < age && age <= settled
 }
 
 // version tells one state of a file from another.

@@ -52,6 +52,8 @@ func TestRefresh(t *testing.T) {
 		{"good again", func() { write("three", now.Add(-time.Minute)) }, Every, "three", "", 5},
 		{"gone", func() { os.Remove(path) }, Every, "three", "no such file", 6},
 		{"still gone", func() {}, Every, "three", "", 6},
+		{"of a time ahead", func() { write("four", now.Add(time.Hour)) }, Every, "four", "", 7},
+		{"still of a time ahead", func() {}, Every, "four", "", 7},
 	}
 	for _, step := range steps {
 		step.change()

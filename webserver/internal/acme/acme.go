@@ -59,12 +59,15 @@ type Manager struct {
 	held      map[string]*tls.Certificate // by name
 	proofs    map[string]*tls.Certificate // of TLS-ALPN-01, by server name
 	responses map[string]string           // of HTTP-01, by path
-	faults    map[string]error            // why there is none, by name
 }
 
 // maxPause is the longest between two attempts. An authority allows some five
 // failures of a name in an hour.
 const maxPause = 6 * time.Hour
+
+// clockEvery is how often the clock is looked at while a certificate lasts: a machine
+// that sleeps, or whose clock is put right, waits for less or more than it meant to.
+const clockEvery = time.Hour
 
 // New reads what is kept in options.Dir. It asks nobody anything.
 func New(options Options) (*Manager, error) {
@@ -77,14 +80,14 @@ func New(options Options) (*Manager, error) {
 	m := &Manager{
 		options: options,
 		held:    map[string]*tls.Certificate{}, proofs: map[string]*tls.Certificate{},
-		responses: map[string]string{}, faults: map[string]error{},
+		responses: map[string]string{},
 	}
 	var err error
 	if m.key, err = accountKey(options.Dir); err != nil {
 		return nil, err
 	}
 	for _, name := range options.Names {
-		cert, err := readCertificate(options.Dir, name)
+		cert, err := readCertificate(m.path(name), name)
 		switch {
 		case err != nil:
 			options.Log.Warn("a kept certificate cannot be used, a new one will be asked for", zap.String("name", name), zap.Error(err))
@@ -183,17 +186,15 @@ func (m *Manager) Run(ctx context.Context) {
 func (m *Manager) keep(ctx context.Context, name string) {
 	log := m.options.Log.With(zap.String("name", name))
 	for failures := 0; ; {
-		wait := time.Until(m.due(name))
+		wait := min(time.Until(m.due(name)), clockEvery)
 		if wait <= 0 {
 			cert, err := m.newAttempt(name, failures).obtain(ctx)
 			if ctx.Err() != nil {
 				return
 			}
-			m.mu.Lock()
-			if m.faults[name] = err; err == nil {
-				m.held[name] = cert
+			if err == nil {
+				err = m.use(name, cert)
 			}
-			m.mu.Unlock()
 			if err == nil {
 				failures = 0
 				log.Info("a new certificate is in use", zap.Time("until", cert.Leaf.NotAfter))
@@ -217,6 +218,19 @@ func (m *Manager) keep(ctx context.Context, name string) {
 	}
 }
 
+// use has a new certificate served. It returns an error if that one is due already,
+// since asking for the next at once would come to the same, again and again.
+func (m *Manager) use(name string, cert *tls.Certificate) error {
+	m.mu.Lock()
+	m.held[name] = cert
+	m.mu.Unlock()
+	if now := time.Now(); !m.due(name).After(now) {
+		return fmt.Errorf("the new certificate is valid until %s, which is too early to be of use: is the clock of this machine right? It says %s",
+			cert.Leaf.NotAfter.UTC().Format(time.RFC1123), now.UTC().Format(time.RFC1123))
+	}
+	return nil
+}
+
 // due returns when a certificate is to be asked for: when a third of its lifetime
 // is left, whatever that lifetime is, and a little earlier by chance, so that not
 // all servers of the world come at once.
@@ -227,7 +241,7 @@ func (m *Manager) due(name string) time.Time {
 	if cert == nil {
 		return time.Time{}
 	}
-	lifetime := cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
+	lifetime := max(cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore), 0)
 	return cert.Leaf.NotAfter.Add(-lifetime/3 - time.Duration(rand.Int64N(int64(lifetime/50)+1)))
 }
 

@@ -380,6 +380,70 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// selfSigned returns a certificate for one.example.
+func selfSigned(t *testing.T, from, until time.Time) (key *ecdsa.PrivateKey, cert *tls.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"one.example"}, NotBefore: from, NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// TestOtherAuthority: after a try with an authority that nobody trusts, its
+// certificate does not stand in the way of the real one's.
+func TestOtherAuthority(t *testing.T) {
+	options := Options{Names: []string{"one.example"}, Dir: t.TempDir(), Directory: "https://try.example/dir", Log: zap.NewNop()}
+	missing := func(directory string) int {
+		options.Directory = directory
+		m, err := New(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(m.Missing())
+	}
+	m, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, cert := selfSigned(t, time.Now(), time.Now().Add(time.Hour))
+	if _, err := keepCertificate(m.path("one.example"), "one.example", key, cert.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	if try, other := missing("https://try.example/dir"), missing("https://real.example/dir"); try != 0 || other != 1 {
+		t.Errorf("missing: %d of the authority that it is from, %d of another", try, other)
+	}
+}
+
+// TestClock: a certificate that is due as soon as it is there, since the clock is
+// wrong, is served, and no reason to ask for the next one at once.
+func TestClock(t *testing.T) {
+	m := &Manager{held: map[string]*tls.Certificate{}}
+	const day = 24 * time.Hour
+	for name, span := range map[string]struct {
+		from, until time.Duration
+		useful      bool
+	}{
+		"90 days": {-time.Hour, 90 * day, true}, "6 days": {-time.Hour, 6 * day, true}, "45 days, most of it over": {-40 * day, 5 * day, false},
+		"over": {-90 * day, -day, false}, "ends before it begins": {day, -day, false},
+	} {
+		_, cert := selfSigned(t, time.Now().Add(span.from), time.Now().Add(span.until))
+		err := m.use("one.example", cert)
+		if (err == nil) != span.useful || err != nil && !strings.Contains(err.Error(), "clock") || m.held["one.example"] != cert {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	for name, want := range map[string]string{
 		"example.com": "example.com", "WWW.Example.COM.": "www.example.com", "203.0.113.7": "203.0.113.7",

@@ -61,8 +61,8 @@ func accountKey(dir string) (*ecdsa.PrivateKey, error) {
 
 // readCertificate returns the certificate of a name that is kept, nil if there is
 // none.
-func readCertificate(dir, name string) (*tls.Certificate, error) {
-	text, err := os.ReadFile(certificatePath(dir, name))
+func readCertificate(path, name string) (*tls.Certificate, error) {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -81,7 +81,7 @@ func readCertificate(dir, name string) (*tls.Certificate, error) {
 
 // keepCertificate writes a certificate and its key to one file, so that they
 // always belong together.
-func keepCertificate(dir, name string, key *ecdsa.PrivateKey, chain [][]byte) (*tls.Certificate, error) {
+func keepCertificate(path, name string, key *ecdsa.PrivateKey, chain [][]byte) (*tls.Certificate, error) {
 	text, err := encodeKey(key)
 	if err != nil {
 		return nil, err
@@ -89,17 +89,25 @@ func keepCertificate(dir, name string, key *ecdsa.PrivateKey, chain [][]byte) (*
 	for _, der := range chain {
 		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	if err = writeFile(certificatePath(dir, name), text); err != nil {
+	if err = writeFile(path, text); err != nil {
 		return nil, err
 	}
-	return readCertificate(dir, name)
+	return readCertificate(path, name)
 }
 
-// certificatePath returns the file of a name. An address in IPv6 has colons, which
-// not every file system takes; a name has none of the characters that lead out of
-// a folder (see CheckName).
-func certificatePath(dir, name string) string {
-	return filepath.Join(dir, strings.ReplaceAll(name, ":", "_")+".pem")
+// path returns the file of a name's certificate: name@authority.pem, so that one
+// of an authority for tries is not taken for one that browsers trust. An address in
+// IPv6 has colons, which not every file system takes; a name has none of the
+// characters that lead out of a folder (see CheckName).
+func (m *Manager) path(name string) string {
+	_, authority, _ := strings.Cut(m.options.Directory, "://")
+	plain := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".-@", r) {
+			return r
+		}
+		return '_'
+	}, name+"@"+authority)
+	return filepath.Join(m.options.Dir, plain+".pem")
 }
 
 func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {

@@ -93,7 +93,7 @@ func (a *attempt) obtain(ctx context.Context) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, step("fetching the certificate", err)
 	}
-	cert, err := keepCertificate(a.options.Dir, name, key, chain)
+	cert, err := keepCertificate(a.path(name), name, key, chain)
 	if err != nil {
 		return nil, step("keeping the certificate", err)
 	}

@@ -38,6 +38,8 @@ func (p *parts) uploads() error {
 			return fmt.Errorf("upload token: %w", err)
 		}
 		p.server.UploadToken = token
+	} else if c.htpasswd == "" && len(c.trustProxy) > 0 {
+		return errors.New("--uploads behind a proxy (--trust-proxy) would let anybody fill this disk: set --upload-token-file or --htpasswd")
 	} else if c.htpasswd == "" && !p.listeners.private() {
 		return errors.New("--uploads on an address that others can reach would let anybody fill this disk: " +
 			"set --upload-token-file or --htpasswd, or listen on this machine only (--addr 127.0.0.1:8080)")

@@ -32,17 +32,23 @@ var (
 	TarGz = Format{"tar.gz", "application/gzip", newTarGz}
 )
 
-// ParseQuery finds the format that a URL's query asks for ("archive=zip"),
-// undecoded, without the question mark.
-func ParseQuery(rawQuery string) (Format, bool) {
+// ParseQuery reports whether a URL's query, undecoded and without its question mark,
+// asks for an archive ("archive=zip"), and in which format. That is the zero one for a
+// format that is none of these.
+func ParseQuery(rawQuery string) (format Format, asked bool) {
 	for pair := range strings.SplitSeq(rawQuery, "&") {
+		name, ok := strings.CutPrefix(pair, "archive=")
+		if !ok {
+			continue
+		}
 		for _, format := range []Format{Zip, TarGz} {
-			if pair == "archive="+format.Name {
+			if name == format.Name {
 				return format, true
 			}
 		}
+		asked = true
 	}
-	return Format{}, false
+	return Format{}, asked
 }
 
 // writer is what the formats have in common.

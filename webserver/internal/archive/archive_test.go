@@ -172,10 +172,15 @@ func TestChangedMeanwhile(t *testing.T) {
 
 func TestParseQuery(t *testing.T) {
 	for query, want := range map[string]string{
-		"archive=zip": "zip", "archive=tar.gz": "tar.gz", "sort=size&archive=zip": "zip", "": "", "archive": "", "archive=": "", "archive=rar": "", "xarchive=zip": "",
+		"archive=zip": "zip", "archive=tar.gz": "tar.gz", "sort=size&archive=zip": "zip", "archive=": "unknown", "archive=rar": "unknown",
+		"": "", "archive": "", "xarchive=zip": "", "sort=archive=zip": "",
 	} {
-		if got, ok := ParseQuery(query); got.Name != want || ok != (want != "") {
-			t.Errorf("%q: %q, want %q", query, got.Name, want)
+		got, asked := ParseQuery(query)
+		if asked && got.Name == "" {
+			got.Name = "unknown"
+		}
+		if got.Name != want || asked != (want != "") {
+			t.Errorf("%q: %q, asked %v; want %q", query, got.Name, asked, want)
 		}
 	}
 }

@@ -60,6 +60,16 @@ func (a *archiving) give(client netip.Addr) {
 // becomes is not known before: it is sent in chunks (RFC 9112, section 7.1), and a
 // client that gets the last one has got it whole.
 func (c *conn) sendArchive(x *exchange, format archive.Format) {
+	switch {
+	case c.s.MaxArchive == 0:
+		c.say("9110, 15.5.5", "directories are not sent as archives here: 404")
+		c.sendError(x, 404, "Directories are not sent as one file here.")
+		return
+	case format.Name == "":
+		c.say("9110, 15.5.1", "the format of the archive is unknown: 400")
+		c.sendError(x, 400, "A directory is sent as zip or tar.gz: ?archive=zip, ?archive=tar.gz.")
+		return
+	}
 	client := network(x.client)
 	if !c.s.archiving.take(client) {
 		c.say("9110, 15.6.4", "as many archives as may be are on their way: 503")

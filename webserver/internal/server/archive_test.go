@@ -34,7 +34,7 @@ func TestArchive(t *testing.T) {
 	if resp, old := ask(t, addr, "GET /d/?archive=zip HTTP/1.0\nConnection: keep-alive\n\n"); !resp.Close || len(old) != len(body) {
 		t.Errorf("HTTP/1.0: it closes: %v, %d bytes, want %d", resp.Close, len(old), len(body))
 	}
-	for target, want := range map[string]int{"/big/?archive=zip": 403, "/site/?archive=zip": 200, "/d?archive=zip": 301, "/d/?archive=rar": 200, "/nowhere/?archive=zip": 404} {
+	for target, want := range map[string]int{"/big/?archive=zip": 403, "/site/?archive=zip": 200, "/d?archive=zip": 301, "/d/?archive=rar": 400, "/nowhere/?archive=zip": 404} {
 		resp, _ := ask(t, addr, "GET "+target+host)
 		if resp.StatusCode != want || resp.Header.Get("Content-Disposition") != "" {
 			t.Errorf("%s: %s, want %d and no archive", target, resp.Status, want)
@@ -47,8 +47,11 @@ func TestArchive(t *testing.T) {
 		}
 	}
 	off := serveTree(t, files, func(s *Server) { s.Listing = true })
-	if resp, body := ask(t, off, "GET /d/?archive=zip"+host); resp.Header.Get("Content-Type") != "text/html; charset=utf-8" || strings.Contains(body, "archive=") {
-		t.Errorf("without archives: %s", resp.Header.Get("Content-Type"))
+	if resp, _ := ask(t, off, "GET /d/?archive=zip"+host); resp.StatusCode != 404 {
+		t.Errorf("without archives: %s, want 404", resp.Status)
+	}
+	if _, body := ask(t, off, "GET /d/"+host); strings.Contains(body, "archive=") {
+		t.Error("without archives, the listing offers one")
 	}
 	if _, body := ask(t, addr, "GET /d/"+host); !strings.Contains(body, `href="?archive=zip"`) {
 		t.Error("the listing has no link to the archive")

@@ -105,3 +105,27 @@ func TestTrustProxy(t *testing.T) {
 		}
 	}
 }
+
+// TestAFaultGivesBack: a fault of ours costs the client behind a proxy its
+// connection, and not its share for good.
+func TestAFaultGivesBack(t *testing.T) {
+	addr := serveTree(t, sampleFiles, func(s *Server) {
+		s.MaxConnsPerAddr, s.CountLoopback = 1, true
+		s.TrustProxy = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		s.Challenge = func(path string) (string, bool) {
+			if path == "/fault" {
+				panic("a fault of ours")
+			}
+			return "", false
+		}
+	})
+	const from = " HTTP/1.1\nHost: a\nX-Forwarded-For: 192.0.2.1\n\n"
+	conn, r := dial(t, addr)
+	conn.Write([]byte("GET /fault" + strings.ReplaceAll(from, "\n", "\r\n")))
+	if text, err := r.ReadString('\n'); err == nil {
+		t.Fatalf("the fault was answered with %q", text)
+	}
+	if resp, _ := ask(t, addr, "GET /f.txt"+from); resp.StatusCode != 200 {
+		t.Errorf("after a fault: %s, want 200", resp.Status)
+	}
+}

@@ -117,6 +117,13 @@ func (c *conn) admitted(x *exchange) bool {
 	return x.counted
 }
 
+// released gives back what admitted took.
+func (c *conn) released(x *exchange) {
+	if x.counted {
+		c.s.conns.releaseClient(x.client, c.s)
+	}
+}
+
 // maxFinds is how often a file is found anew that is replaced between being found
 // and being opened.
 const maxFinds = 10
@@ -265,7 +272,7 @@ func (c *conn) list(x *exchange) {
 		c.sendEmpty(x, 204, httpmsg.Field{Name: "Allow", Value: allow})
 		return
 	}
-	if format, ok := archive.ParseQuery(x.query); ok && c.s.MaxArchive > 0 {
+	if format, asked := archive.ParseQuery(x.query); asked {
 		c.sendArchive(x, format)
 		return
 	}

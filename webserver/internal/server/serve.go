@@ -76,6 +76,7 @@ func (c *conn) exchange() {
 	w := c.work
 	x := &w.x
 	*x = exchange{client: c.addr}
+	defer c.released(x) // whatever happens
 
 	// Step 5: receive. Step 6: parse.
 	err := c.readHead()
@@ -94,9 +95,6 @@ func (c *conn) exchange() {
 			c.respond(x)
 		}
 		c.finishBody(x)
-	}
-	if x.counted {
-		c.s.conns.releaseClient(x.client, c.s)
 	}
 	if x.status != 0 {
 		c.account(x)

@@ -29,12 +29,12 @@ type Users struct {
 	key    [sha256.Size]byte // of the process: what is remembered is of no use elsewhere
 	queue  *queue            // for the bcrypts that may run at a time
 	wrong  failures
+	file   *watch.Files
 
 	mu         sync.Mutex
 	hashes     map[string][]byte
 	decoy      []byte // what unknown users are compared with
 	remembered map[[sha256.Size]byte]string
-	file       *watch.Files
 }
 
 // Open reads the users of an htpasswd file, which must all have bcrypt hashes.
@@ -81,8 +81,10 @@ func (u *Users) Check(ctx context.Context, client netip.Addr, authorization stri
 	}
 	credentials := keyed(u.key, user+":"+password)
 
+	if fault := u.file.Refresh(u.now()); fault != nil && u.report != nil {
+		u.report(fault)
+	}
 	u.mu.Lock()
-	fault := u.file.Refresh(u.now())
 	_, known := u.remembered[credentials]
 	remembered := u.remembered
 	hash, exists := u.hashes[user]
@@ -90,9 +92,6 @@ func (u *Users) Check(ctx context.Context, client netip.Addr, authorization stri
 		hash = u.decoy
 	}
 	u.mu.Unlock()
-	if fault != nil && u.report != nil {
-		u.report(fault)
-	}
 	if known {
 		return user, Admitted
 	}
@@ -130,13 +129,15 @@ func (u *Users) load() error {
 	if err != nil {
 		return err
 	}
-	u.hashes, u.remembered = hashes, map[[sha256.Size]byte]string{}
 	cost := bcrypt.MinCost
 	for _, hash := range hashes {
 		if c, err := bcrypt.Cost(hash); err == nil {
 			cost = max(cost, c)
 		}
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hashes, u.remembered = hashes, map[[sha256.Size]byte]string{}
 	// Any salt and hash will do: nobody is let in by it.
 	u.decoy = fmt.Appendf(nil, "$2b$%02d$%.53s", cost, "topdownwebserverdecoy.topdownwebserverdecoy.topdownwebserver")
 	return nil

@@ -144,6 +144,35 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestWhileTheFileIsRead: whose password is known comes in while the file is being
+// read anew, however long that takes.
+func TestWhileTheFileIsRead(t *testing.T) {
+	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\n")
+	s.check(t, "ada", "x", true)
+	reading, done := make(chan bool), make(chan bool)
+	slow := false
+	var err error
+	s.file, err = watch.New(s.now(), "", func() error {
+		if slow {
+			reading <- true
+			<-done
+		}
+		return nil
+	}, s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow = true
+	write(t, s.path, "")
+	s.later()
+	var reader sync.WaitGroup
+	reader.Go(func() { s.check(t, "ada", "x", true) })
+	<-reading
+	s.check(t, "ada", "x", true)
+	close(done)
+	reader.Wait()
+}
+
 func TestRememberedIsBounded(t *testing.T) {
 	s := newSetup(t, "ada:"+hash(t, "$2y$", "x")+"\n")
 	for i := range maxRemembered {

@@ -28,10 +28,10 @@ type Source struct {
 	certFile, keyFile string
 	report            func(error)
 	now               func() time.Time
+	files             *watch.Files
 
 	mu       sync.Mutex
 	cert     *tls.Certificate
-	files    *watch.Files
 	warnedAt time.Time // of the expiry
 }
 
@@ -50,7 +50,7 @@ func New(certFile, keyFile string, report func(error)) (*Source, error) {
 	if s.files, err = watch.New(now, "the certificate read before stays", s.load, certFile, keyFile); err != nil {
 		return nil, err
 	}
-	if err := s.validity(now); err != nil {
+	if err := s.validity(now); err != nil { // nobody else has s yet
 		report(err)
 	}
 	return s, nil
@@ -70,27 +70,17 @@ func (s *Source) Config() *tls.Config {
 
 // certificate returns the certificate to use now.
 func (s *Source) certificate() *tls.Certificate {
+	now := s.now()
+	if err := s.files.Refresh(now); err != nil {
+		s.report(err)
+	}
 	s.mu.Lock()
-	faults := s.refresh()
-	cert := s.cert
+	cert, err := s.cert, s.validity(now)
 	s.mu.Unlock()
-	for _, err := range faults {
+	if err != nil {
 		s.report(err)
 	}
 	return cert
-}
-
-// refresh reads the files again if they have changed, and returns what is new
-// to report. The caller holds s.mu.
-func (s *Source) refresh() (faults []error) {
-	now := s.now()
-	if err := s.files.Refresh(now); err != nil {
-		faults = append(faults, err)
-	}
-	if err := s.validity(now); err != nil {
-		faults = append(faults, err)
-	}
-	return faults
 }
 
 // load reads the files.
@@ -99,12 +89,14 @@ func (s *Source) load() error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.cert, s.warnedAt = cert, time.Time{}
 	return nil
 }
 
 // validity returns an error if the certificate is not valid at the time now and
-// that has not been said for a day.
+// that has not been said for a day. The caller holds s.mu.
 func (s *Source) validity(now time.Time) error {
 	const day = "2006-01-02 15:04 MST"
 	leaf := s.cert.Leaf

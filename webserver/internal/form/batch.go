@@ -93,8 +93,8 @@ func (f *upload) remove() error {
 // commit gives all files their names and notes them in files, which are the
 // batch's, in order. If one fails the earlier ones are removed again.
 func (b *batch) commit(files []File) error {
-	b.u.mu.Lock()
-	defer b.u.mu.Unlock()
+	b.u.naming.Lock()
+	defer b.u.naming.Unlock()
 	for i, f := range b.temps {
 		if f.temp == "" {
 			continue
@@ -109,6 +109,8 @@ func (b *batch) commit(files []File) error {
 		}
 		files[i].StoredAs = f.name
 	}
+	b.u.mu.Lock()
+	defer b.u.mu.Unlock()
 	b.u.stored.add(b.size)
 	b.u.pending.remove(b.size)
 	b.size = usage{}
@@ -137,7 +139,7 @@ const maxNumbered = 1024
 
 // publish moves the temporary to the name or, where that is taken, to the name
 // with a number: the one after the last that was given, so that a thousand equal
-// names cost no more than a thousand others. The caller holds u.mu.
+// names cost no more than a thousand others. The caller holds u.naming.
 func (f *upload) publish(name string) error {
 	const tries = 100
 	next := f.b.u.next

@@ -36,10 +36,14 @@ type Uploads struct {
 	root  *os.Root
 	quota Quota
 
+	// naming is held while files get their names, and while all are counted: the disk
+	// may be slow. Those who are receiving meanwhile need mu only.
+	naming sync.Mutex
+	next   map[string]int // by name: the number that the next file of that name tries first
+
 	mu        sync.Mutex
-	stored    usage          // of finished files
-	pending   usage          // of files being received
-	next      map[string]int // by name: the number that the next file of that name tries first
+	stored    usage // of finished files
+	pending   usage // of files being received
 	recounted time.Time
 	now       func() time.Time                    // the clock
 	link      func(oldname, newname string) error // root.Link, unless a test takes it away
@@ -126,24 +130,37 @@ func (u *Uploads) count() (total usage, err error) {
 
 // reserve admits more bytes and files, or says that the store is full.
 func (u *Uploads) reserve(more usage) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.full(more) != nil {
-		if now := u.now(); now.Sub(u.recounted) >= recountEvery {
-			u.recounted = now
-			if stored, err := u.count(); err == nil {
-				u.stored = stored
-			}
-		}
-		if err := u.full(more); err != nil {
-			return err
-		}
+	recount, err := u.tryReserve(more)
+	if !recount {
+		return err
 	}
-	u.pending.add(more)
-	return nil
+	u.naming.Lock()
+	if stored, countErr := u.count(); countErr == nil {
+		u.mu.Lock()
+		u.stored = stored
+		u.mu.Unlock()
+	}
+	u.naming.Unlock()
+	_, err = u.tryReserve(more)
+	return err
 }
 
-// full says which quota more would be over.
+// tryReserve also reports whether it is time to count what is stored.
+func (u *Uploads) tryReserve(more usage) (recount bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err = u.full(more); err == nil {
+		u.pending.add(more)
+		return false, nil
+	}
+	now := u.now()
+	if recount = now.Sub(u.recounted) >= recountEvery; recount {
+		u.recounted = now
+	}
+	return recount, err
+}
+
+// full says which quota more would be over. The caller holds u.mu.
 func (u *Uploads) full(more usage) error {
 	switch {
 	case u.quota.Total > 0 && more.bytes > u.quota.Total-u.stored.bytes-u.pending.bytes:

@@ -432,3 +432,37 @@ func TestOpenUploadsFails(t *testing.T) {
 		})
 	}
 }
+
+// TestNamingHoldsNobodyUp: while one client's file gets its name, on a disk that
+// hangs, others go on sending.
+func TestNamingHoldsNobodyUp(t *testing.T) {
+	u, _ := openUploads(t, Quota{Total: 1 << 20})
+	naming, done := make(chan bool), make(chan bool)
+	link := u.link
+	u.link = func(from, to string) error {
+		naming <- true
+		<-done
+		return link(from, to)
+	}
+	read := make(chan error)
+	go func() {
+		_, err := Read(strings.NewReader(filesBody("a.txt", "one")), multi, Options{Store: u})
+		read <- err
+	}()
+	<-naming
+	b := u.begin()
+	f, err := b.create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("two")); err != nil {
+		t.Error(err)
+	}
+	if err := b.end(); err != nil {
+		t.Error(err)
+	}
+	close(done)
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}

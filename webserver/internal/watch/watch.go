@@ -9,6 +9,7 @@ package watch
 import (
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -20,14 +21,14 @@ const (
 	settled = 2 * time.Second
 )
 
-// Files are some files that are read together. The methods must not be called
-// concurrently.
+// Files are some files that are read together.
 type Files struct {
 	paths []string
 	load  func() error
 	stays string
 
-	loaded    []version // good or bad
+	mu        sync.Mutex // held by the one who looks and reads
+	loaded    []version  // good or bad
 	loadedAt  time.Time
 	checkedAt time.Time
 	lastErr   string // told about this version
@@ -41,8 +42,14 @@ func New(now time.Time, stays string, load func() error, paths ...string) (*File
 }
 
 // Refresh calls load again if the files have changed since the last time. An error
-// is new: it is returned once, until the files change again.
+// is new: it is returned once, until the files change again. It may be called
+// concurrently: while one caller reads, which may take long, the others go on with
+// what was read before.
 func (f *Files) Refresh(now time.Time) error {
+	if !f.mu.TryLock() {
+		return nil
+	}
+	defer f.mu.Unlock()
 	if since := now.Sub(f.checkedAt); since >= 0 && since < Every {
 		return nil
 	}

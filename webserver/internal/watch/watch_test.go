@@ -64,3 +64,37 @@ func TestRefresh(t *testing.T) {
 		}
 	}
 }
+
+// TestWhileItReads: a file that takes long to read, on a disk that hangs, holds up
+// nobody but the one who reads it.
+func TestWhileItReads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	reading, done := make(chan bool), make(chan bool)
+	first := true
+	load := func() error {
+		if !first {
+			reading <- true
+			<-done
+		}
+		first = false
+		return nil
+	}
+	now := time.Now()
+	f, err := New(now, "", load, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- f.Refresh(now.Add(Every)) }()
+	<-reading
+	if err := f.Refresh(now.Add(3 * Every)); err != nil { // would wait for ever
+		t.Error(err)
+	}
+	close(done)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -177,7 +177,9 @@ func (q *query) pieces(want rules.Span) (pieces []io.ReadCloser, ok bool) {
 // why.
 func (q *query) open(e *store.Entry, off, n int64) (io.ReadCloser, bool) {
 	if data, ok := e.Bytes(); ok {
-		return io.NopCloser(bytes.NewReader(data[off : off+n])), true
+		body := new(memoryBody)
+		body.Reset(data[off : off+n])
+		return body, true
 	}
 	body, err := q.found.opened, error(nil)
 	if q.found.opened = nil; body == nil {
@@ -191,6 +193,11 @@ func (q *query) open(e *store.Entry, off, n int64) (io.ReadCloser, bool) {
 	}
 	return &storedBody{body: body, off: off, left: n}, true
 }
+
+// memoryBody is a range of a body in memory.
+type memoryBody struct{ bytes.Reader }
+
+func (*memoryBody) Close() error { return nil }
 
 // storedBody is a range of a body in the store.
 type storedBody struct {

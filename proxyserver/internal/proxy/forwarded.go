@@ -35,7 +35,9 @@ func (c *session) addForwarded() {
 	}
 	if _, own, _ := rules.SplitPort(host); port == "" || !isNumber(port) {
 		if port = own; port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[proto]
+			if port = "80"; proto == "https" {
+				port = "443"
+			}
 		}
 	}
 	if forwarded == "" {
@@ -76,22 +78,20 @@ func joined(f httpmsg.Fields, name string) string {
 // forwardedFrom says with RFC 7239 what the X-Forwarded fields say: the first
 // hop was to host by proto.
 func forwardedFrom(chain, host, proto string) string {
-	var b strings.Builder
-	first := true
+	var room [128]byte
+	b := room[:0]
 	for addr := range httpmsg.Members(chain) {
-		if !first {
-			b.WriteString(", ")
+		if len(b) > 0 {
+			b = append(append(b, ", for="...), node(addr)...)
+			continue
 		}
-		b.WriteString("for=" + node(addr))
-		if first && host != "" {
-			b.WriteString(";host=" + quote(host))
+		b = append(append(b, "for="...), node(addr)...)
+		if host != "" {
+			b = append(append(b, ";host="...), quote(host)...)
 		}
-		if first {
-			b.WriteString(";proto=" + proto)
-		}
-		first = false
+		b = append(append(b, ";proto="...), proto...)
 	}
-	return b.String()
+	return string(b)
 }
 
 // node is an address as RFC 7239, section 6 has it.
@@ -102,6 +102,8 @@ func node(addr string) string {
 		return "unknown"
 	case ip.Is6() && !ip.Is4In6():
 		return `"[` + ip.WithZone("").String() + `]"`
+	case ip.Is4():
+		return addr
 	}
 	return ip.Unmap().String()
 }

@@ -109,7 +109,7 @@ func span(from, to, lasts string) string {
 	case from == "":
 		return ""
 	case to != "":
-		if len(to) > 11 && len(from) > 16 && from[:11] == to[:11] && from[16:] == to[16:] {
+		if len(from) >= 16 && len(to) >= 16 && from[:11] == to[:11] && from[16:] == to[16:] {
 			return from[:16] + " to " + to[11:] // the same day and zone
 		}
 		return from + " to " + to

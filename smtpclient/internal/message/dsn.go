@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func ReadDeliveries(r io.Reader) ([]Delivery, error) {
 	var list []Delivery
 	text := strings.ReplaceAll(string(data), "\r\n", "\n")
 	for block := range strings.SplitSeq(text, "\n\n") {
-		h, err := ReadHeader(strings.NewReader(strings.TrimLeft(block, "\n")))
+		h, err := readHeader(bufio.NewReader(strings.NewReader(strings.TrimLeft(block, "\n"))))
 		if err != nil && !errors.Is(err, ErrTooComplex) {
 			return nil, err
 		}

@@ -29,9 +29,14 @@ func (h Header) Text(name string) string { return DecodeWords(h.Get(name)) }
 // header reads fields up to the empty line, or up to a delimiter. A line that
 // is no field ends the header too, and begins the body: senders forget the empty
 // line, and nothing may be lost.
-func (w *walker) header() (Header, error) {
-	var h Header
+func (w *walker) header() (h Header, _ error) {
 	var over error
+	var value []byte // of the last field, which may go on
+	defer func() {
+		if len(h) > 0 {
+			h[len(h)-1].Value = string(value)
+		}
+	}()
 	total := 0
 	for n := 1; ; n++ {
 		line, err := w.line()
@@ -70,10 +75,14 @@ func (w *walker) header() (Header, error) {
 		switch {
 		case over != nil: // the fields so far have to do
 		case kind == moreLine:
-			h[len(h)-1].Value += " " + strings.TrimSpace(text)
+			value = append(append(value, ' '), strings.TrimSpace(text)...)
 		case kind == fieldLine:
-			name, value, _ := strings.Cut(text, ":")
-			h = append(h, Field{strings.TrimSpace(name), strings.TrimSpace(value)})
+			if len(h) > 0 {
+				h[len(h)-1].Value = string(value)
+			}
+			name, first, _ := strings.Cut(text, ":")
+			h = append(h, Field{Name: strings.TrimSpace(name)})
+			value = append(value[:0], strings.TrimSpace(first)...)
 		}
 	}
 }

@@ -15,13 +15,16 @@ const lineRoom = 76
 // longestLine is the limit of RFC 5322 section 2.1.1, without CRLF.
 const longestLine = 998
 
+// maxFieldName leaves room for a value on a field's first line.
+const maxFieldName = 500
+
 // A Field is one header field.
 type Field struct{ Name, Value string }
 
 // Check tells whether the field can be written.
 func (f Field) Check() error {
-	if f.Name == "" || strings.ContainsFunc(f.Name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
-		return fmt.Errorf("%q is no header field name", f.Name)
+	if f.Name == "" || len(f.Name) > maxFieldName || strings.ContainsFunc(f.Name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
+		return fmt.Errorf("%.100q is no header field name", f.Name)
 	}
 	if err := checkLine(f.Value); err != nil {
 		return fmt.Errorf("header field %s: %w", f.Name, err)
@@ -33,11 +36,12 @@ func (f Field) Check() error {
 func writeUnstructured(b *bytes.Buffer, name, value string) {
 	value = strings.TrimSpace(value)
 	plain := isASCII(value) && !strings.Contains(value, "=?")
-	for word := range strings.FieldsSeq(value) {
-		plain = plain && len(word) < longestLine-len(name)-2
+	pieces := splitAtSpace(value)
+	for _, piece := range pieces {
+		plain = plain && len(piece) < longestLine-len(name)-2
 	}
 	if plain {
-		writeFolded(b, name, splitAtSpace(value))
+		writeFolded(b, name, pieces)
 		return
 	}
 	writeFolded(b, name, spaced(encodedWords(value, lineRoom-len(name)-2, false)))

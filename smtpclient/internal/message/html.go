@@ -47,16 +47,16 @@ func PlainText(r io.Reader) (string, error) {
 // htmlText writes text, and before it what the tags so far have asked for.
 type htmlText struct {
 	out     strings.Builder
-	breaks  int    // line ends wanted before the next text: 1 a new line, 2 an empty one
-	space   bool   // a space is wanted
-	cell    bool   // the text is in another cell of the same row
-	mark    string // of a list item
-	row     bool   // the row has text
-	quote   int    // how deep in quotes
-	quoted  int    // how deep the line before was
-	pre     int    // in preformatted text
-	lists   []int  // of each open list the number of the next item, -1 for none
-	links   []link
+	breaks  int       // line ends wanted before the next text: 1 a new line, 2 an empty one
+	space   bool      // a space is wanted
+	cell    bool      // the text is in another cell of the same row
+	mark    string    // of a list item
+	row     bool      // the row has text
+	quote   int       // how deep in quotes
+	quoted  int       // how deep the line before was
+	pre     int       // in preformatted text
+	lists   []int     // of each open list the number of the next item, -1 for none
+	link    *link     // the open one: links do not nest
 	hidden  atom.Atom // the element that hides what is in it
 	nesting int       // how many of the same name are open in that
 }
@@ -149,7 +149,8 @@ func (t *htmlText) start(token html.Token, closed bool) {
 		t.space = false
 		t.cell = t.row && t.breaks == 0
 	case atom.A:
-		t.links = append(t.links, link{attribute(token, "href"), -1})
+		t.endLink()
+		t.link = &link{attribute(token, "href"), -1}
 	}
 }
 
@@ -206,12 +207,10 @@ func (t *htmlText) end(a atom.Atom) {
 
 // endLink writes a link's address behind its text, unless that says it.
 func (t *htmlText) endLink() {
-	n := len(t.links)
-	if n == 0 {
+	l := t.link
+	if t.link = nil; l == nil {
 		return
 	}
-	l := t.links[n-1]
-	t.links = t.links[:n-1]
 	scheme, rest, _ := strings.Cut(l.href, ":")
 	switch strings.ToLower(scheme) {
 	case "http", "https", "ftp", "mailto":
@@ -292,8 +291,8 @@ func (t *htmlText) word(s string) {
 		t.out.WriteByte(' ')
 	}
 	t.breaks, t.space, t.cell, t.row = 0, false, false, true
-	for i := len(t.links) - 1; i >= 0 && t.links[i].start < 0; i-- {
-		t.links[i].start = t.out.Len()
+	if t.link != nil && t.link.start < 0 {
+		t.link.start = t.out.Len()
 	}
 	t.out.WriteString(s)
 }

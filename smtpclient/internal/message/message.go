@@ -296,7 +296,7 @@ func textEncoding(body []byte) string {
 func (w *composer) files(files []File, next func(), disposition string) error {
 	for i := range files {
 		f := &files[i]
-		if err := checkLine(f.Name); err != nil || f.Name == "" {
+		if err := checkLine(f.Name); err != nil {
 			return fmt.Errorf("file name %q cannot be sent: %w", f.Name, err)
 		}
 		next()

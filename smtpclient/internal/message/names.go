@@ -40,13 +40,11 @@ func SafeName(p *Part) string {
 	if name == "" {
 		name = "part-" + p.Path + extension(p.Type)
 	}
-	for len(name) > maxName { // shorten the stem, keep the extension
+	if len(name) > maxName { // shorten the stem, keep the extension
 		if len(ext) > 20 {
 			ext = ""
 		}
-		stem = strings.TrimSuffix(name, ext)
-		_, size := utf8.DecodeLastRuneInString(stem)
-		name = stem[:len(stem)-size] + ext
+		name = strings.ToValidUTF8(name[:maxName-len(ext)], "") + ext
 	}
 	return name
 }

@@ -101,7 +101,10 @@ func unpercent(s string) []byte {
 }
 
 // scanner takes a value apart from left to right.
-type scanner struct{ rest string }
+type scanner struct {
+	rest string
+	open bool // a comment without an end was met: no bracket counts any more
+}
 
 // skip takes away leading bytes and comments.
 func (s *scanner) skip(set string) {
@@ -117,7 +120,7 @@ func (s *scanner) skip(set string) {
 // it does not end.
 func (s *scanner) comment() bool {
 	depth := 0
-	for i := 0; i < len(s.rest); i++ {
+	for i := 0; i < len(s.rest) && !s.open; i++ {
 		switch s.rest[i] {
 		case '\\':
 			i++
@@ -130,6 +133,7 @@ func (s *scanner) comment() bool {
 			}
 		}
 	}
+	s.open = true
 	return false
 }
 

@@ -50,7 +50,11 @@ func Read(r io.Reader, visit func(*Part) error) error {
 // ReadHeader reads only the header of a message. If it is too large, what is
 // within the bounds is returned with an error that wraps ErrTooComplex.
 func ReadHeader(r io.Reader) (Header, error) {
-	return (&walker{Visitor: &Visitor{}, r: bufio.NewReaderSize(r, readBuffer), lineStart: true}).header()
+	return readHeader(bufio.NewReaderSize(r, readBuffer))
+}
+
+func readHeader(r *bufio.Reader) (Header, error) {
+	return (&walker{Visitor: &Visitor{}, r: r, lineStart: true}).header()
 }
 
 // walker reads a message line by line, always knowing all boundaries that are
@@ -71,7 +75,7 @@ type walker struct {
 }
 
 func (w *walker) warn(format string, args ...any) {
-	if w.Warn != nil {
+	if w.Warn != nil && *w.parts <= maxParts+1 { // what is left out needs no remarks
 		w.Warn(fmt.Sprintf(format, args...))
 	}
 }

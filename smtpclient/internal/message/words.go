@@ -55,6 +55,9 @@ func DecodeWords(s string) string {
 	return out.String()
 }
 
+// maxWord bounds an encoded word, in bytes; RFC 2047 section 2 allows 75.
+const maxWord = 2 << 10
+
 // encodedWord decodes the word at the start of s; size is 0 if there is none.
 func encodedWord(s string) (charset string, content []byte, size int) {
 	rest := s[len("=?"):]
@@ -64,17 +67,11 @@ func encodedWord(s string) (charset string, content []byte, size int) {
 	}
 	charset, _, _ = strings.Cut(charset, "*")
 	encoding := rest[0] | 0x20
-	text, after, ok := strings.Cut(rest[2:], "?=")
-	if ok && encoding == 'q' && text == "" && strings.HasPrefix(after, "=") {
-		// "?=" of "?q?=41?=" is no end
-		if more, behind, ended := strings.Cut(rest[3:], "?="); ended {
-			text, after = "="+strings.TrimPrefix(more, "="), behind
-		}
-	}
+	text, after, ok := strings.Cut(rest[2:min(len(rest), maxWord)], "?=")
 	if !ok {
 		return "", nil, 0
 	}
-	size = len(s) - len(after)
+	size = len(s) - len(rest) + min(len(rest), maxWord) - len(after)
 	switch encoding {
 	case 'q':
 		return charset, decodeQ(text), size

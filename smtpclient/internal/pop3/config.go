@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"topdown/smtpclient/internal/session"
 )
 
 // An Error is a reply that starts with -ERR.
@@ -16,7 +14,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: the server answered %q", e.Step, session.Printable("-ERR "+e.Text))
+	return fmt.Sprintf("%s: the server answered %q", e.Step, "-ERR "+e.Text)
 }
 
 // Code is the response code in brackets, such as IN-USE or AUTH, or empty

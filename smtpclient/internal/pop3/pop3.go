@@ -280,7 +280,14 @@ func (s *Session) Quit() error {
 func (s *Session) Close() { s.conn.Close() }
 
 // command sends a line and returns the text after +OK.
+//
+// What the server has sent beyond its last answer would count as the answer to
+// this command. It may be a stranger's: a mail in which a dot stands alone on a
+// line that only one of both ends takes for a line.
 func (s *Session) command(step, line string) (string, error) {
+	if s.conn.Buffered() > 0 {
+		return "", s.conn.Lost(step, fmt.Errorf("%w: it sent more than it was asked for", ErrProtocol))
+	}
 	if err := s.conn.Command(step, line, commandTimeout); err != nil {
 		return "", err
 	}
@@ -305,7 +312,7 @@ func (s *Session) status(step, line string) (string, error) {
 		return "", &Error{Step: step, Text: s.conn.Mask.Hide(text)}
 	}
 	s.conn.Break()
-	return "", fmt.Errorf("%w: %s: %q", ErrProtocol, step, session.Printable(s.conn.Mask.Hide(line)))
+	return "", fmt.Errorf("%w: %s: %q", ErrProtocol, step, s.conn.Mask.Hide(line))
 }
 
 func (s *Session) readLine(show func(string) string) (string, error) {

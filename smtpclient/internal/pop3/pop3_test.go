@@ -3,8 +3,10 @@ package pop3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,23 +14,35 @@ import (
 	"topdown/smtpclient/internal/session"
 )
 
-// canned is a connection on which the server has said everything already.
+// canned is a connection on which the server has said everything already, which
+// comes in packets.
 type canned struct {
 	net.Conn
-	r io.Reader
-	w bytes.Buffer
+	packets []string
+	w       bytes.Buffer
 }
 
-func (c *canned) Read(p []byte) (int, error)  { return c.r.Read(p) }
+func (c *canned) Read(p []byte) (int, error) {
+	if len(c.packets) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, c.packets[0])
+	if c.packets[0] = c.packets[0][n:]; c.packets[0] == "" {
+		c.packets = c.packets[1:]
+	}
+	return n, nil
+}
+
 func (c *canned) Write(p []byte) (int, error) { return c.w.Write(p) }
 func (c *canned) Close() error                { return nil }
 func (c *canned) SetDeadline(time.Time) error { return nil }
 func (c *canned) RemoteAddr() net.Addr        { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (c *canned) LocalAddr() net.Addr         { return c.RemoteAddr() }
 
+// dial opens a session with a server that says each line in a packet of its own.
 func dial(t *testing.T, said string, cfg *session.Config) (*Session, *canned, error) {
 	t.Helper()
-	c := &canned{r: strings.NewReader(said)}
+	c := &canned{packets: slices.DeleteFunc(strings.SplitAfter(said, "\n"), func(s string) bool { return s == "" })}
 	cfg.Host, cfg.Port = "127.0.0.1", "110"
 	cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return c, nil }
 	s, err := Dial(t.Context(), cfg)
@@ -59,6 +73,31 @@ func TestBody(t *testing.T) {
 				t.Errorf("%.60q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestSmuggledReplies has a mail in the mailbox in which a dot stands alone behind a
+// bare LF. The server does not take that for a line, and does not double the dot;
+// what follows must not count as its answers.
+func TestSmuggledReplies(t *testing.T) {
+	s, c, err := dial(t, loggedIn, &session.Config{Login: &session.Login{User: "u", Password: "p"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.packets = []string{"+OK\r\nSubject: x\r\n\r\nbait\n.\r\n+OK deleted\r\n+OK bye\r\n.\r\n"}
+	body, err := s.Retrieve(Entry{Number: 1, Size: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = body.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	c.w.Reset()
+	if err = s.Delete(1); !errors.Is(err, ErrProtocol) {
+		t.Errorf("the mail answered DELE: %v", err)
+	}
+	if err = s.Quit(); err == nil || c.w.Len() > 0 {
+		t.Errorf("the session went on: %q, %v", c.w.String(), err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/xdg-go/scram"
@@ -153,9 +154,18 @@ func (m *scrammed) Start() ([]byte, bool, error) {
 	return []byte(first), true, err
 }
 
+// maxIterations bounds the work that a server can ask for: a few seconds' worth.
+const maxIterations = 5_000_000
+
 func (m *scrammed) Next(challenge []byte) ([]byte, error) {
 	if m.talk.Done() {
 		return nil, errExtra
+	}
+	for field := range strings.SplitSeq(string(challenge), ",") {
+		count, ok := strings.CutPrefix(field, "i=")
+		if n, err := strconv.Atoi(count); ok && (err != nil || n > maxIterations) {
+			return nil, fmt.Errorf("the server asks for %.20q iterations of the hash, %d are the most", count, maxIterations)
+		}
 	}
 	answer, err := m.talk.Step(string(challenge))
 	return []byte(answer), err

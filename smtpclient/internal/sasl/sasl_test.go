@@ -122,6 +122,24 @@ func testSCRAM(t *testing.T, name string, hash scram.HashGeneratorFcn) {
 	}
 }
 
+// TestSCRAMIterations does not let a server keep the client busy for hours.
+func TestSCRAMIterations(t *testing.T) {
+	for _, count := range []string{"2147483647", "99999999999999999999", "5000001", "x"} {
+		m, err := New("SCRAM-SHA-256", "user", "pencil", Server{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, err := m.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, nonce, _ := strings.Cut(string(first), "r=")
+		if _, err = m.Next([]byte("r=" + nonce + "x,s=c2FsdA==,i=" + count)); err == nil || !strings.Contains(err.Error(), "iterations") {
+			t.Errorf("i=%s: %v", count, err)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	for offered, want := range map[string]string{
 		"LOGIN PLAIN": "PLAIN", "plain Cram-MD5": "CRAM-MD5", "PLAIN SCRAM-SHA-256 CRAM-MD5": "SCRAM-SHA-256", "XOAUTH2 LOGIN": "LOGIN", "XOAUTH2 GSSAPI": "", "": "",

@@ -127,7 +127,8 @@ func (c *Conn) Authenticate(m sasl.Mechanism, x *Exchange) error {
 		}
 		challenge, more, err := x.Answer()
 		switch {
-		case cancelled != nil && !more:
+		case cancelled != nil:
+			c.broken = c.broken || more // it does not take the "*" for an end: nothing more is said
 			return cancelled
 		case err != nil:
 			return err

@@ -21,11 +21,12 @@ import (
 // minRSA is the shortest RSA key that receivers take (RFC 8301 section 3.2).
 const minRSA = 1024
 
-// headers are signed if they are there. From, To, Cc and Subject are named once
-// more than they occur, so that none can be added.
+// headers are signed. Those that make a mail what a reader sees are named once more
+// than they occur, so that none can be added (RFC 6376 section 8.15).
 var headers = []string{
-	"From", "From", "Reply-To", "Subject", "Subject", "Date", "To", "To", "Cc", "Cc", "Message-ID",
-	"MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+	"From", "From", "Reply-To", "Reply-To", "Subject", "Subject", "Date", "Date", "To", "To", "Cc", "Cc", "Message-ID", "Message-ID",
+	"MIME-Version", "MIME-Version", "Content-Type", "Content-Type", "Content-Transfer-Encoding", "Content-Transfer-Encoding",
+	"In-Reply-To", "References", "List-Unsubscribe", "List-Unsubscribe-Post", // the last two: RFC 8058 section 4
 }
 
 // A Signer holds what a domain's signature needs.

@@ -64,7 +64,7 @@ func TestSign(t *testing.T) {
 			t.Fatal(err)
 		}
 		signer := &Signer{Domain: "lab.test", Selector: "sel", Key: key}
-		signed, err := signer.Sign(text("From: a@lab.test\r\nSubject: s\r\n\r\nbody \r\n.\r\n\r\n"))
+		signed, err := signer.Sign(text("From: a@lab.test\r\nReply-To: a@lab.test\r\nDate: Fri, 20 Nov 2026 12:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 7bit\r\nSubject: s\r\n\r\nbody \r\n.\r\n\r\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +84,15 @@ func TestSign(t *testing.T) {
 		for _, change := range []string{"Subject: t", "From: b@lab.test\r\nSubject: s", "Subject: s\r\nTo: x@lab.test", "Subject: s\r\nSubject: t"} {
 			if good(strings.Replace(b.String(), "Subject: s", change, 1)) {
 				t.Errorf("%q passes", change)
+			}
+		}
+		// Readers take the first of two fields, signatures are about the last.
+		for _, more := range []string{
+			"From: b@lab.test", "Content-Type: text/html", "Content-Transfer-Encoding: base64", "MIME-Version: 2.0", "Reply-To: x@lab.test",
+			"Date: Sat, 21 Nov 2026 12:00:00 +0000", "List-Unsubscribe: <https://lab.test/>",
+		} {
+			if good(strings.Replace(b.String(), "From: a@lab.test", more+"\r\nFrom: a@lab.test", 1)) {
+				t.Errorf("%q in front passes", more)
 			}
 		}
 	}

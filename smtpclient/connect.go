@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"topdown/smtpclient/internal/account"
 	"topdown/smtpclient/internal/draft"
@@ -153,7 +154,7 @@ func (p *program) smtpConfig(ctx context.Context, s *server, detail session.Deta
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsAny(s.helo, " \t") {
+	if strings.ContainsFunc(s.helo, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return nil, usage("--helo %q: a host name has no spaces", s.helo)
 	}
 	if s.user == "" && s.auth != "" {

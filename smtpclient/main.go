@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if ctx.Err() != nil && code != exitUncertain && code != exitPartial {
 		code, err = exitInterrupted, errors.New("interrupted")
 	}
-	fmt.Fprintf(errOut, "%s: %s%s\n", name, p.mask.Hide(err.Error()), hint(err))
+	fmt.Fprintf(errOut, "%s: %s%s\n", name, p.safe(err.Error()), hint(err))
 	if code == exitUsage {
 		fmt.Fprintf(errOut, "Try '%s --help'.\n", p.cfg.command)
 	}
@@ -139,7 +139,7 @@ func exitCode(err error) int {
 	_, lost := errors.AsType[*net.OpError](err)
 	gone := lost || is(session.ErrTimeout, session.ErrClosed)
 	switch {
-	case wrong, mistaken, is(mailbox.ErrName):
+	case wrong, mistaken, is(mailbox.ErrName, session.ErrUnsafe):
 		return exitUsage
 	case uncertain:
 		return exitUncertain

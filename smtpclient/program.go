@@ -46,7 +46,7 @@ func (p *program) traced(ctx context.Context, run func(context.Context) error) e
 	if p.cfg.traceFile == "" {
 		return run(ctx)
 	}
-	out, err := os.Create(p.cfg.traceFile)
+	out, err := os.OpenFile(p.cfg.traceFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // it has the mail in it
 	if err != nil {
 		return fail(exitCantCreate, "%w", draft.FileError("--trace-file ", err))
 	}
@@ -61,7 +61,13 @@ func (p *program) traced(ctx context.Context, run func(context.Context) error) e
 
 // warn tells about something that does not stop the command.
 func (p *program) warn(format string, args ...any) {
-	fmt.Fprintf(p.err, "smtpclient: warning: %s\n", p.mask.Hide(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(p.err, "smtpclient: warning: %s\n", p.safe(fmt.Sprintf(format, args...)))
+}
+
+// safe is a message that can be shown: on one line, without a secret, and without
+// what a server, or a name in its certificate, would tell the terminal to do.
+func (p *program) safe(text string) string {
+	return session.Printable(strings.ReplaceAll(p.mask.Hide(text), "\n", "; "))
 }
 
 // printJSON writes one value on one line. Control characters, and those that

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,9 @@ func TestTraceOfSTARTTLS(t *testing.T) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" && os.Getenv("TOPDOWN_TRACE") == "" {
+		t.Errorf("others can read the mail in the trace: %v %v", info.Mode(), err)
 	}
 	trace := string(text)
 	for _, secret := range []string{"lab-password", "bGFiLXBhc3N3b3Jk"} {

@@ -134,6 +134,7 @@ func (s *Secret) Password(ctx context.Context) (string, error) {
 		}
 		cmd := exec.CommandContext(limited, shell, option, s.Command)
 		cmd.Stdin, cmd.Stderr = s.CommandIn, s.CommandErr
+		cmd.WaitDelay = time.Second // an agent that it left behind may hold its output open
 		out, err := cmd.Output()
 		if err != nil {
 			return "", fmt.Errorf("password command: %w", err)

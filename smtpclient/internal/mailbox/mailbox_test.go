@@ -3,10 +3,12 @@ package mailbox
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -148,6 +150,36 @@ func TestSave(t *testing.T) {
 	s.Raw = ""
 	if err := s.Save(strings.NewReader(mail)); !errors.Is(err, ErrOutput) {
 		t.Error(err)
+	}
+}
+
+// TestSaveTornMessage leaves no file behind that looks like the whole message.
+func TestSaveTornMessage(t *testing.T) {
+	s := &Saver{Dir: t.TempDir(), Raw: "message-1.eml", Saved: func(SavedPart) {}, Warn: func(string, ...any) {}}
+	gone := errors.New("gone")
+	if err := s.Save(io.MultiReader(strings.NewReader("Subject: s\n\nhalf of the te"), iotest.ErrReader(gone))); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(s.Dir); len(left) > 0 || err != nil {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+// TestShowBounded shows a mail of many long texts as far as it goes, and says so.
+func TestShowBounded(t *testing.T) {
+	text := strings.Repeat("one line of the text\n", 1<<20/21)
+	mail := "Content-Type: multipart/mixed; boundary=b\n" + strings.Repeat("\n--b\n\n"+text, 5) + "\n--b--\n"
+	for _, out := range []io.Writer{io.Discard, nil} {
+		shown, err := Show(strings.NewReader(mail), out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(shown.Text) > maxShown+100 || len(shown.Warnings) != 1 || !strings.Contains(shown.Warnings[0], "4.0 MiB") {
+			t.Errorf("%d bytes, %q", len(shown.Text), shown.Warnings)
+		}
+	}
+	if shown, err := Show(strings.NewReader("\n"+strings.Repeat("x", maxShown-1)+"\n"), io.Discard); err != nil || len(shown.Warnings) > 0 {
+		t.Errorf("%v %q", err, shown.Warnings)
 	}
 }
 

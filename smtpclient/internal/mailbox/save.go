@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,13 +40,9 @@ func (s *Saver) Save(r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	defer raw.Close()
 	count := &countingReader{r: r}
-	if err = visitor.Read(io.TeeReader(count, outputWriter{raw})); err != nil {
+	if err = finish(raw, visitor.Read(io.TeeReader(count, outputWriter{raw}))); err != nil {
 		return err
-	}
-	if err = raw.Close(); err != nil {
-		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
 	s.Saved(SavedPart{"0", "message/rfc822", raw.Name(), count.n})
 	return nil
@@ -73,15 +70,24 @@ func (s *Saver) part(p *message.Part) error {
 	if ferr := w.Flush(); err == nil {
 		err = ferr
 	}
-	if cerr := f.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("%w: %w", ErrOutput, cerr)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // a file that cannot be completed; the first error counts
+	if err = finish(f, err); err != nil {
 		return err
 	}
 	s.Saved(SavedPart{p.Path, p.Type, f.Name(), count.n})
 	return nil
+}
+
+// finish closes a file whose content is on the disk then: the message may be deleted
+// from the mailbox. A file that could not be completed is removed.
+func finish(f *os.File, err error) error {
+	serr, cerr := f.Sync(), f.Close()
+	if cause := cmp.Or(serr, cerr); err == nil && cause != nil {
+		err = fmt.Errorf("%w: %w", ErrOutput, cause)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the first error counts
+	}
+	return err
 }
 
 // outputWriter marks the errors of a file.

@@ -11,8 +11,8 @@ import (
 	"topdown/smtpclient/internal/session"
 )
 
-// maxShown bounds how much of one text part show prints, in bytes.
-const maxShown = 1 << 20
+// maxShown bounds how much text of one mail show prints, in bytes.
+const maxShown = 4 << 20
 
 // A Shown message is the result of showing it.
 type Shown struct {
@@ -20,6 +20,8 @@ type Shown struct {
 	Text     string            `json:"text"`
 	Parts    []ShownPart       `json:"parts"`
 	Warnings []string          `json:"warnings,omitempty"` // what is broken or left out
+
+	left int64 // bytes of text that may still be shown; below 0 once some was left out
 }
 
 // A ShownPart is one that is not shown as text.
@@ -33,7 +35,7 @@ type ShownPart struct {
 // Show writes a message to w: who, when, what, its text, those of the messages in
 // it, and a list of its parts. A nil w leaves all that to the result.
 func Show(r io.Reader, w io.Writer) (*Shown, error) {
-	shown := &Shown{Header: make(map[string]string), Parts: []ShownPart{}}
+	shown := &Shown{Header: make(map[string]string), Parts: []ShownPart{}, left: maxShown}
 	var text strings.Builder
 	json := w == nil
 	if json {
@@ -105,7 +107,7 @@ func (v *view) part(p *message.Part) error {
 		return v.event(p)
 	case !p.Attachment() && p.Type == "text/plain":
 		v.plainSeen = true
-		return printText(v.out, p.Text())
+		return v.print(p.Text())
 	case !p.Attachment() && p.Type == "text/html":
 		if v.htmlText != "" {
 			return nil
@@ -184,21 +186,26 @@ func (v *view) end() error {
 	if v.plainSeen || v.htmlText == "" {
 		return nil
 	}
-	return printText(v.out, strings.NewReader(v.htmlText))
+	return v.print(strings.NewReader(v.htmlText))
 }
 
-// printText prints a stranger's text line by line, made safe for a terminal.
-func printText(w io.Writer, r io.Reader) error {
-	lines := bufio.NewReaderSize(io.LimitReader(r, maxShown), 64<<10)
+// print prints a stranger's text line by line, made safe for a terminal.
+func (v *view) print(r io.Reader) error {
+	lines := bufio.NewReaderSize(io.LimitReader(r, v.shown.left), 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')
+		v.shown.left -= int64(len(line))
 		text, end := strings.CutSuffix(string(line), "\n")
-		fmt.Fprint(w, session.Printable(strings.TrimSuffix(text, "\r")))
+		fmt.Fprint(v.out, session.Printable(strings.TrimSuffix(text, "\r")))
 		if end || errors.Is(err, io.EOF) && text != "" {
-			fmt.Fprintln(w)
+			fmt.Fprintln(v.out)
 		}
 		switch {
 		case errors.Is(err, io.EOF):
+			if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 && v.shown.left == 0 {
+				v.shown.left = -1
+				v.shown.Warnings = append(v.shown.Warnings, fmt.Sprintf("there is more text than %s: the rest is left out", SizeText(maxShown)))
+			}
 			return nil
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return err

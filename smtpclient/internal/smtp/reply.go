@@ -145,7 +145,7 @@ type ReplyError struct {
 }
 
 func (e *ReplyError) Error() string {
-	return fmt.Sprintf("%s: the server answered %q", e.Step, session.Printable(e.Reply.String()))
+	return fmt.Sprintf("%s: the server answered %q", e.Step, e.Reply.String())
 }
 
 // An UncertainError says that the whole message left us and no final reply

@@ -29,6 +29,9 @@ func cacheCommand(ctx context.Context, c *config, stdout io.Writer) error {
 		os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 		return usagef("there is no cache directory: name it with --cache-dir")
 	}
+	if _, err = os.Stat(dir); err != nil {
+		return noDirectory("--cache-dir", dir, err)
+	}
 	if err = control.Ask(ctx, dir, stdout, c.command[1:]...); !errors.Is(err, control.ErrNobody) {
 		return err
 	}
@@ -64,6 +67,9 @@ func (p *parts) serveControl(dir string) {
 	go func() {
 		defer close(done)
 		control.Serve(ctx, ln, func(ctx context.Context, w io.Writer, words []string) error {
+			if len(words) == 2 && words[0] == "explain" {
+				return p.server.Explain(ctx, words[1], w)
+			}
 			return manageStore(ctx, p.store, w, words)
 		})
 	}()
@@ -83,15 +89,27 @@ func manageStore(ctx context.Context, s store.Managed, w io.Writer, words []stri
 	case len(words) == 1 && words[0] == "list":
 		return list(s, w)
 	case len(words) == 1 && words[0] == "purge-all":
-		fmt.Fprintf(w, "removed %d stored response(s)\n", s.Clear(ctx))
+		removed(w, s.Clear(ctx), "")
 		return nil
 	case key != "" && words[0] == "show":
 		return show(s, key, w)
 	case key != "" && words[0] == "purge":
-		fmt.Fprintf(w, "removed %d stored response(s) for %s\n", s.Invalidate(ctx, key), key)
+		removed(w, s.Invalidate(ctx, key), " for "+key)
 		return nil
 	}
 	return fmt.Errorf("unknown command %q", strings.Join(words, " "))
+}
+
+// removed tells how many responses went.
+func removed(w io.Writer, n int, what string) {
+	switch n {
+	case 0:
+		fmt.Fprintf(w, "nothing was stored%s\n", what)
+	case 1:
+		fmt.Fprintf(w, "removed 1 stored response%s\n", what)
+	default:
+		fmt.Fprintf(w, "removed %d stored responses%s\n", n, what)
+	}
 }
 
 func list(s store.Managed, w io.Writer) (err error) {

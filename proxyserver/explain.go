@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"syscall"
 
 	"topdown/pkg/logging"
-	"topdown/proxyserver/internal/proxy"
+	"topdown/proxyserver/internal/control"
 	"topdown/proxyserver/internal/rules"
 	"topdown/proxyserver/internal/store"
 )
@@ -47,45 +45,31 @@ func (c *config) validateCommand() error {
 	return nil
 }
 
-// explain fetches one URL and shows what happened: through the proxy that has
-// the store open, or through one of its own.
+// explain fetches one URL and shows what happens: in the proxy that has the store
+// open, or in one of its own.
 func explain(ctx context.Context, c *config, stdout, stderr io.Writer) error {
-	url := c.command[1]
 	log, err := logging.New(stderr, c.logLevel, c.logFormat)
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	defer ln.Close()
-	p, err := build(ctx, c, ln.Addr().String(), log)
+	const addr = "127.0.0.1:0" // it serves this machine, and listens nowhere
+	p, err := build(ctx, c, addr, log)
 	if errors.Is(err, store.ErrInUse) {
-		fmt.Fprintf(stderr, "asking the proxy that is running at %s\n", c.addr)
-		err = proxy.Explain(ctx, c.addr, url, stdout)
-		if !errors.Is(err, syscall.ECONNREFUSED) {
+		dir, _, _ := cacheDir(c)
+		fmt.Fprintf(stderr, "asking the proxy that is running\n")
+		if err = control.Ask(ctx, dir, stdout, c.command...); !errors.Is(err, control.ErrNobody) {
 			return err
 		}
-		fmt.Fprintf(stderr, "none is running there (--addr names another); going on with an empty store\n")
-		dir, tempErr := os.MkdirTemp("", "topdown-proxyserver-")
-		if tempErr != nil {
-			return fmt.Errorf("make a temporary directory for the cache: %w", tempErr)
+		fmt.Fprintf(stderr, "it does not answer; going on with an empty store\n")
+		if c.cacheDir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {
+			return fmt.Errorf("make a temporary directory for the cache: %w", err)
 		}
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-		c.cacheDir = dir
-		p, err = build(ctx, c, ln.Addr().String(), log)
+		defer os.RemoveAll(c.cacheDir) //nolint:errcheck // a temporary directory
+		p, err = build(ctx, c, addr, log)
 	}
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	p.server.SetUsers(nil)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- p.server.Serve(ctx, ln) }()
-	err = proxy.Explain(ctx, ln.Addr().String(), url, stdout)
-	cancel()
-	return errors.Join(err, <-done)
+	return p.server.Explain(ctx, c.command[1], stdout)
 }

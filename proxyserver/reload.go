@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -76,24 +77,26 @@ type keyPair struct {
 	cert, key string
 	log       *zap.Logger
 
-	mu      sync.Mutex
-	loaded  *tls.Certificate
-	stamp   string // of the files as loaded, or as last tried
+	loaded atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex // for whoever looks; nobody waits for it
+	stamp   string     // of the files as loaded, or as last tried
 	checked time.Time
 }
 
 func (k *keyPair) current() *tls.Certificate {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if now := time.Now(); now.Sub(k.checked) >= time.Second {
-		k.checked = now
-		if stamp := k.stampFiles(); stamp != k.stamp {
-			if err := k.load(); err != nil {
-				k.log.Error("the old certificate stays in use", zap.Error(err))
+	if k.mu.TryLock() {
+		if now := time.Now(); now.Sub(k.checked) >= time.Second {
+			k.checked = now
+			if stamp := k.stampFiles(); stamp != k.stamp {
+				if err := k.load(); err != nil {
+					k.log.Error("the old certificate stays in use", zap.Error(err))
+				}
 			}
 		}
+		k.mu.Unlock()
 	}
-	return k.loaded
+	return k.loaded.Load()
 }
 
 // load reads the files. A pair of which one file is new and one is old does not
@@ -109,7 +112,7 @@ func (k *keyPair) load() error {
 	if err != nil {
 		return fmt.Errorf("--tls-cert %s: %w", k.cert, err)
 	}
-	k.loaded = &loaded
+	k.loaded.Store(&loaded)
 	return nil
 }
 

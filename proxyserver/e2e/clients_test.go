@@ -53,6 +53,21 @@ func startGuarded(t *testing.T, args ...string) *guarded {
 	return &guarded{p, ca.file(t), "https://ann:secret@" + p.addr}
 }
 
+// explain reaches the proxy that has the store open, whatever that asks of its
+// clients.
+func TestExplainOfAGuardedProxy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	startGuarded(t, "--cache-dir", dir)
+	origin := startCounting(t)
+	for _, want := range []string{"fwd=uri-miss", "; hit; ttl="} {
+		out, err := exec.CommandContext(t.Context(), program(t), "--cache-dir", dir, "explain", "http://"+origin.addr+"/page").CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), "asking the proxy that is running\nclient > GET http://"+origin.addr+"/page HTTP/1.1\n") || !strings.Contains(string(out), want) {
+			t.Errorf("%v, printed:\n%s", err, out)
+		}
+	}
+}
+
 // command runs a program in dir with a home of its own and fails the test if it
 // fails.
 func command(t *testing.T, dir string, env []string, name string, args ...string) string {

@@ -44,11 +44,13 @@ func TestRules(t *testing.T) {
 	} {
 		if err := r.Target(netip.MustParseAddrPort(target)); (err == nil) != allowed {
 			t.Errorf("Target(%s): %v", target, err)
+		} else if ip, _, _ := strings.Cut(target, ":"); err != nil && strings.Contains(err.Error(), ip) {
+			t.Errorf("Target(%s) tells what the name stands for: %v", target, err)
 		}
 	}
-	r.Private, r.Deny = true, append(r.Deny, network("169.254.169.254"), network("::ffff:10.9.0.0/112"))
+	r.Private, r.Deny = true, append(r.Deny, network("169.254.169.254"), network("::ffff:10.9.0.0/112"), network("fe80::/10"))
 	for target, allowed := range map[string]bool{
-		"10.8.0.1:80": true, "10.9.0.1:80": false, "[64:ff9b::a9fe:a9fe]:80": false, "[2002:a9fe:a9fe::1]:80": false,
+		"10.8.0.1:80": true, "10.9.0.1:80": false, "[fe80::1]:80": false, "[fe80::1%eth0]:80": false, "[64:ff9b::a9fe:a9fe]:80": false, "[2002:a9fe:a9fe::1]:80": false,
 	} {
 		if err := r.Target(netip.MustParseAddrPort(target)); (err == nil) != allowed {
 			t.Errorf("Target(%s): %v", target, err)

@@ -271,7 +271,7 @@ func notModified(fields httpmsg.Fields, result exchange.Result) *exchange.Respon
 func (q *query) onlyIfCached() *exchange.Response {
 	q.say("RFC 9111, 5.2.1.7", "only-if-cached, and nothing stored may be used: 504")
 	return &exchange.Response{
-		Status: 504, Reason: "Gateway Timeout", Result: exchange.Miss, Body: noBody{},
+		Status: 504, Reason: "Gateway Timeout", Result: exchange.Miss, Tier: "nowhere", Body: noBody{},
 		Fields: q.c.withStatus(nil, "; detail=only-if-cached", q.now),
 	}
 }

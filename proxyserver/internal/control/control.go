@@ -4,7 +4,7 @@
 // other user of the machine has a way to it.
 //
 // A question is one line of words, an answer begins with the line "ok" or with
-// one that tells an error.
+// one that tells an error; text may follow either.
 package control
 
 import (
@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,11 +30,12 @@ const (
 	socketName = "control"
 	okLine     = "ok\n"
 	maxLine    = 64 << 10         // bytes of a question
+	maxTold    = 64 << 10         // bytes of an answer that an error can still be told before
 	patience   = 30 * time.Second // for a question, and between two pieces of an answer
 )
 
-// Handler answers a question. What it writes goes to the asker; an error can be
-// told only as long as it has written nothing.
+// Handler answers a question. What it writes goes to the asker; an error is told
+// before that, and so only as long as not much has been written.
 type Handler func(ctx context.Context, w io.Writer, words []string) error
 
 // Listen opens the socket in dir. Only one process may have dir open, so a
@@ -53,6 +55,10 @@ func Listen(dir string) (net.Listener, error) {
 	}
 	if socket, ok := ln.(*net.UnixListener); ok {
 		socket.SetUnlinkOnClose(false) // the short path may not lead there any more
+	}
+	// The directory may be the user's own, and open to others.
+	if err = os.Chmod(path, 0o600); err != nil && runtime.GOOS != "windows" {
+		return nil, errors.Join(err, ln.Close())
 	}
 	return ln, nil
 }
@@ -87,33 +93,30 @@ func answer(ctx context.Context, conn net.Conn, handle Handler) {
 	if err != nil {
 		return
 	}
-	w := &writer{conn: conn}
-	out := bufio.NewWriter(w)
-	if err := handle(ctx, out, strings.Fields(line)); err != nil && !w.begun {
-		io.WriteString(conn, "error: "+strings.ReplaceAll(err.Error(), "\n", " ")+"\n") //nolint:errcheck // the asker has gone
-		return
+	w := &writer{conn: conn, first: okLine}
+	out := bufio.NewWriterSize(w, maxTold)
+	if err = handle(ctx, out, strings.Fields(line)); err != nil && w.first != "" {
+		w.first = "error: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
 	}
-	if err := out.Flush(); err == nil && !w.begun {
-		io.WriteString(conn, okLine) //nolint:errcheck // the asker has gone
+	if err = out.Flush(); err == nil {
+		w.Write(nil) //nolint:errcheck // the asker has gone
 	}
 }
 
-// writer puts the line "ok" in front of what is written.
+// writer puts a line in front of what is written: how it went.
 type writer struct {
 	conn  net.Conn
-	begun bool
+	first string // "" once it is sent
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return 0, err
 	}
-	if !w.begun {
-		w.begun = true
-		if _, err := io.WriteString(w.conn, okLine); err != nil {
-			return 0, err
-		}
+	if _, err := io.WriteString(w.conn, w.first); err != nil {
+		return 0, err
 	}
+	w.first = ""
 	return w.conn.Write(p)
 }
 
@@ -141,11 +144,11 @@ func Ask(ctx context.Context, dir string, w io.Writer, words ...string) error {
 	if err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
 	}
-	if first != okLine {
-		return errors.New(strings.TrimPrefix(strings.TrimSpace(first), "error: "))
-	}
 	if _, err = io.Copy(w, in); err != nil {
 		return fmt.Errorf("read the proxy's answer: %w", err)
+	}
+	if first != okLine {
+		return errors.New(strings.TrimPrefix(strings.TrimSpace(first), "error: "))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -27,12 +28,17 @@ func TestAsk(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				// It is the user's alone, wherever it lies.
+				if info, err := os.Stat(filepath.Join(dir, socketName)); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+					t.Errorf("the socket is %v, %v", info.Mode(), err)
+				}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
 					Serve(ctx, ln, func(_ context.Context, w io.Writer, words []string) error {
 						switch words[0] {
 						case "fail":
+							fmt.Fprint(w, "what happened")
 							return errors.New("two\nlines")
 						case "nothing":
 							return nil
@@ -46,9 +52,10 @@ func TestAsk(t *testing.T) {
 					t.Errorf("%d bytes, %v", out.Len(), err)
 				}
 				out.Reset()
-				if err := Ask(t.Context(), dir, &out, "fail"); err == nil || err.Error() != "two lines" {
+				if err := Ask(t.Context(), dir, &out, "fail"); err == nil || err.Error() != "two lines" || out.String() != "what happened" {
 					t.Errorf("an error: %q, %v", out.String(), err)
 				}
+				out.Reset()
 				if err := Ask(t.Context(), dir, &out, "nothing"); err != nil || out.Len() != 0 {
 					t.Errorf("nothing: %q, %v", out.String(), err)
 				}

@@ -78,7 +78,7 @@ type Response struct {
 	Reason string
 	Fields httpmsg.Fields
 	Result Result // what the cache had to do with it
-	Tier   string // where the cache had the content: "memory", "disk" or "shared store"; "" if from the origin
+	Tier   string // where the cache had the content: "memory", "disk" or "shared store", or "nowhere" if it has none and nobody was asked; "" if from the origin
 	// Body is the content and never nil. It must be closed; closed before its
 	// end it gives up the transfer. A read error other than io.EOF means that
 	// the content is broken off, which the client must be shown as such.

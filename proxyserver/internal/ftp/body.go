@@ -1,6 +1,7 @@
 package ftp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -87,16 +88,4 @@ func (b *body) Close() error {
 	return nil
 }
 
-// memory is content in memory.
-type memory struct{ rest []byte }
-
-func (m *memory) Read(p []byte) (int, error) {
-	if len(m.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, m.rest)
-	m.rest = m.rest[n:]
-	return n, nil
-}
-
-func (m *memory) Close() error { return nil }
+func inMemory(content []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(content)) }

@@ -48,6 +48,7 @@ type session struct {
 	transport *Transport
 	ctx       context.Context //nolint:containedctx // of the exchange: a session is one
 	host      string
+	unbind    func() bool
 }
 
 // Exchange implements exchange.Transport.
@@ -58,7 +59,7 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		return s.response(405, "Method Not Allowed", httpmsg.Fields{
 			{Name: "Allow", Value: "GET, HEAD"},
 			{Name: "Content-Type", Value: "text/plain"},
-		}, &memory{rest: body}, httpmsg.Framing(len(body))), nil
+		}, inMemory(body), httpmsg.Framing(len(body))), nil
 	}
 	dirs, file, err := splitPath(req.Path)
 	if err != nil {
@@ -75,6 +76,8 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 	if s.timeout <= 0 {
 		s.timeout = 60 * time.Second
 	}
+	// A dialogue that nobody wants any more ends at once.
+	s.unbind = context.AfterFunc(ctx, s.Shut)
 	resp, err := s.fetch(req, dirs, file)
 	if err != nil {
 		s.quit()
@@ -110,7 +113,7 @@ func (s *session) answer(err error) (*exchange.Response, error) {
 			{Name: "WWW-Authenticate", Value: `Basic realm="ftp"`},
 			{Name: "Content-Type", Value: "text/plain"},
 			{Name: "Cache-Control", Value: "no-store"},
-		}, &memory{rest: body}, httpmsg.Framing(len(body))), nil
+		}, inMemory(body), httpmsg.Framing(len(body))), nil
 	case 550:
 		failure.Status, failure.Type = 404, "http_response_incomplete"
 		failure.Step, failure.Err = "looking for the file on "+s.host, fmt.Errorf("no such file or directory (%w)", r)
@@ -232,7 +235,7 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 	since, conditional := httpmsg.ParseDate(req.Fields.Get("If-Modified-Since"), s.now())
 	if conditional && dated && !modified.After(since) && !req.Fields.Has("If-None-Match") {
 		s.quit()
-		return s.response(304, "Not Modified", fields, &memory{}, 0), nil
+		return s.response(304, "Not Modified", fields, inMemory(nil), 0), nil
 	}
 	if size >= 0 {
 		fields.Add("Accept-Ranges", "bytes")
@@ -242,7 +245,7 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 		if size >= 0 {
 			fields.Add("Content-Length", strconv.FormatInt(size, 10))
 		}
-		return s.response(200, "OK", fields, &memory{}, 0), nil
+		return s.response(200, "OK", fields, inMemory(nil), 0), nil
 	}
 	first, last, partial := int64(0), size-1, false
 	if size > 0 && !req.Fields.Has("If-Range") {
@@ -280,7 +283,7 @@ func (s *session) file(req *exchange.Request, name string) (*exchange.Response, 
 func (s *session) directory(name string) (*exchange.Response, error) {
 	s.quit()
 	fields := httpmsg.Fields{{Name: "Location", Value: "./" + url.PathEscape(name) + "/"}}
-	return s.response(301, "Moved Permanently", fields, &memory{}, 0), nil
+	return s.response(301, "Moved Permanently", fields, inMemory(nil), 0), nil
 }
 
 // enter reports whether name is a directory, and is in it then.
@@ -350,7 +353,7 @@ func (s *session) list(req *exchange.Request, where string) (*exchange.Response,
 	}
 	if req.Method == "HEAD" {
 		s.quit()
-		return s.response(200, "OK", fields, &memory{}, 0), nil
+		return s.response(200, "OK", fields, inMemory(nil), 0), nil
 	}
 	var start int64
 	data, err := s.retrieve("LIST", "", &start)
@@ -375,7 +378,7 @@ func (s *session) list(req *exchange.Request, where string) (*exchange.Response,
 	}
 	s.quit()
 	content := page("ftp://"+s.host+strings.TrimRight(where, "/")+"/", string(listing), cut)
-	return s.response(200, "OK", fields, &memory{rest: content}, httpmsg.Framing(len(content))), nil
+	return s.response(200, "OK", fields, inMemory(content), httpmsg.Framing(len(content))), nil
 }
 
 func (s *session) response(status int, reason string, fields httpmsg.Fields, body io.ReadCloser, framing httpmsg.Framing) *exchange.Response {
@@ -394,6 +397,7 @@ func (s *session) now() time.Time {
 
 // quit ends the dialogue as it should be ended, without waiting long.
 func (s *session) quit() {
+	s.unbind()
 	s.timeout = min(s.timeout, 2*time.Second)
 	s.Renew(s.timeout)
 	s.command("QUIT", "") //nolint:errcheck // the connection is closed in any case

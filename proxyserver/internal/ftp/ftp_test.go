@@ -272,3 +272,43 @@ func FuzzPassive(f *testing.F) {
 		}
 	})
 }
+
+// A client that has gone keeps no silent server's connection open.
+func TestGone(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	tr := &Transport{
+		Dial: func(ctx context.Context, host, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", host)
+		},
+		Clock: netio.NewClock(t.Context()), Timeout: time.Hour,
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := tr.Exchange(ctx, &exchange.Request{Method: "GET", Scheme: "ftp", Host: ln.Addr().String(), Path: "/f"})
+		done <- err
+	}()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "220 hello\r\n")
+	if _, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	cancel() // it waits for the reply to USER
+	select {
+	case err = <-done:
+		if err == nil {
+			t.Error("no error")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the dialogue goes on")
+	}
+}

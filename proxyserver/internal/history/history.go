@@ -10,6 +10,7 @@
 package history
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,13 +22,15 @@ import (
 	"topdown/proxyserver/internal/exchange"
 )
 
-// Size is how many exchanges are kept.
-const Size = 1000
+// What is kept.
+const (
+	Size     = 1000     // exchanges that are kept
+	MaxTrace = 16 << 10 // bytes of a trace; of a longer one nothing is kept
+)
 
 const (
-	maxHead   = 4 << 10  // bytes of a head; of a longer one only the start line is kept
-	maxLine   = 1 << 10  // bytes of a method, a URL, a user's name in such a case
-	maxTrace  = 16 << 10 // bytes of a trace
+	maxHead   = 4 << 10 // bytes of a head; of a longer one only the start line is kept
+	maxLine   = 1 << 10 // bytes of a method, a URL, a user's name in such a case
 	maxTraces = 500
 )
 
@@ -128,49 +131,35 @@ func (h *History) put(id int64, fill func(*Record)) (traced bool) {
 
 // bound forgets heads that are too long, and what refers to them.
 func (r *Record) bound() {
-	if length(r.Request)+len(r.Target) <= maxHead && length(r.Response) <= maxHead && len(r.Trace) <= maxTrace {
-		return
-	}
-	if len(r.Trace) > maxTrace {
+	if len(r.Trace) > MaxTrace {
 		r.Trace = nil
+	}
+	if length(r.Request)+len(r.Target) <= maxHead && length(r.Response) <= maxHead {
+		return
 	}
 	clear(r.Request)
 	clear(r.Response)
 	r.Request, r.Response = nil, nil
-	for _, s := range [...]*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User} {
+	for _, s := range r.texts() {
 		*s = (*s)[:min(len(*s), maxLine)]
 	}
 }
 
-// own copies the record's text, in one piece.
+// own copies the record's text.
 func (r *Record) own() {
-	few := [...]*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User}
-	n := length(r.Request) + length(r.Response)
-	for _, s := range few {
-		n += len(*s)
-	}
-	var all strings.Builder
-	all.Grow(n)
-	for _, s := range few {
-		all.WriteString(*s)
+	for _, s := range r.texts() {
+		*s = strings.Clone(*s)
 	}
 	for _, fields := range [...]httpmsg.Fields{r.Request, r.Response} {
 		for i := range fields {
-			all.WriteString(fields[i].Name)
-			all.WriteString(fields[i].Value)
+			fields[i].Name, fields[i].Value = strings.Clone(fields[i].Name), strings.Clone(fields[i].Value)
 		}
 	}
-	rest := all.String()
-	for _, s := range few {
-		*s, rest = rest[:len(*s)], rest[len(*s):]
-	}
-	for _, fields := range [...]httpmsg.Fields{r.Request, r.Response} {
-		for i := range fields {
-			f := &fields[i]
-			f.Name, rest = rest[:len(f.Name)], rest[len(f.Name):]
-			f.Value, rest = rest[:len(f.Value)], rest[len(f.Value):]
-		}
-	}
+}
+
+// texts are the record's text but for the heads.
+func (r *Record) texts() [6]*string {
+	return [...]*string{&r.Method, &r.Target, &r.Scheme, &r.Host, &r.Path, &r.User}
 }
 
 func length(fields httpmsg.Fields) (n int) {
@@ -218,7 +207,7 @@ func (h *History) Since(change int64, n int) (records []Record) {
 		}
 		s.mu.Unlock()
 	}
-	slices.SortFunc(records, func(a, b Record) int { return int(a.ID - b.ID) })
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.ID, b.ID) })
 	return records[max(0, len(records)-n):]
 }
 

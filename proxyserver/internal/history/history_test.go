@@ -82,9 +82,17 @@ func TestBounds(t *testing.T) {
 			t.Fatalf("record %d has %d bytes", r.ID, n)
 		}
 	}
+	// A trace that is too long takes the heads with it no more.
+	id := put(h, "/", func(r *Record) {
+		r.Request = append(r.Request, httpmsg.Field{Name: "X", Value: "y"})
+		r.Trace = make([]byte, MaxTrace+1)
+	})
+	if r, _ := h.Find(id); r.Trace != nil || len(r.Request) != 1 {
+		t.Errorf("%d bytes of a trace, %d fields", len(r.Trace), len(r.Request))
+	}
 	traced := 0
 	for range 2 * Size {
-		put(h, "/", func(r *Record) { r.Trace = make([]byte, maxTrace) })
+		put(h, "/", func(r *Record) { r.Trace = make([]byte, MaxTrace) })
 	}
 	for i := range h.slots {
 		if h.slots[i].record.Trace != nil {

@@ -44,5 +44,3 @@ func explainFailure(err error) *exchange.Error {
 		Status: 502, Type: "proxy_internal_error", Step: "passing the request on", Err: errors.New("the proxy could not do that"),
 	}
 }
-
-func statusOf(err error) int { return explainFailure(err).Status }

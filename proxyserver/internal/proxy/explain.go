@@ -6,97 +6,81 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"time"
 
 	"topdown/pkg/httpmsg"
-	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/rules"
 )
-
-// answerExplained throws the content of a response away and answers with the
-// trace; a failure goes into the trace as well, and its status is the answer's.
-func (c *session) answerExplained(resp *exchange.Response, err error) {
-	status := 200
-	if err != nil {
-		c.trace.note("no answer: " + err.Error())
-		status = statusOf(err)
-	} else {
-		if resp.Upgraded != nil {
-			defer resp.Upgraded.Close()
-		}
-		head, headErr := c.appendHead(nil, resp, hasContent("GET", resp.Status), resp.Framing)
-		n, readErr := io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if headErr == nil {
-			c.trace.client("<", head)
-		}
-		c.trace.note(fmt.Sprintf("%d bytes of content", n))
-		if readErr != nil {
-			c.trace.note("the transfer broke off: " + readErr.Error())
-			status = 502
-		}
-	}
-	c.trace.mu.Lock()
-	text := append([]byte(nil), c.trace.buf.Bytes()...)
-	c.trace.mu.Unlock()
-	c.answer(status, httpmsg.Fields{
-		{Name: "Content-Type", Value: explainType}, {Name: "Cache-Control", Value: "no-store"},
-	}, text)
-}
-
-// explainType tells a trace from an error page of the proxy's.
-const explainType = "text/plain; charset=utf-8"
 
 // ErrNoAnswer is what Explain returns where the trace ends without a whole
 // response.
 var ErrNoAnswer = errors.New("the origin did not answer")
 
-// Explain has the proxy at addr fetch url and writes the trace to w.
-func Explain(ctx context.Context, addr, url string, w io.Writer) error {
+// Explain fetches a URL as for a client on this machine, whose name and password
+// nobody asks for, and writes to w what happens: both sides' heads and every
+// decision. The content is thrown away. Serve need not run.
+func (s *Server) Explain(ctx context.Context, url string, w io.Writer) error {
 	key, ok := rules.ParseKey(url)
 	if !ok {
 		return fmt.Errorf("%q is no URL like http://host/path", url)
 	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("connect to the proxy: %w", err)
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+	s.defaults.Do(s.setDefaults)
 	_, rest, _ := strings.Cut(key, "://")
 	host, _, _ := strings.Cut(rest, "/")
-	req := httpmsg.Request{Method: "GET", Target: key, Minor: 1, Fields: httpmsg.Fields{
-		{Name: "Host", Value: host}, {Name: explainField, Value: "yes"}, {Name: "Connection", Value: "close"},
-	}}
-	head, err := httpmsg.AppendRequest(nil, &req)
-	if err != nil {
+	own, client := net.Pipe() // nothing is read from it or written to it
+	defer client.Close()
+	c := &session{
+		server: s, ctx: ctx, conn: netio.NewConn(own, s.Clock), client: netip.MustParseAddrPort("127.0.0.1:0"),
+		req: httpmsg.Request{Method: "GET", Target: key, Minor: 1, Fields: httpmsg.Fields{{Name: "Host", Value: host}}},
+	}
+	defer c.conn.Shut()
+	c.reset()
+	c.trace = newTrace(c, false, true)
+	failed := c.explain()
+	if failed != nil {
+		c.trace.note(failed.Error())
+	}
+	c.trace.mu.Lock()
+	defer c.trace.mu.Unlock()
+	if _, err := w.Write(c.trace.buf.Bytes()); err != nil {
 		return err
 	}
-	if _, err = conn.Write(head); err != nil {
-		return fmt.Errorf("ask the proxy: %w", err)
-	}
-	clockCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	src := netio.NewConn(conn, netio.NewClock(clockCtx))
-	var resp httpmsg.Response
-	if err = resp.Read(src, "GET", httpmsg.Limits{}); err != nil {
-		return fmt.Errorf("read the proxy's answer: %w", err)
-	}
-	if resp.Fields.Get("Content-Type") != explainType {
-		reason := resp.Fields.Get("Proxy-Status")
-		if reason == "" {
-			reason = "is it a proxyserver?"
-		}
-		return fmt.Errorf("the proxy answered %d: %s", resp.Status, reason)
-	}
-	if _, err = io.Copy(w, httpmsg.NewBody(src, resp.Framing, httpmsg.BodyLimits{})); err != nil {
-		return fmt.Errorf("read the proxy's answer: %w", err)
-	}
-	if resp.Status != 200 {
+	if failed != nil {
 		return ErrNoAnswer
+	}
+	return nil
+}
+
+// explain carries out the exchange.
+func (c *session) explain() (err error) {
+	if c.target, err = c.server.locate(&c.req); err == nil {
+		err = c.permitTarget()
+	}
+	if err == nil {
+		_, err = c.prepare()
+	}
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	asked := time.Now()
+	resp, err := c.server.Transport.Exchange(c.ctx, &c.out)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	defer resp.Body.Close()
+	c.trace.looked(asked, &c.out, resp)
+	head, err := c.appendHead(nil, resp, hasContent("GET", resp.Status), resp.Framing)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	c.trace.client("<", head)
+	n, err := io.Copy(io.Discard, resp.Body)
+	c.trace.note(fmt.Sprintf("%d bytes of content", n))
+	if err != nil {
+		return fmt.Errorf("the transfer broke off: %w", err)
 	}
 	return nil
 }

@@ -42,11 +42,12 @@ func newKept(id int64) *kept {
 	return k
 }
 
-// Write implements io.Writer. What comes after the exchange is lost.
+// Write implements io.Writer. What comes after the exchange is lost, and of a
+// trace that is too long nothing will be kept.
 func (k *kept) Write(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.over {
+	if !k.over && k.text.Len() <= history.MaxTrace {
 		k.text.Write(p)
 	}
 	return len(p), nil

@@ -52,7 +52,7 @@ func (c *session) purge() error {
 	if n == 0 {
 		status = 404
 	}
-	text := "removed " + strconv.Itoa(n) + " stored response(s)\n"
+	text := strconv.Itoa(n) + " removed\n"
 	c.answer(status, httpmsg.Fields{{Name: "Content-Type", Value: "text/plain"}}, []byte(text))
 	return nil
 }

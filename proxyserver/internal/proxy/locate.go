@@ -60,14 +60,18 @@ func (s *Server) locateReverse(req *httpmsg.Request, parsed httpmsg.Target) (tar
 // not.
 func hasDotSegment(path string) bool {
 	path, _, _ = strings.Cut(path, "?")
-	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
-		plain := strings.ReplaceAll(strings.ReplaceAll(segment, "%2E", "."), "%2e", ".")
-		if plain == "." || plain == ".." {
+	for segment := range strings.FieldsFuncSeq(decodeDots.Replace(path), func(r rune) bool { return r == '/' || r == '\\' }) {
+		// Some take "..;x" for ".." with a parameter.
+		if segment, _, _ = strings.Cut(segment, ";"); segment == "." || segment == ".." {
 			return true
 		}
 	}
 	return false
 }
+
+// decodeDots decodes what an origin may decode before it looks for dot segments.
+// A path has its percent-encodings in upper case here.
+var decodeDots = strings.NewReplacer("%2E", ".", "%2F", "/", "%5C", `\`)
 
 // locateTunnel is the host:port of CONNECT (RFC 9110, section 9.3.6).
 func locateTunnel(parsed httpmsg.Target) (target, error) {

@@ -25,6 +25,12 @@ func (c *session) permit() error {
 			return err
 		}
 	}
+	return c.permitTarget()
+}
+
+// permitTarget applies those that are about what is asked for.
+func (c *session) permitTarget() error {
+	s := c.server
 	if c.target.host == "" || c.target.mode == reverse {
 		return nil
 	}

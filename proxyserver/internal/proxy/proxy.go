@@ -34,7 +34,7 @@ import (
 // come to their end for at most Drain, and returns nil. An error is one of
 // accepting.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	s.setDefaults()
+	s.defaults.Do(s.setDefaults)
 	s.mu.Lock()
 	s.own = addrPort(ln.Addr())
 	s.mu.Unlock()

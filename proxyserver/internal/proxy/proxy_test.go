@@ -428,6 +428,12 @@ func TestUpgrade(t *testing.T) {
 	if _, err := io.ReadFull(c.r, got); err != nil || string(got) != "firstping" {
 		t.Errorf("through the tunnel: %q %v", got, err)
 	}
+	// HTTP/2 in clear text would be a tunnel past every rule.
+	addr, asked := answering(t, hello)
+	get(t, proxy, "GET http://"+addr+"/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: x, H2C\r\nHTTP2-Settings: AAA\r\n\r\n")
+	if head := <-asked; strings.Contains(strings.ToLower(head), "upgrade") {
+		t.Errorf("the origin was asked %q", head)
+	}
 	// An origin that changes the protocol unasked is refused.
 	resp, _ := get(t, proxy, "GET http://"+mustAnswer(t, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")+"/ HTTP/1.1\r\nHost: x\r\n\r\n")
 	if resp.StatusCode != 502 {
@@ -805,20 +811,19 @@ func TestReverseModeKeepsToItsPath(t *testing.T) {
 		s.Upstream = &Upstream{Scheme: "http", Host: addr, Path: "/app"}
 	})
 	for target, want := range map[string]int{
-		"/../admin": 400, "/%2e%2e/admin": 400, "/a/.%2E/b": 400, "/a/./b": 400, "/..\\admin": 400, "http://x/../admin": 400, "/a..b/.c?../d": 200,
+		"/../admin": 400, "/%2e%2e/admin": 400, "/a/.%2E/b": 400, "/a/./b": 400, "/..\\admin": 400, "/..%2fadmin": 400, "/a%2F%2e%2E%5cb": 400, "/..;/admin": 400, "http://x/../admin": 400, "/a..b;../.c?../d": 200,
 	} {
 		if resp, _ := get(t, proxy, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", target, resp.StatusCode, want)
 		}
 	}
-	if head := <-asked; !strings.HasPrefix(head, "GET /app/a..b/.c?../d ") {
+	if head := <-asked; !strings.HasPrefix(head, "GET /app/a..b;../.c?../d ") {
 		t.Errorf("the origin was asked %q", head)
 	}
 }
 
 // Whoever stands behind a server on the proxy's own machine is not here.
 func TestFromHere(t *testing.T) {
-	addr, _ := answering(t, hello)
 	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) { s.Purge = func(string) int { return 1 } })
 	for field, want := range map[string]int{
 		"": 200, "X-Forwarded-For: 192.0.2.1\r\n": 403, "Forwarded: for=192.0.2.1\r\n": 403, "Via: 1.1 front\r\n": 403,
@@ -826,9 +831,6 @@ func TestFromHere(t *testing.T) {
 		if resp, _ := get(t, proxy, "PURGE http://a.example/ HTTP/1.1\r\nHost: x\r\n"+field+"\r\n"); resp.StatusCode != want {
 			t.Errorf("PURGE with %q: %d, want %d", field, resp.StatusCode, want)
 		}
-	}
-	if _, body := get(t, proxy, "GET http://"+addr+"/ HTTP/1.1\r\nHost: x\r\nProxy-Explain: yes\r\nVia: 1.1 front\r\n\r\n"); body != "hello" {
-		t.Errorf("explained to a stranger: %q", body)
 	}
 }
 

@@ -115,7 +115,8 @@ func loopDetected() error {
 }
 
 func (c *session) prepareBody(expect bool) error {
-	if c.req.Minor >= 1 && c.req.Fields.HasMember("Connection", "upgrade") && c.req.Framing == 0 {
+	// HTTP/2 in clear text would be a tunnel past every rule.
+	if c.req.Minor >= 1 && c.req.Fields.HasMember("Connection", "upgrade") && c.req.Framing == 0 && !c.req.Fields.HasMember("Upgrade", "h2c") {
 		c.out.Upgrade = c.req.Fields.Get("Upgrade")
 	}
 	if c.req.Framing == 0 {
@@ -186,7 +187,6 @@ var special = [...]struct {
 	{"Host", dropped},
 	{"Content-Length", dropped},
 	{"HTTP2-Settings", dropped},
-	{explainField, dropped},
 	{"Via", viaField},
 	{"Expect", expectField},
 	{"Max-Forwards", maxForwardsField},

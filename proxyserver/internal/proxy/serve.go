@@ -9,7 +9,6 @@ import (
 
 	"topdown/pkg/httpmsg"
 	"topdown/proxyserver/internal/exchange"
-	"topdown/proxyserver/internal/mask"
 	"topdown/proxyserver/internal/netio"
 )
 
@@ -96,8 +95,8 @@ func (c *session) handle() (again bool) {
 	c.reset()
 	tick := c.server.Clock.Now()
 	watched := c.server.History.WantsTrace()
-	if watched || c.server.Trace != nil || c.server.TraceFile != nil || c.explaining() {
-		c.trace = newTrace(c, watched)
+	if watched || c.server.Trace != nil || c.server.TraceFile != nil {
+		c.trace = newTrace(c, watched, c.server.Trace != nil)
 		defer c.trace.flush()
 	}
 	start := c.now()
@@ -107,7 +106,7 @@ func (c *session) handle() (again bool) {
 			c.keep = false // what comes was meant for the tunnel, and is no request
 		}
 		if c.trace != nil {
-			c.trace.note(mask.Login(err.Error()))
+			c.trace.note(err.Error())
 		}
 		c.fail(err)
 	}
@@ -156,10 +155,6 @@ func (c *session) exchange() error {
 		return err
 	}
 	resp, err := c.fetch()
-	if c.explaining() {
-		c.answerExplained(resp, err)
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -179,7 +174,7 @@ func (c *session) exchange() error {
 
 // fetch gets the response. Interim ones go to the client meanwhile.
 func (c *session) fetch() (*exchange.Response, error) {
-	if c.req.Minor >= 1 && !c.explaining() {
+	if c.req.Minor >= 1 {
 		c.interimOpen = true
 		c.out.Interim = c.interim
 	}

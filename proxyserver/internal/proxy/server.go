@@ -76,8 +76,9 @@ type Server struct {
 	Now       func() time.Time // nil: time.Now
 	Stats     Stats
 
-	users atomic.Pointer[access.Users]
-	via   [2]string // this proxy in Via, by the minor version of what it received
+	users    atomic.Pointer[access.Users]
+	defaults sync.Once
+	via      [2]string // this proxy in Via, by the minor version of what it received
 
 	mu       sync.Mutex
 	open     map[*netio.Conn]*atomic.Bool // the clients; true: an exchange is under way
@@ -149,7 +150,7 @@ func (s *Server) IsSelf(addr netip.AddrPort) bool {
 }
 
 func sameListener(own, addr netip.AddrPort) bool {
-	ip := addr.Addr().Unmap()
+	ip := addr.Addr().Unmap().WithZone("")
 	if !own.IsValid() || addr.Port() != own.Port() {
 		return false
 	}

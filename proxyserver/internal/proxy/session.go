@@ -69,18 +69,9 @@ func (c *session) ip() string {
 	return c.clientIP
 }
 
-func (c *session) explaining() bool {
-	return len(c.req.Fields) > 0 && c.req.Method == "GET" && c.req.Fields.Has(explainField) && c.fromHere()
-}
-
 // fromHere reports whether the request was made on the proxy's own machine, and
 // not only passed on by a server there.
 func (c *session) fromHere() bool {
 	f := c.req.Fields
 	return c.client.Addr().IsLoopback() && !f.Has("Forwarded") && !f.Has("X-Forwarded-For") && !f.Has("X-Real-IP") && !f.Has("Via")
 }
-
-// explainField in a GET from the proxy's own machine asks for the trace of the
-// exchange instead of its response. No web page can have a browser send it:
-// names that begin with "Proxy-" are forbidden to scripts.
-const explainField = "Proxy-Explain"

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -19,6 +20,8 @@ type trace struct {
 	out    *tracer
 	number string // of the conversation, in the trace file
 	kept   *kept  // what the history keeps; nil: nothing
+	title  string // who asks
+	text   bool   // somebody reads buf
 	mu     sync.Mutex
 	buf    bytes.Buffer
 }
@@ -32,15 +35,16 @@ type tracer struct {
 	last atomic.Int64    // number of the last exchange
 }
 
-func newTrace(c *session, watched bool) *trace {
-	t, req := &trace{out: &c.server.tracer}, &c.req
+// newTrace begins the trace of an exchange: for the history if watched, and as
+// text.
+func newTrace(c *session, watched, text bool) *trace {
+	t := &trace{out: &c.server.tracer, title: c.client.String(), text: text}
 	if watched {
 		t.kept = newKept(c.server.History.Begin())
 	}
 	_, secure := c.conn.Conn.(*tls.Conn)
 	t.begun(&c.traced, c.conn.RemoteAddr(), c.conn.LocalAddr(), secure)
-	t.buf.WriteString("--- " + c.client.String() + "\n")
-	if head, err := httpmsg.AppendRequest(nil, req); err == nil {
+	if head, err := httpmsg.AppendRequest(nil, &c.req); err == nil {
 		t.client(">", head)
 	}
 	return t
@@ -80,47 +84,33 @@ func (t *trace) note(text string) {
 	t.print(text)
 }
 
-func (t *trace) print(text string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf.WriteString("         * ")
-	t.buf.Write(printable(text))
-	t.buf.WriteByte('\n')
-}
+func (t *trace) print(text string) { t.line("         * ", mask.Login(text)) }
 
 func (t *trace) head(prefix string, head []byte) {
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
+		t.line(prefix, mask.Line(line))
+	}
+}
+
+// line adds a line of text, if anybody reads it, made safe for a terminal.
+func (t *trace) line(prefix, text string) {
+	if !t.text {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
-		t.buf.WriteString(prefix)
-		t.buf.Write(printable(mask.Line(line)))
-		t.buf.WriteByte('\n')
-	}
+	t.buf.WriteString(prefix + tracefile.Escape(text) + "\n")
 }
 
 // flush writes what has been collected.
 func (t *trace) flush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.out.w == nil {
+	if t.buf.Len() == 0 {
 		return
 	}
 	t.out.mu.Lock()
 	defer t.out.mu.Unlock()
-	t.out.w.Write(t.buf.Bytes()) //nolint:errcheck // nobody to tell
+	fmt.Fprintf(t.out.w, "--- %s\n%s", t.title, t.buf.Bytes())
 	t.buf.Reset()
-}
-
-// printable makes a peer's bytes safe for a terminal.
-func printable(s string) []byte {
-	const digits = "0123456789abcdef"
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c > '~' {
-			b = append(b, '\\', 'x', digits[c>>4], digits[c&15])
-		} else {
-			b = append(b, c)
-		}
-	}
-	return b
 }

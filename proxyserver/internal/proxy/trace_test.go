@@ -57,11 +57,11 @@ func TestTraceHidesSecrets(t *testing.T) {
 // The same for explain, of an origin that asks for cookies to be set.
 func TestExplainHidesSecrets(t *testing.T) {
 	addr, _ := answering(t, "HTTP/1.1 200 OK\r\nSet-Cookie: id=secret\r\nContent-Length: 5\r\n\r\nhello")
-	_, proxy := startProxy(t, nil)
+	s, _ := startProxy(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out strings.Builder
-	if err := Explain(ctx, proxy, "http://"+addr+"/page", &out); err != nil {
+	if err := s.Explain(ctx, "http://"+addr+"/page", &out); err != nil {
 		t.Fatal(err)
 	}
 	if text := out.String(); strings.Contains(text, "secret") || !strings.Contains(text, "Set-Cookie: (hidden)") || !strings.Contains(text, "5 bytes of content") {

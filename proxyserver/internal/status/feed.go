@@ -15,6 +15,7 @@ import (
 
 	"topdown/proxyserver/internal/exchange"
 	"topdown/proxyserver/internal/history"
+	"topdown/proxyserver/internal/mask"
 )
 
 // This file has what viewers of the live page are sent, as server-sent events.
@@ -173,7 +174,7 @@ func newRow(r *history.Record) row {
 	case r.UnderWay:
 		out.Word = "under way"
 	case r.Failure != nil:
-		out.Why = r.Failure.Error()
+		out.Why = mask.Login(r.Failure.Error())
 	case r.Tier == "" && r.Result == exchange.Collapsed:
 		out.Tier = "another's fetch"
 	case r.Tier == "" && r.Host != "" && r.Status != 0:

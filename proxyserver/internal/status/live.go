@@ -13,7 +13,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,10 +152,10 @@ func (l *Live) tokened(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (l *Live) page(w http.ResponseWriter, _ *http.Request) {
+func (l *Live) page(w http.ResponseWriter, r *http.Request) {
 	var page bytes.Buffer
 	err := livePage.Execute(&page, map[string]any{
-		"Name": l.Name, "Addr": l.Addr, "TLS": l.TLS, "Token": l.token, "Cache": l.Purge != nil, "Size": history.Size,
+		"Name": l.Name, "Addr": l.addr(r), "TLS": l.TLS, "Token": l.token, "Cache": l.Purge != nil, "Size": history.Size,
 	})
 	if err != nil {
 		http.Error(w, "The page cannot be made.", http.StatusInternalServerError)
@@ -186,7 +188,19 @@ func (l *Live) pac(w http.ResponseWriter, r *http.Request) {
 	if (url.indexOf(%q) === 0) return "DIRECT";
 	return %q;
 }
-`, "http://"+r.Host+"/", kind+" "+l.Addr)
+`, "http://"+r.Host+"/", kind+" "+l.addr(r))
+}
+
+// addr is where the proxy is for whoever reaches the page as r does.
+func (l *Live) addr(r *http.Request) string {
+	host, port, err := net.SplitHostPort(l.Addr)
+	if ip, bad := netip.ParseAddr(host); err != nil || bad != nil || !ip.IsUnspecified() {
+		return l.Addr
+	}
+	if host = r.Host; strings.Contains(host, ":") && !strings.HasSuffix(host, "]") {
+		host, _, _ = net.SplitHostPort(host)
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 // exchange sends the trace of one exchange, as a file.

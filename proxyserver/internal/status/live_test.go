@@ -220,6 +220,23 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// TestAddr: who reaches the page from elsewhere is told an address that is right
+// there.
+func TestAddr(t *testing.T) {
+	for _, tt := range []struct{ addr, host, want string }{
+		{"127.0.0.1:8899", "localhost:8898", "127.0.0.1:8899"},
+		{"[::]:8899", "192.0.2.1:8898", "192.0.2.1:8899"},
+		{"0.0.0.0:8899", "[2001:db8::1]:8898", "[2001:db8::1]:8899"},
+		{"0.0.0.0:8899", "[2001:db8::1]", "[2001:db8::1]:8899"},
+		{"[::]:8899", "localhost", "localhost:8899"},
+	} {
+		l := &Live{Addr: tt.addr}
+		if got := l.addr(&http.Request{Host: tt.host}); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
 func TestRow(t *testing.T) {
 	r := history.Record{
 		ID: 1, Exact: true, Took: 10 * time.Millisecond, Host: "h", Status: 200, Result: exchange.Miss, FirstByte: 8 * time.Millisecond,
@@ -228,5 +245,9 @@ func TestRow(t *testing.T) {
 	want := []stepTime{{"name", 0, 1}, {"connect", 1, 3}, {"first byte", 3, 8}, {"content", 8, 10}}
 	if got := newRow(&r); got.Tier != "origin" || got.Word != "miss" || cmp.Diff(want, got.Steps) != "" {
 		t.Errorf("%+v", got)
+	}
+	r = history.Record{Failure: &exchange.Error{Step: "reading ftp://u:secret@h/", Err: errors.New("x")}}
+	if got := newRow(&r); strings.Contains(got.Why, "secret") {
+		t.Errorf("a secret is told: %s", got.Why)
 	}
 }

@@ -3,11 +3,14 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -574,12 +577,12 @@ func TestReplacedWhileAsked(t *testing.T) {
 // TOPDOWN_LOOPS is how often.
 func TestFreshAtOnce(t *testing.T) {
 	t.Parallel()
-	loops := 100
+	loops, inMemoryLoops := 100, 100
 	if os.Getenv("TOPDOWN_LARGE") != "" {
-		loops = 2000
+		loops, inMemoryLoops = 2000, 10_000
 	}
 	if n, err := strconv.Atoi(os.Getenv("TOPDOWN_LOOPS")); err == nil {
-		loops = n
+		loops, inMemoryLoops = n, n
 	}
 	t.Run("disk", func(t *testing.T) {
 		t.Parallel()
@@ -589,7 +592,7 @@ func TestFreshAtOnce(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		root := inMemory(t)
-		freshAtOnce(t, start(t, "--root", root), root, loops)
+		freshAtOnce(t, start(t, "--root", root), root, inMemoryLoops)
 	})
 	t.Run("bind mount", func(t *testing.T) {
 		t.Parallel()
@@ -646,40 +649,25 @@ func freshAtOnce(t *testing.T, s *server, root string, loops int) {
 	}
 	kept := newClient(conn)
 	defer kept.Close()
-	clients := map[string]struct {
-		loops int
-		get   func(target string) string
-	}{
-		"kept": {loops, func(target string) string { return ask(kept, target) }},
-		"new": {loops, func(target string) string {
+	clients := map[string]func(target string) string{
+		"kept": func(target string) string { return ask(kept, target) },
+		"new": func(target string) string {
 			conn, err := s.connect()
 			if err != nil {
 				return err.Error()
 			}
 			defer conn.Close()
 			return ask(newClient(conn), target)
-		}},
+		},
 	}
-	if curl, err := exec.LookPath("curl"); err == nil {
-		clients["curl"] = struct {
-			loops int
-			get   func(target string) string
-		}{max(loops/50, 10), func(target string) string {
-			out, err := exec.Command(curl, "-sS", "-w", "\n%{http_code}", s.url(target)).Output()
-			i := bytes.LastIndexByte(out, '\n')
-			if err != nil || i < 0 {
-				return fmt.Sprint(err)
-			}
-			return string(out[i+1:]) + " " + string(out[:i])
-		}}
-	} else if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
-		t.Error("TOPDOWN_REQUIRE_REAL=1, but there is no curl")
+	if curl := curlOnce(t, s, "/curl.txt", 4*loops); curl != nil {
+		clients["curl"] = curl
 	}
 	var wg sync.WaitGroup
-	for name, client := range clients {
+	for name, get := range clients {
 		wg.Go(func() {
 			path := filepath.Join(root, name+".txt")
-			for i := range client.loops {
+			for i := range loops {
 				one, two := fmt.Sprintf("%d one", i), fmt.Sprintf("%d two", i)
 				for _, step := range []struct {
 					change func() error
@@ -696,7 +684,7 @@ func freshAtOnce(t *testing.T, s *server, root string, loops int) {
 						t.Error(err)
 						return
 					}
-					if got := client.get("/" + name + ".txt"); !strings.HasPrefix(got, step.want) {
+					if got := get("/" + name + ".txt"); !strings.HasPrefix(got, step.want) {
 						t.Errorf("%s, loop %d: %.40q, want %q", name, i, got, step.want)
 						return
 					}
@@ -705,4 +693,69 @@ func freshAtOnce(t *testing.T, s *server, root string, loops int) {
 		})
 	}
 	wg.Wait()
+}
+
+// curlOnce returns a function that has one curl ask for a target, and returns status
+// and body; so many times at most. It is one process for all of them: before each it
+// asks the test for leave, which comes when the function is called. The function is
+// nil where there is no curl.
+func curlOnce(t *testing.T, s *server, target string, times int) func(string) string {
+	t.Helper()
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		if os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" {
+			t.Error("TOPDOWN_REQUIRE_REAL=1, but there is no curl")
+		}
+		return nil
+	}
+	leave := make(chan bool)
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-leave:
+			w.WriteHeader(http.StatusNoContent)
+		case <-r.Context().Done():
+		}
+	}))
+	said, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := fmt.Sprintf("url = %q\noutput = %q\nurl = %q\noutput = \"-\"\n", gate.URL, os.DevNull, s.url(target))
+	cmd := exec.Command(curl, "-sSN", "--max-time", "60", "-w", "%{stderr}\x1e%{http_code}\x1e", "-K", "-")
+	cmd.Stdin = strings.NewReader(strings.Repeat(pair, times))
+	cmd.Stdout, cmd.Stderr = out, out // in the order of time
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		said.Close()
+		gate.Close()
+	})
+	r := bufio.NewReader(said)
+	// next returns status and body of what curl has fetched next.
+	next := func() string {
+		body, err := r.ReadString(0x1e)
+		if err != nil {
+			return fmt.Sprintf("curl has ended: %q, %v", body, err)
+		}
+		status, err := r.ReadString(0x1e)
+		if err != nil {
+			return fmt.Sprintf("curl has ended: %q, %v", status, err)
+		}
+		return strings.TrimSuffix(status, "\x1e") + " " + strings.TrimSuffix(body, "\x1e")
+	}
+	return func(string) string {
+		select {
+		case leave <- true:
+		case <-time.After(patience):
+			return "curl does not ask"
+		}
+		if granted := next(); granted != "204 " {
+			return granted
+		}
+		return next()
+	}
 }

@@ -177,8 +177,8 @@ func (f *folder) one(ctx context.Context, i int, name string) error {
 			return err
 		}
 		spec.Dir = dir
-		spec.Command = strings.ReplaceAll(spec.Command, "{submission}", name)
-		spec.Compile = strings.ReplaceAll(spec.Compile, "{submission}", name)
+		file := map[string]string{"submission": name}
+		spec.Command, spec.Compile = submission.Line(spec.Command, file), submission.Line(spec.Compile, file)
 	}
 	r := f.g.grade(ctx, spec, nil)
 	if ctx.Err() != nil {

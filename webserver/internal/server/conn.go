@@ -51,7 +51,7 @@ type work struct {
 var works = sync.Pool{New: func() any { return &work{out: make([]byte, 0, 4<<10)} }}
 
 func newConn(s *Server, nc net.Conn, addr netip.Addr) *conn {
-	c := &conn{s: s, socket: nc, nc: nc, addr: addr, proxy: s.trusts(addr)}
+	c := &conn{s: s, socket: nc, nc: nc, addr: addr, proxy: trusts(s.TrustProxy, addr)}
 	c.in.from = c
 	c.enter(idle)
 	if s.Trace != nil {

@@ -19,17 +19,6 @@ func (cs *connections) init() {
 	cs.perAddr = make(map[netip.Addr]int)
 }
 
-// network is what one client is taken to be: an IPv4 address, or the /64 that
-// an IPv6 user usually has to himself.
-func network(addr netip.Addr) netip.Addr {
-	if addr.Is6() {
-		if prefix, err := addr.Prefix(64); err == nil {
-			return prefix.Addr()
-		}
-	}
-	return addr
-}
-
 // counted reports whether the limit per address holds for addr. This host's
 // own clients may be a proxy with many others behind it.
 func (s *Server) counted(addr netip.Addr) bool {
@@ -43,7 +32,7 @@ func (cs *connections) admit(addr netip.Addr, s *Server) (status int) {
 	if cs.busy >= s.MaxConns {
 		return 503
 	}
-	if s.counted(addr) && !s.trusts(addr) && !cs.take(network(addr), s.MaxConnsPerAddr) {
+	if s.counted(addr) && !trusts(s.TrustProxy, addr) && !cs.take(network(addr), s.MaxConnsPerAddr) {
 		return 429
 	}
 	cs.busy++

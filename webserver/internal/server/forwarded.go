@@ -9,21 +9,6 @@ import (
 	"topdown/pkg/httpmsg"
 )
 
-// trusts reports whether what a peer says of the client behind it is believed: it
-// is in one of the networks of the server's own proxies, or comes by a Unix socket
-// where there are any.
-func (s *Server) trusts(addr netip.Addr) bool {
-	if !addr.IsValid() {
-		return len(s.TrustProxy) > 0
-	}
-	for _, network := range s.TrustProxy {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
 // forwarded is what a trusted proxy says of the client behind it.
 type forwarded struct {
 	client netip.Addr // invalid if it does not say
@@ -58,7 +43,7 @@ func (s *Server) readForwarded(f httpmsg.Fields) (x forwarded) {
 		if !ok {
 			break
 		}
-		if x.client = addr; !s.trusts(addr) {
+		if x.client = addr; !trusts(s.TrustProxy, addr) {
 			break
 		}
 	}

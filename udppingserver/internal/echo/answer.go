@@ -92,6 +92,7 @@ func (sh *shard) decide(p *packet, req wire.Request, now time.Time) (Verdict, ui
 	if counted(req) {
 		c.run.answer(req)
 		p.apart = true
+		sh.socket.stamp() // from now on
 		came, ago := p.received(now)
 		wire.Fill(p.data, req, c.run.report(came, ago+fate.Delay))
 	}

@@ -160,10 +160,10 @@ func (s *Server) Addr() netip.AddrPort {
 	return s.shards[0].socket.addr
 }
 
-// Close gives up the sockets. Serve does so itself.
+// Close gives up the sockets of a server that does not serve. Serve does so itself.
 func (s *Server) Close() {
 	for _, sh := range s.shards {
-		_ = sh.socket.close()
+		sh.socket.close()
 	}
 	if s.listener != nil {
 		s.listener.Close()
@@ -175,8 +175,7 @@ func (s *Server) Close() {
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, s.Close)
-	defer stop()
+	defer s.Close() // when nobody uses the sockets any more
 
 	var wg sync.WaitGroup
 	failed := make(chan error, len(s.shards)+1)
@@ -198,12 +197,24 @@ func (s *Server) Serve(ctx context.Context) error {
 		run(func() error { return s.serveTCP(ctx) })
 	}
 	wg.Go(func() { s.beats.watch(ctx) })
+	wg.Go(func() { s.stop(ctx) })
 	wg.Wait()
 	select {
 	case err := <-failed:
 		return err
 	default:
 		return nil
+	}
+}
+
+// stop wakes up all who wait for packets and connections once ctx is done.
+func (s *Server) stop(ctx context.Context) {
+	<-ctx.Done()
+	for _, sh := range s.shards {
+		sh.socket.stop()
+	}
+	if s.listener != nil {
+		s.listener.Close()
 	}
 }
 

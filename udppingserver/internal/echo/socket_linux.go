@@ -3,14 +3,12 @@
 package echo
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -21,29 +19,21 @@ import (
 // batchSize is how many packets one system call fetches at most.
 const batchSize = 32
 
-// Segments: replies of one length that follow one another to one client go to
-// the system as one message, which it cuts apart (UDP_SEGMENT of udp(7)). On a
-// cable they are the same datagrams; the way through the system is walked once.
-// But a firewall on this host, or on a virtual link, sees one packet, and drops
-// all replies or none: so replies to a client that asks in which direction its
-// packets are lost go one by one.
+// Before it sleeps a socket looks for packets some times, 3 µs or so in all, where
+// that has paid lately: to fall asleep and be woken up costs more than to answer.
 const (
-	maxSegment  = 1200 // bytes: fits any link that carries IPv6
-	segmentSize = 24   // of the control message, CMSG_SPACE(2)
+	looks   = 16 // in a series
+	vain    = 4  // series that found something make up for one that did not
+	maxHope = 32 // series to come, at most
+	retry   = 64 // without hope so many receives later it tries again
 )
-
-// looks is how often a socket that has just had several packets at once looks
-// for more before it sleeps: falling asleep and being woken up costs as much as
-// several packets do.
-const looks = 24
 
 // socket is a UDP socket that receives and replies in batches, with recvmmsg(2)
 // and sendmmsg(2), and without allocation. On a socket bound to all addresses it
 // also learns to which one each packet was sent, so that the reply leaves from
 // there, and not from whichever address the route back prefers.
 type socket struct {
-	file *os.File // the socket; it counts its users, so that close is safe
-	raw  syscall.RawConn
+	fd   uintptr
 	addr netip.AddrPort // that it is bound to
 	v4   bool           // it takes IPv4 addresses as they are
 
@@ -56,18 +46,16 @@ type socket struct {
 	out     [2 * batchSize]mmsghdr
 	runs    [2 * batchSize][]packet // what is in out
 
+	count  int  // packets that the last receive returned
+	single uint // how often in a row that was one
+	hope   int  // series of looks to come
+	waits  uint // receives so far
+	toSend int  // messages in out
+
+	stamps   bool // the kernel stamps what comes
 	coalesce bool // the system cuts messages into segments
-
-	// The system calls, as functions made once: made at each call they would
-	// have to be allocated.
-	receiveCall, sendCall func(fd uintptr) bool
-	count                 int  // packets that the last call received or sent
-	single                uint // how often in a row it received one
-	errno                 syscall.Errno
-	toSend, sent          int
-
-	spin   bool // look for packets without ever sleeping
-	closed atomic.Bool
+	spin     bool // look for packets without ever sleeping
+	stopped  atomic.Bool
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -76,12 +64,6 @@ type mmsghdr struct {
 	length uint32
 	_      uint32
 }
-
-// controlSize has room for a stamp, an IPv6 address of ours, and segment's.
-const (
-	stampSize   = 32 // CMSG_SPACE of a struct timespec
-	controlSize = stampSize + 40 + segmentSize
-)
 
 var sharePort = func(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
@@ -105,39 +87,7 @@ func newSocket(conn *net.UDPConn, spin bool) (*socket, error) {
 	if err == nil {
 		err = raw.Control(func(fd uintptr) { failed = s.setUp(int(fd)) })
 	}
-	if err = errors.Join(err, failed); err != nil {
-		return nil, err
-	}
-	s.raw, err = s.file.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	s.receiveCall = func(fd uintptr) bool {
-		for s.spin && !s.closed.Load() {
-			if s.take(unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)) {
-				return true
-			}
-			runtime.Gosched() // whatever else there is to do on this processor
-		}
-		if s.count > 1 {
-			for range looks {
-				// This does not wait, so the scheduler need not know of it.
-				if s.take(unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)) {
-					return true
-				}
-			}
-		}
-		s.take(unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.in[0])), s.most(), unix.MSG_WAITFORONE, 0, 0))
-		return true
-	}
-	s.sendCall = func(fd uintptr) bool {
-		if !s.take(unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), unix.MSG_DONTWAIT, 0, 0)) {
-			// There is no room for it yet: wait, and let the scheduler know.
-			s.take(unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.out[s.sent])), uintptr(s.toSend-s.sent), 0, 0, 0))
-		}
-		return true
-	}
-	return s, nil
+	return s, errors.Join(err, failed)
 }
 
 // setUp makes fd this socket's.
@@ -156,19 +106,16 @@ func (s *socket) setUp(fd int) error {
 	}
 	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 	s.coalesce = err == nil
-	// When the kernel had a packet, long before this thread runs: what the
-	// client is told of the time spent here begins then. No stamps, no harm.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	// The thread waits in recvmmsg itself. The runtime's poller would wake a
 	// thread of its own up for each packet, whether anybody waits there or not,
 	// and poll(2) would be a second system call. So the socket blocks, and the
-	// poller, which knows conn, does not get to know this one. close wakes it.
+	// poller, which knows conn, does not get to know this one. stop wakes it.
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(own, false)
-		s.file = os.NewFile(uintptr(own), "udp")
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
 	}
-	return os.NewSyscallError("fcntl", err)
+	s.fd = uintptr(own)
+	return os.NewSyscallError("fcntl", unix.SetNonblock(own, false))
 }
 
 // most returns how many packets to fetch at most. Where they come one by one, the
@@ -185,21 +132,27 @@ func (s *socket) most() uintptr {
 	return 1
 }
 
-// take keeps what a receive returned, and reports whether it got anything.
-func (s *socket) take(n, _ uintptr, errno syscall.Errno) bool {
-	s.count, s.errno = int(n), errno
-	return errno != unix.EAGAIN
-}
-
-// close ends a receive that waits, and gives the socket up.
-func (s *socket) close() error {
-	s.closed.Store(true)
+// stop ends a receive that waits, and all later ones.
+func (s *socket) stop() {
+	s.stopped.Store(true)
 	// It says that the socket is not connected, and wakes those who wait on it.
-	_ = s.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
-	return s.file.Close()
+	_ = unix.Shutdown(int(s.fd), unix.SHUT_RDWR)
 }
 
-// offer has the system put the packet at place i into its buffers.
+// close gives the socket up. Nobody may be using it any more: see stop.
+func (s *socket) close() { _ = unix.Close(int(s.fd)) }
+
+// stamp has the kernel stamp what comes from now on. It has a packet long before
+// this thread runs: what a client is told of the time spent here begins then. No
+// stamps, no harm; where nobody asks they are but work.
+func (s *socket) stamp() {
+	if !s.stamps {
+		s.stamps = true
+		_ = unix.SetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	}
+}
+
+// offer has the system put its next packet i into our buffers.
 func (s *socket) offer(i int) {
 	h := &s.in[i].header
 	h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
@@ -216,17 +169,15 @@ func (s *socket) receive() ([]packet, error) {
 	for i := range s.count { // the others are as they were
 		s.offer(i)
 	}
-	if err := s.raw.Read(s.receiveCall); err != nil || s.closed.Load() {
-		s.count = 0
+	var errno syscall.Errno
+	s.count, errno = s.wait()
+	switch {
+	case s.stopped.Load():
 		return nil, net.ErrClosed
-	}
-	if s.errno == unix.EINTR || s.errno == unix.EAGAIN {
-		s.count = 0
+	case errno == unix.EINTR:
 		return nil, nil
-	}
-	if s.errno != 0 {
-		s.count = 0
-		return nil, fmt.Errorf("recvmmsg: %w", s.errno)
+	case errno != 0:
+		return nil, fmt.Errorf("recvmmsg: %w", errno)
 	}
 	for i := range s.count {
 		m := &s.in[i]
@@ -240,167 +191,37 @@ func (s *socket) receive() ([]packet, error) {
 	return s.packets[:s.count], nil
 }
 
-// reply sends each packet of the batch back as often as its copies say, and
-// returns how many the system would not send.
-func (s *socket) reply(batch []packet) (failed int) {
-	if len(batch) == 0 {
-		return 0
-	}
-	received := len(batch)
-	s.toSend, s.sent = 0, 0
-	for len(batch) > 0 {
-		run := batch[:s.alike(batch)]
-		first := received - len(batch)
-		for i := range run {
-			s.vectors[first+i].SetLen(len(run[i].data))
+// wait waits for packets, and returns how many there are.
+func (s *socket) wait() (count int, errno syscall.Errno) {
+	most := s.most()
+	for s.spin && !s.stopped.Load() {
+		if count, errno = s.look(most); errno != unix.EAGAIN {
+			return count, errno
 		}
-		for range run[0].copies {
-			out := &s.out[s.toSend]
-			*out = s.in[first] // name, vector and control as they came
-			out.header.Flags = 0
-			out.header.Control = &s.control[first][controlSize-cap(run[0].local)]
-			out.header.SetControllen(len(run[0].local))
-			if len(run) > 1 {
-				out.header.SetIovlen(len(run))
-				out.header.SetControllen(s.segment(first, len(run[0].local), len(run[0].data)))
+		runtime.Gosched() // whatever else there is to do on this processor
+	}
+	if s.waits++; s.hope > 0 || s.count > 1 || s.waits%retry == 0 {
+		for range looks {
+			if count, errno = s.look(most); errno != unix.EAGAIN {
+				s.hope = min(s.hope+1, maxHope)
+				return count, errno
 			}
-			s.runs[s.toSend] = run
-			s.toSend++
 		}
-		batch = batch[len(run):]
+		s.hope = max(s.hope-vain, 0)
 	}
-	for s.sent < s.toSend {
-		if err := s.raw.Write(s.sendCall); err != nil {
-			break // closed
-		}
-		if s.errno == 0 {
-			s.sent += s.count
-			continue
-		}
-		// The first of those left cannot be sent. A device that cannot cut
-		// messages apart is one reason.
-		if run := s.runs[s.sent]; len(run) > 1 {
-			s.coalesce = false
-			for i := range run {
-				if s.send(&run[i]) != nil {
-					failed++
-				}
-			}
-		} else {
-			failed++
-		}
-		s.sent++
-	}
-	s.count = received
-	for i := range received {
-		s.vectors[i].SetLen(maxMessage)
-	}
-	return failed
+	return many(unix.Syscall6(unix.SYS_RECVMMSG, s.fd, uintptr(unsafe.Pointer(&s.in[0])), most, unix.MSG_WAITFORONE, 0, 0))
 }
 
-// alike returns how many packets at the head of the batch may be replied to with
-// one message: as many as go to the same client, once, and are of one length.
-func (s *socket) alike(batch []packet) int {
-	head := &batch[0]
-	if !s.coalesce || head.apart || head.copies != 1 || len(head.data) == 0 || len(head.data) > maxSegment {
-		return 1
-	}
-	for i := 1; i < len(batch); i++ {
-		p := &batch[i]
-		if p.copies != 1 || p.apart || len(p.data) != len(head.data) || p.from != head.from || !bytes.Equal(p.local, head.local) {
-			return i
-		}
-	}
-	return len(batch)
+// look is wait without waiting: where there are none, errno is EAGAIN.
+func (s *socket) look(most uintptr) (count int, errno syscall.Errno) {
+	// The scheduler need not know of a call that does not wait.
+	return many(unix.RawSyscall6(unix.SYS_RECVMMSG, s.fd, uintptr(unsafe.Pointer(&s.in[0])), most, unix.MSG_DONTWAIT, 0, 0))
 }
 
-// segment adds to the control messages of packet i, which end at offset at, that
-// the message is to be cut into pieces of size bytes. It returns their new end.
-func (s *socket) segment(i, at, size int) (end int) {
-	local := s.packets[i].local[:at+segmentSize]
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&local[at]))
-	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-	header.SetLen(unix.CmsgLen(2))
-	*(*uint16)(unsafe.Pointer(&local[at+unix.CmsgLen(0)])) = uint16(size)
-	return len(local)
-}
-
-// send sends one packet.
-func (s *socket) send(p *packet) error {
-	var to unix.Sockaddr
-	if s.v4 {
-		to = &unix.SockaddrInet4{Addr: p.from.Addr().As4(), Port: int(p.from.Port())}
-	} else {
-		zone, _ := strconv.ParseUint(p.from.Addr().Zone(), 10, 32) // as sender put it
-		to = &unix.SockaddrInet6{Addr: p.from.Addr().As16(), Port: int(p.from.Port()), ZoneId: uint32(zone)}
+// many is what recvmmsg and sendmmsg return: how many packets, or why none.
+func many(n, _ uintptr, errno syscall.Errno) (int, syscall.Errno) {
+	if errno != 0 {
+		return 0, errno
 	}
-	var failed error
-	err := s.raw.Write(func(fd uintptr) bool {
-		failed = unix.Sendmsg(int(fd), p.data, p.local, to, 0)
-		return true
-	})
-	return errors.Join(err, failed)
-}
-
-// keep returns p in a form that outlives the batch, without its data.
-func (p *packet) keep() packet {
-	kept := *p
-	kept.local = append([]byte(nil), p.local...)
-	return kept
-}
-
-// stamped takes the kernel's stamp of receipt off the control messages of a
-// packet, which may not be sent back; it comes first. 0 means that there is none.
-func stamped(control []byte) (came int64, local []byte) {
-	if len(control) < stampSize {
-		return 0, control
-	}
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-	if header.Level != unix.SOL_SOCKET || header.Type != unix.SCM_TIMESTAMPNS {
-		return 0, control
-	}
-	at := (*unix.Timespec)(unsafe.Pointer(&control[unix.CmsgLen(0)]))
-	return at.Nano(), control[stampSize:]
-}
-
-// sender reads the address that a packet came from.
-func sender(name *unix.RawSockaddrInet6) netip.AddrPort {
-	port := name.Port>>8 | name.Port<<8
-	if name.Family == unix.AF_INET {
-		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
-		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
-	}
-	addr := netip.AddrFrom16(name.Addr).Unmap()
-	if name.Scope_id != 0 && addr.Is6() {
-		addr = addr.WithZone(strconv.Itoa(int(name.Scope_id)))
-	}
-	return netip.AddrPortFrom(addr, port)
-}
-
-// sentToOne reads the control message about the address that a packet was sent
-// to, and reports whether that is one of ours alone. It also takes out the
-// number of the interface, so that the reply may leave by another, unless the
-// address has a meaning on that interface only.
-func sentToOne(control []byte) bool {
-	if len(control) < unix.SizeofCmsghdr {
-		return true // bound to one address: nothing else gets here
-	}
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-	body := control[unix.SizeofCmsghdr:]
-	switch {
-	case header.Level == unix.IPPROTO_IP && header.Type == unix.IP_PKTINFO && len(body) >= unix.SizeofInet4Pktinfo:
-		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&body[0]))
-		info.Ifindex = 0
-		return info.Addr == info.Spec_dst
-	case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_PKTINFO && len(body) >= unix.SizeofInet6Pktinfo:
-		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&body[0]))
-		addr := netip.AddrFrom16(info.Addr).Unmap()
-		if !addr.IsLinkLocalUnicast() || addr.Is4() {
-			info.Ifindex = 0
-		}
-		// The broadcast address of an IPv4 subnet shows only when the system
-		// refuses to send a reply from it.
-		return !addr.IsMulticast() && addr != broadcast
-	}
-	return true
+	return int(n), 0
 }

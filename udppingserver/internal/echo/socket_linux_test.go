@@ -4,6 +4,7 @@ package echo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,11 +47,9 @@ func TestRepliesInSegments(t *testing.T) {
 				t.Skip("this kernel cuts no messages into segments")
 			}
 			if tt.noChecksums {
-				_ = socket.raw.Control(func(fd uintptr) {
-					if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
-						t.Error(err)
-					}
-				})
+				if err := unix.SetsockoptInt(int(socket.fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
+					t.Error(err)
+				}
 			}
 			conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.to), s.Addr().Port())))
 			if err != nil {
@@ -140,12 +139,77 @@ func TestThePollerDoesNotKnowTheSockets(t *testing.T) {
 		t.Fatal("the poller knows no socket at all, not even the TCP one")
 	}
 	for _, sh := range s.shards {
-		_ = sh.socket.raw.Control(func(fd uintptr) {
-			var info unix.Stat_t
-			if err := unix.Fstat(int(fd), &info); err != nil || known[info.Ino] {
-				t.Errorf("the poller knows socket %d (%v)", info.Ino, err)
-			}
-		})
+		var info unix.Stat_t
+		if err := unix.Fstat(int(sh.socket.fd), &info); err != nil || known[info.Ino] {
+			t.Errorf("the poller knows socket %d (%v)", info.Ino, err)
+		}
+	}
+}
+
+// Where packets come soon after replies the socket looks for them before it
+// sleeps, and ceases to where it has looked in vain.
+func TestLooksBeforeItSleepsWhereThatPays(t *testing.T) {
+	s := &Server{Sockets: 1}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	socket, conn := s.shards[0].socket, dial(t, s.Addr())
+	next := func() {
+		t.Helper()
+		if batch, err := socket.receive(); err != nil || len(batch) != 1 {
+			t.Fatalf("received %d, %v", len(batch), err)
+		}
+	}
+	for range retry { // each is there before the socket looks or sleeps
+		send(t, conn, "ping")
+		next()
+	}
+	if socket.hope != 1 {
+		t.Errorf("hope %d after a series that has found something", socket.hope)
+	}
+	send(t, conn, "ping")
+	next()
+	if socket.hope != 2 {
+		t.Errorf("hope %d after two", socket.hope)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := socket.receive()
+		ended <- err
+	}()
+	socket.stop()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if socket.hope != 0 {
+		t.Errorf("hope %d after a vain series", socket.hope)
+	}
+}
+
+// The kernel's stamps are work, which only a client that asks for them causes.
+func TestStampsForThoseWhoAsk(t *testing.T) {
+	s := &Server{Sockets: 1}
+	conn := dial(t, start(t, s))
+	stamps := func() int {
+		t.Helper()
+		on, err := unix.GetsockoptInt(int(s.shards[0].socket.fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return on
+	}
+	for _, tt := range []struct {
+		message string
+		want    int
+	}{{"ping 1 2", 0}, {ext("Ping", 1, 5), 1}, {"ping 2 3", 1}} {
+		send(t, conn, tt.message)
+		if _, ok := receive(t, conn, 10*time.Second); !ok {
+			t.Fatalf("no reply to %q", tt.message)
+		}
+		if got := stamps(); got != tt.want {
+			t.Errorf("stamps %d after %q, want %d", got, tt.message, tt.want)
+		}
 	}
 }
 

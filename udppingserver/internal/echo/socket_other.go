@@ -24,8 +24,14 @@ func newSocket(conn *net.UDPConn, _ bool) (*socket, error) {
 	return &socket{conn: conn, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}, nil
 }
 
-// close ends a receive that waits, and gives the socket up.
-func (s *socket) close() error { return s.conn.Close() }
+// stop ends a receive that waits, and all later ones.
+func (s *socket) stop() { _ = s.conn.Close() }
+
+// close gives the socket up.
+func (s *socket) close() { _ = s.conn.Close() }
+
+// stamp does nothing: these systems do not say when a packet came.
+func (s *socket) stamp() {}
 
 // receive waits for a packet. It is valid until the next call.
 func (s *socket) receive() ([]packet, error) {

@@ -102,7 +102,7 @@ func (p *program) password(ctx context.Context, secret *account.Secret) (string,
 	return password, nil
 }
 
-// session turns a server into what a session needs; flag is what names it.
+// session turns a server into what a session needs.
 func (p *program) session(ctx context.Context, s *server, host, port string, detail session.Detail, lessons *session.Lessons) (*session.Config, error) {
 	c := p.cfg
 	cfg := &session.Config{

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"io"
 	"time"
 
@@ -70,17 +69,13 @@ func (s *search) compare(box *pop3.Session, entry pop3.Entry, header message.Hea
 	list := []partReport{{"subject", "header", len(s.mail.Subject), header.Text("Subject") == s.mail.Subject}}
 	n := 0
 	err = message.Read(body, func(p *message.Part) error {
-		sum := sha256.New()
-		if _, cerr := io.Copy(sum, p.Body); cerr != nil {
-			return cerr
+		if n++; n > len(s.parts) {
+			return nil
 		}
-		if n < len(s.parts) {
-			want := s.parts[n]
-			wantSum := sha256.Sum256(want.content)
-			list = append(list, partReport{want.name, want.kind, len(want.content), p.Type == want.kind && bytes.Equal(sum.Sum(nil), wantSum[:])})
-		}
-		n++
-		return nil
+		want := s.parts[n-1]
+		got, cerr := io.ReadAll(io.LimitReader(p.Body, int64(len(want.content))+1))
+		list = append(list, partReport{want.name, want.kind, len(want.content), p.Type == want.kind && bytes.Equal(got, want.content)})
+		return cerr
 	})
 	if err == nil && n != len(s.parts) {
 		err = fail(exitFailed, "the mail arrived with %d parts instead of %d", n, len(s.parts))

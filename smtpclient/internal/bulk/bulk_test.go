@@ -121,11 +121,11 @@ func TestList(t *testing.T) {
 			}
 			break
 		}
-		got = append(got, row.To.String(), plain.Fill(row), html.Fill(row))
+		got = append(got, row.To.Name+" "+row.To.Spec(), plain.Fill(row), html.Fill(row))
 	}
 	want := []string{
-		"a@lab.test", "Dear Doe, J., a@lab.testDoe, J.", "Doe, J.",
-		"Zoë <b@lab.test>", "Dear Zoë <b>, Zoë <b@lab.test>Zoë <b>", "Zoë &lt;b&gt;",
+		" a@lab.test", "Dear Doe, J., a@lab.testDoe, J.", "Doe, J.",
+		"Zoë b@lab.test", "Dear Zoë <b>, Zoë <b@lab.test>Zoë <b>", "Zoë &lt;b&gt;",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -2,7 +2,6 @@ package bulk
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -139,18 +138,15 @@ func (j *Journal) Uncertain() map[string]int {
 }
 
 // Count returns how many rows are in a state.
-func (j *Journal) Count(state State) int {
+func (j *Journal) Count(state State) (n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return bytes.Count(asBytes(j.states[1:]), []byte{byte(state)})
-}
-
-func asBytes(states []State) []byte {
-	b := make([]byte, len(states))
-	for i, s := range states {
-		b[i] = byte(s)
+	for _, s := range j.states[1:] {
+		if s == state {
+			n++
+		}
 	}
-	return b
+	return n
 }
 
 // Start records that a mail is about to leave.

@@ -123,6 +123,24 @@ func (e *examination) texts(ctx context.Context, name, begin string) ([]string, 
 	}), err
 }
 
+// record returns the only TXT record at a name that begins with a word; not ok tells
+// that there is none, or more than one, or no answer, which is a finding then.
+func (e *examination) record(ctx context.Context, name, begin string, none, many Finding) (record string, ok bool) {
+	records, err := e.texts(ctx, name, begin)
+	switch {
+	case err != nil:
+		e.trouble(none.Check, err)
+	case len(records) == 0:
+		e.findings = append(e.findings, none)
+	case len(records) > 1:
+		many.Check, many.Found = none.Check, fmt.Sprintf("%d %s records", len(records), none.Check)
+		e.findings = append(e.findings, many)
+	default:
+		return records[0], true
+	}
+	return "", false
+}
+
 // tags reads "name=value; name=value".
 func tags(record string) map[string]string {
 	list := make(map[string]string)

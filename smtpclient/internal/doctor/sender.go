@@ -19,35 +19,30 @@ import (
 
 // sender looks at SPF: who may send the domain's mail.
 func (e *examination) sender(ctx context.Context) {
-	records, err := e.texts(ctx, e.Domain, "v=spf1")
-	switch {
-	case err != nil:
-		e.trouble("SPF", err)
-		return
-	case len(records) == 0:
-		e.add("SPF", Warn, "no SPF record", "Nobody can tell who may send mail from the domain; forged mail is easier, real mail is trusted less.", "Publish a TXT record, as in \"v=spf1 mx -all\".")
-		return
-	case len(records) > 1:
-		e.add("SPF", Bad, fmt.Sprintf("%d SPF records", len(records)), "That counts as an error (RFC 7208 section 4.5): receivers may refuse the domain's mail.", "Join them into one.")
+	record, ok := e.record(ctx, e.Domain, "v=spf1",
+		Finding{"SPF", Warn, "no SPF record", "Nobody can tell who may send mail from the domain; forged mail is easier, real mail is trusted less.", "Publish a TXT record, as in \"v=spf1 mx -all\"."},
+		Finding{Level: Bad, Meaning: "That counts as an error (RFC 7208 section 4.5): receivers may refuse the domain's mail.", Advice: "Join them into one."})
+	if !ok {
 		return
 	}
 	s := &spf{examination: e}
-	result, err := s.check(ctx, e.Domain, records[0])
+	result, err := s.check(ctx, e.Domain, record)
 	switch {
 	case errors.Is(err, errSPF):
-		e.add("SPF", Bad, clip(records[0])+": "+err.Error(), "Receivers take the record for an error, and may refuse the domain's mail.", "Mend it.")
+		e.add("SPF", Bad, clip(record)+": "+err.Error(), "Receivers take the record for an error, and may refuse the domain's mail.", "Mend it.")
 		return
 	case err != nil:
 		e.trouble("SPF", err)
 		return
 	}
-	switch last := strings.ToLower(lastTerm(records[0])); {
+	terms := strings.Fields(strings.ToLower(record))
+	switch last := terms[len(terms)-1]; {
 	case last == "+all" || last == "all":
-		e.add("SPF", Bad, clip(records[0]), "Everybody may send mail from the domain.", "End it with -all or ~all.")
+		e.add("SPF", Bad, clip(record), "Everybody may send mail from the domain.", "End it with -all or ~all.")
 	case last == "?all" || !strings.HasSuffix(last, "all") && !strings.HasPrefix(last, "redirect="):
-		e.add("SPF", Warn, clip(records[0]), "It says nothing about hosts that it does not name.", "End it with -all or ~all.")
+		e.add("SPF", Warn, clip(record), "It says nothing about hosts that it does not name.", "End it with -all or ~all.")
 	default:
-		e.add("SPF", Good, clip(records[0]), "Receivers can tell who may send mail from the domain.", "")
+		e.add("SPF", Good, clip(record), "Receivers can tell who may send mail from the domain.", "")
 	}
 	if !e.FromIP.IsValid() {
 		return
@@ -60,11 +55,6 @@ func (e *examination) sender(ctx context.Context) {
 	default:
 		e.add("SPF", Bad, from+": "+result, "Receivers see that this address may not send the domain's mail.", "Name it in the record, as in ip4:"+from+".")
 	}
-}
-
-func lastTerm(record string) string {
-	terms := strings.Fields(record)
-	return terms[len(terms)-1]
 }
 
 // maxLookups is how many terms of a record may ask DNS (RFC 7208 section 4.6.4).
@@ -294,37 +284,29 @@ func (e *examination) key(check string, record map[string]string) {
 
 // policy looks at DMARC: what receivers shall do with mail that proves nothing.
 func (e *examination) policy(ctx context.Context) {
-	records, err := e.texts(ctx, "_dmarc."+e.Domain, "v=DMARC1")
 	where := e.Domain
-	if err == nil && len(records) == 0 {
-		if above, perr := publicsuffix.EffectiveTLDPlusOne(e.Domain); perr == nil && above != e.Domain {
+	if here, err := e.texts(ctx, "_dmarc."+e.Domain, "v=DMARC1"); err == nil && len(here) == 0 {
+		if above, perr := publicsuffix.EffectiveTLDPlusOne(e.Domain); perr == nil {
 			where = above
-			records, err = e.texts(ctx, "_dmarc."+above, "v=DMARC1")
 		}
 	}
-	switch {
-	case err != nil:
-		e.trouble("DMARC", err)
-		return
-	case len(records) == 0:
-		e.add("DMARC", Warn, "no DMARC record", "Forged mail from the domain is easier, and large providers refuse bulk mail from it.", "Publish a TXT record at _dmarc."+e.Domain+", to begin with \"v=DMARC1; p=none; rua=mailto:…\".")
-		return
-	case len(records) > 1:
-		e.add("DMARC", Bad, fmt.Sprintf("%d DMARC records at %s", len(records), where), "None of them counts.", "Leave one.")
+	record, ok := e.record(ctx, "_dmarc."+where, "v=DMARC1",
+		Finding{"DMARC", Warn, "no DMARC record", "Forged mail from the domain is easier, and large providers refuse bulk mail from it.", "Publish a TXT record at _dmarc." + e.Domain + ", to begin with \"v=DMARC1; p=none; rua=mailto:…\"."},
+		Finding{Level: Bad, Meaning: "None of them counts.", Advice: "Leave one at _dmarc." + where + "."})
+	if !ok {
 		return
 	}
-	record := tags(records[0])
-	wanted := record["p"]
-	if where != e.Domain && record["sp"] != "" {
-		wanted = record["sp"]
+	wanted := tags(record)["p"]
+	if below := tags(record)["sp"]; where != e.Domain && below != "" {
+		wanted = below
 	}
 	switch strings.ToLower(wanted) {
 	case "none":
-		e.add("DMARC", Info, clip(records[0]), "Receivers only report: mail that proves nothing is delivered.", "When the reports show that your own mail passes: p=quarantine, then p=reject.")
+		e.add("DMARC", Info, clip(record), "Receivers only report: mail that proves nothing is delivered.", "When the reports show that your own mail passes: p=quarantine, then p=reject.")
 	case "quarantine", "reject":
-		e.add("DMARC", Good, clip(records[0]), "Receivers keep mail away that does not prove to be the domain's.", "")
+		e.add("DMARC", Good, clip(record), "Receivers keep mail away that does not prove to be the domain's.", "")
 	default:
-		e.add("DMARC", Bad, clip(records[0]), "It names no policy that there is: it may count for nothing.", "Write p=none, p=quarantine or p=reject.")
+		e.add("DMARC", Bad, clip(record), "It names no policy that there is: it may count for nothing.", "Write p=none, p=quarantine or p=reject.")
 	}
 }
 

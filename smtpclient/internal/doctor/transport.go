@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,16 +14,10 @@ import (
 // strictTransport looks at MTA-STS: whether senders must insist on TLS.
 func (e *examination) strictTransport(ctx context.Context) {
 	const check = "MTA-STS"
-	records, err := e.texts(ctx, "_mta-sts."+e.Domain, "v=STSv1")
-	switch {
-	case err != nil:
-		e.trouble(check, err)
-		return
-	case len(records) == 0:
-		e.add(check, Info, "no MTA-STS record", "Senders need not insist on TLS: who is on the way can turn it off.", "Publish a TXT record at _mta-sts."+e.Domain+" and a policy at https://mta-sts."+e.Domain+"/.well-known/mta-sts.txt.")
-		return
-	case len(records) > 1:
-		e.add(check, Warn, fmt.Sprintf("%d MTA-STS records", len(records)), "None of them counts.", "Leave one.")
+	_, ok := e.record(ctx, "_mta-sts."+e.Domain, "v=STSv1",
+		Finding{check, Info, "no MTA-STS record", "Senders need not insist on TLS: who is on the way can turn it off.", "Publish a TXT record at _mta-sts." + e.Domain + " and a policy at https://mta-sts." + e.Domain + "/.well-known/mta-sts.txt."},
+		Finding{Level: Warn, Meaning: "None of them counts.", Advice: "Leave one."})
+	if !ok {
 		return
 	}
 	text, err := e.fetch(ctx, "mta-sts."+e.Domain)
@@ -91,23 +84,15 @@ func (e *examination) fetch(ctx context.Context, name string) (string, error) {
 	if words := strings.Fields(status); len(words) < 2 || !strings.HasPrefix(words[0], "HTTP/1.") || words[1] != "200" {
 		return "", fmt.Errorf("the server answered %q", clip(status))
 	}
-	for n := 0; ; n++ {
-		line, err := conn.ReadLine()
-		if err != nil {
+	for n, line := 0, status; line != ""; n++ {
+		if line, err = conn.ReadLine(); err != nil {
 			return "", err
-		}
-		if line == "" {
-			break
 		}
 		if n > 100 {
 			return "", errors.New("the answer's header has no end")
 		}
 	}
-	return readPolicy(conn.Raw())
-}
-
-func readPolicy(r *bufio.Reader) (string, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxPolicy))
+	data, err := io.ReadAll(io.LimitReader(conn.Raw(), maxPolicy))
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return "", err
 	}
@@ -117,15 +102,14 @@ func readPolicy(r *bufio.Reader) (string, error) {
 // reporting looks at TLS-RPT: whether senders tell of failures.
 func (e *examination) reporting(ctx context.Context) {
 	const check = "TLS reporting"
-	records, err := e.texts(ctx, "_smtp._tls."+e.Domain, "v=TLSRPTv1")
+	record, ok := e.record(ctx, "_smtp._tls."+e.Domain, "v=TLSRPTv1",
+		Finding{check, Info, "no TLSRPT record", "Nobody tells you when TLS fails for senders.", "Publish a TXT record at _smtp._tls." + e.Domain + ", as in \"v=TLSRPTv1; rua=mailto:…\"."},
+		Finding{Level: Warn, Meaning: "None of them counts.", Advice: "Leave one."})
 	switch {
-	case err != nil:
-		e.trouble(check, err)
-	case len(records) == 0:
-		e.add(check, Info, "no TLSRPT record", "Nobody tells you when TLS fails for senders.", "Publish a TXT record at _smtp._tls."+e.Domain+", as in \"v=TLSRPTv1; rua=mailto:…\".")
-	case len(records) > 1 || tags(records[0])["rua"] == "":
-		e.add(check, Warn, clip(strings.Join(records, " | ")), "It names no place for reports, or several: none are sent.", "Leave one record, with rua=.")
+	case !ok:
+	case tags(record)["rua"] == "":
+		e.add(check, Warn, clip(record), "It names no place for reports: none are sent.", "Write rua=mailto:… into it.")
 	default:
-		e.add(check, Good, clip(records[0]), "Senders report failures of TLS.", "")
+		e.add(check, Good, clip(record), "Senders report failures of TLS.", "")
 	}
 }

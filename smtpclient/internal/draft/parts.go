@@ -128,20 +128,13 @@ func toUTF8(flag, path string, data []byte, charset string) (string, error) {
 		}
 		data = decoded
 	}
-	if utf8.Valid(data) {
-		return string(data), nil
-	}
-	line := 1
-	for rest := data; ; {
-		r, size := utf8.DecodeRune(rest)
-		if r == utf8.RuneError && size == 1 {
-			return "", fmt.Errorf("%w: %s %s, line %d: it is not UTF-8; say what it is, as in --charset iso-8859-1", message.ErrFormat, flag, path, line)
+	n := 0
+	for line := range bytes.Lines(data) {
+		if n++; !utf8.Valid(line) {
+			return "", fmt.Errorf("%w: %s %s, line %d: it is not UTF-8; say what it is, as in --charset iso-8859-1", message.ErrFormat, flag, path, n)
 		}
-		if r == '\n' {
-			line++
-		}
-		rest = rest[size:]
 	}
+	return string(data), nil
 }
 
 // files looks at the files to be sent, without reading them yet.

@@ -100,14 +100,6 @@ func (a Address) Spec() string {
 // ASCII tells whether the address needs no SMTPUTF8.
 func (a Address) ASCII() bool { return isASCII(a.Local) && isASCII(a.Domain) }
 
-// String is the address as people write it.
-func (a Address) String() string {
-	if a.Name == "" {
-		return a.Spec()
-	}
-	return a.Name + " <" + a.Spec() + ">"
-}
-
 // words are the pieces between which a header line may be folded.
 func (a Address) words(room int) []string {
 	if a.Name == "" {

@@ -79,7 +79,7 @@ func join(list []piece) string {
 					}
 				}
 			}
-			content = append(content, unpercent(p.text)...)
+			content = append(content, decodeHex(p.text, '%')...)
 			continue
 		}
 		content = append(content, p.text...)
@@ -87,10 +87,11 @@ func join(list []piece) string {
 	return toText(content, charset)
 }
 
-func unpercent(s string) []byte {
+// decodeHex decodes bytes that are written as a mark and two hexadecimal digits.
+func decodeHex(s string, mark byte) []byte {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
+		if s[i] == mark && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
 			b = append(b, unhex(s[i+1])<<4|unhex(s[i+2]))
 			i += 2
 			continue

@@ -117,11 +117,9 @@ func (raw *Raw) measure(lines *lineScan) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if err != nil && len(line) == 0 {
-			raw.eightBit = lines.high
-			return nil
+		if err == nil || len(line) > 0 {
+			raw.bodySize += int64(len(line)) + 2
 		}
-		raw.bodySize += int64(len(line)) + 2
 		if err != nil {
 			raw.eightBit = lines.high
 			return nil

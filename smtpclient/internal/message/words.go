@@ -74,27 +74,11 @@ func encodedWord(s string) (charset string, content []byte, size int) {
 	size = len(s) - len(rest) + min(len(rest), maxWord) - len(after)
 	switch encoding {
 	case 'q':
-		return charset, decodeQ(text), size
+		return charset, decodeHex(strings.ReplaceAll(text, "_", " "), '='), size
 	case 'b':
 		return charset, decodeB(text), size
 	}
 	return "", nil, 0
-}
-
-func decodeQ(text string) []byte {
-	b := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] == '_':
-			b = append(b, ' ')
-		case text[i] == '=' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
-			b = append(b, unhex(text[i+1])<<4|unhex(text[i+2]))
-			i += 2
-		default:
-			b = append(b, text[i])
-		}
-	}
-	return b
 }
 
 func decodeB(text string) []byte {

@@ -32,9 +32,6 @@ func (s *Session) body(announced int64) *Body {
 // Size is the number of bytes read so far.
 func (b *Body) Size() int64 { return b.size }
 
-// Complete tells whether the final dot was read.
-func (b *Body) Complete() bool { return b.done }
-
 // Discard reads what is left.
 func (b *Body) Discard() error {
 	_, err := io.Copy(io.Discard, b)

@@ -295,7 +295,7 @@ func (s *Session) command(step, line string) (string, error) {
 }
 
 func (s *Session) reply(step string) (string, error) {
-	line, err := s.readLine(nil)
+	line, err := s.readLine(asItIs)
 	if err != nil {
 		return "", s.conn.Lost(step, err)
 	}
@@ -315,6 +315,9 @@ func (s *Session) status(step, line string) (string, error) {
 	return "", fmt.Errorf("%w: %s: %q", ErrProtocol, step, s.conn.Mask.Hide(line))
 }
 
+func asItIs(line string) string { return line }
+
+// readLine reads a line, which the watcher sees as show makes it.
 func (s *Session) readLine(show func(string) string) (string, error) {
 	line, err := s.conn.ReadLine()
 	if err != nil {
@@ -323,18 +326,14 @@ func (s *Session) readLine(show func(string) string) (string, error) {
 		}
 		return "", err
 	}
-	if show == nil {
-		s.conn.Emit(session.Server, line)
-	} else {
-		s.conn.Emit(session.Server, show(line))
-	}
+	s.conn.Emit(session.Server, show(line))
 	return line, nil
 }
 
 // list reads the lines of a multi-line reply.
 func (s *Session) list(step string, limit int, each func(line string) error) error {
 	for n := 0; ; n++ {
-		line, err := s.readLine(nil)
+		line, err := s.readLine(asItIs)
 		if err != nil {
 			return s.conn.Lost(step, err)
 		}

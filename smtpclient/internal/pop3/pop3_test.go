@@ -69,7 +69,7 @@ func TestBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := io.ReadAll(body)
-			if err != nil || string(got) != tt.want || body.Size() != int64(len(tt.want)) || !body.Complete() {
+			if err != nil || string(got) != tt.want || body.Size() != int64(len(tt.want)) || !body.done {
 				t.Errorf("%.60q, %v", got, err)
 			}
 		})
@@ -116,7 +116,7 @@ func FuzzBody(f *testing.F) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(body)
-		if len(got) > len(said) || (err == nil) != body.Complete() {
+		if len(got) > len(said) || (err == nil) != body.done {
 			t.Fatalf("%q became %q, %v", said, got, err)
 		}
 		if err != nil {

@@ -3,7 +3,6 @@ package session
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -121,78 +120,57 @@ func (c *Conn) deadline(timeout time.Duration) time.Time {
 
 // Send puts a command line in the write buffer; Flush sends it. Commands of
 // one round trip leave in one segment that way.
-func (c *Conn) Send(line string) error { return c.send(line, line) }
+func (c *Conn) Send(line string) error { return c.SendSecret(line, line) }
 
 // SendSecret is Send for a line that the watcher sees as shown.
-func (c *Conn) SendSecret(line, shown string) error { return c.send(line, shown) }
-
-func (c *Conn) send(line, shown string) error {
+func (c *Conn) SendSecret(line, shown string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return ErrUnsafe
 	}
 	c.Emit(Client, shown)
-	if _, err := c.w.WriteString(line); err != nil {
-		return c.failed(err)
-	}
-	if _, err := c.w.WriteString("\r\n"); err != nil {
-		return c.failed(err)
-	}
-	return nil
+	_, err := c.w.WriteString(line + "\r\n")
+	return c.Failure(err)
 }
 
 // Emit reports a line to the watcher without sending it.
 func (c *Conn) Emit(from Speaker, line string) {
-	c.trace.said(from, c.step, c.Mask.Hide(line))
+	if c.Watch == nil && c.trace == nil {
+		return
+	}
+	line = c.Mask.Hide(line)
+	c.trace.said(from, c.step, line)
 	if c.Watch != nil {
-		c.Watch(Event{At: time.Now(), From: from, Step: c.step, Line: Printable(c.Mask.Hide(line))})
+		c.Watch(Event{At: time.Now(), From: from, Step: c.step, Line: Printable(line)})
 	}
 }
 
-// Watched reports whether somebody wants to be told of lines.
-func (c *Conn) Watched() bool { return c.Watch != nil || c.trace != nil }
-
 // Flush sends what is buffered.
-func (c *Conn) Flush() error { return c.failed(c.w.Flush()) }
+func (c *Conn) Flush() error { return c.Failure(c.w.Flush()) }
 
 // Write sends raw bytes (message content) through the write buffer. The caller
 // calls Extend before each block.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.trace.content("client", p[:n])
-	return n, c.failed(err)
+	return n, c.Failure(err)
 }
 
 // ReadLine reads one line and returns it without its end. A bare LF ends a line
 // as CRLF does. The errors are ErrLineLong, ErrNUL, ErrTimeout, ErrClosed, or
 // that of the connection.
 func (c *Conn) ReadLine() (string, error) {
-	line, err := c.ReadSlice()
-	if err != nil {
-		return "", err
-	}
-	return string(line), nil
-}
-
-// ReadSlice is ReadLine without the copy and unseen by the watcher's caller:
-// the bytes are valid until the next read.
-func (c *Conn) ReadSlice() ([]byte, error) {
 	line, err := c.r.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull), err == nil && len(line) > MaxLine+2:
-		return nil, ErrLineLong
+		return "", ErrLineLong
 	case errors.Is(err, io.EOF) && len(line) > 0:
-		return nil, fmt.Errorf("%w in the middle of a line", ErrClosed)
+		return "", fmt.Errorf("%w in the middle of a line", ErrClosed)
 	case err != nil:
-		return nil, c.failed(err)
+		return "", c.Failure(err)
+	case bytes.IndexByte(line, 0) >= 0:
+		return "", ErrNUL
 	}
-	line = line[:len(line)-1]
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
-	}
-	if bytes.IndexByte(line, 0) >= 0 {
-		return nil, ErrNUL
-	}
-	return line, nil
+	return string(bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))), nil
 }
 
 // Raw gives the buffered reader itself, for content that is not made of reply
@@ -202,35 +180,15 @@ func (c *Conn) Raw() *bufio.Reader { return c.r }
 // Received tells the trace of content that was read from Raw.
 func (c *Conn) Received(p []byte) { c.trace.content("server", p) }
 
-// Failure turns an error of Raw into one of this package's errors.
-func (c *Conn) Failure(err error) error { return c.failed(err) }
-
 // Await blocks until the server has sent something or the deadline passes, and
 // leaves it unread. It may run beside Write, not beside another read.
 func (c *Conn) Await() error {
 	_, err := c.r.Peek(1)
-	return c.failed(err)
+	return c.Failure(err)
 }
 
 // Buffered tells how many received bytes wait to be read.
 func (c *Conn) Buffered() int { return c.r.Buffered() }
-
-// StartTLS makes the TLS handshake and continues the dialogue inside it. Bytes
-// that the server sent before are fatal: anybody on the way could have put them
-// there, and they would count as the certificate's owner's.
-func (c *Conn) StartTLS(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
-	if c.r.Buffered() > 0 {
-		return tls.ConnectionState{}, ErrInjected
-	}
-	conn := tls.Client(c.conn, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return tls.ConnectionState{}, c.failed(err)
-	}
-	c.conn = conn
-	c.r.Reset(conn)
-	c.w.Reset(conn)
-	return conn.ConnectionState(), nil
-}
 
 // LocalAddr is our end of the connection.
 func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
@@ -249,8 +207,9 @@ func (c *Conn) Close() {
 	c.conn.Close()
 }
 
-// failed names the two failures that matter by themselves and keeps the rest.
-func (c *Conn) failed(err error) error {
+// Failure turns an error of the connection, or of Raw, into one of this package's:
+// it names the failures that matter by themselves and keeps the rest.
+func (c *Conn) Failure(err error) error {
 	switch {
 	case err == nil:
 		return nil

@@ -152,9 +152,6 @@ type ConnectError struct {
 func (e *ConnectError) Error() string { return e.Text }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Implicit tells whether the connection began with TLS.
-func (c *Conn) Implicit() bool { return c.implicit }
-
 // Greeting begins the wait for the server's first words.
 func (c *Conn) Greeting(timeout time.Duration) {
 	c.Begin("greeting", shorter(timeout, c.cfg.FirstTimeout))
@@ -174,7 +171,9 @@ func (c *Conn) Hint(err error) error {
 }
 
 // Secure makes the TLS handshake, checks the certificate as configured and
-// continues the session inside.
+// continues the session inside. Bytes that the server sent before are fatal:
+// anybody on the way could have put them there, and they would count as the
+// certificate's owner's.
 func (c *Conn) Secure(ctx context.Context) error {
 	config := TLSConfig(c.cfg.Host, c.cfg.Roots)
 	config.InsecureSkipVerify = c.cfg.Opportunistic
@@ -182,11 +181,19 @@ func (c *Conn) Secure(ctx context.Context) error {
 		config.Certificates = []tls.Certificate{*c.cfg.Certificate}
 	}
 	c.Begin("TLS", handshakeTimeout)
-	state, err := c.StartTLS(ctx, config)
+	err := ErrInjected
+	conn := tls.Client(c.conn, config)
+	if c.r.Buffered() == 0 {
+		err = c.Failure(conn.HandshakeContext(ctx))
+	}
 	if err != nil {
 		c.broken = true
 		return &TLSError{Server: c.cfg.Host, Err: err}
 	}
+	c.conn = conn
+	c.r.Reset(conn)
+	c.w.Reset(conn)
+	state := conn.ConnectionState()
 	c.TLS = &state
 	checked := "certificate checked for " + c.cfg.Host
 	if c.cfg.Opportunistic {

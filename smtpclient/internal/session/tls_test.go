@@ -103,7 +103,7 @@ func TestSecure(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if !c.Implicit() {
+				if !c.implicit {
 					err = c.Secure(t.Context())
 				}
 			}

@@ -101,7 +101,7 @@ func (b *blocks) stopped(cause error) (Reply, error) {
 	err := b.await()
 	if err == nil {
 		var reply Reply
-		if reply, err = s.readReply(); err == nil {
+		if reply, err = s.readReply(asItIs); err == nil {
 			if reply.Positive() {
 				return reply, fmt.Errorf("%w: %q before the end of the message", ErrProtocol, clip(s.conn.Mask.Hide(reply.String())))
 			}

@@ -56,8 +56,8 @@ type lineReader interface {
 // then "-" if another follows, else a space or nothing; the code must be the
 // same throughout.
 //
-// The function seen, if not nil, is called with each line. The mask hides
-// secrets in error texts.
+// The function seen is called with each line. The mask hides secrets in error
+// texts.
 func readReply(r lineReader, mask *session.Mask, seen func(line string)) (Reply, error) {
 	var reply Reply
 	total := 0
@@ -72,9 +72,7 @@ func readReply(r lineReader, mask *session.Mask, seen func(line string)) (Reply,
 			}
 			return Reply{}, err
 		}
-		if seen != nil {
-			seen(line)
-		}
+		seen(line)
 		code, more, text, ok := splitReply(line)
 		total += len(line)
 		switch {

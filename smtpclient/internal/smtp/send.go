@@ -14,7 +14,6 @@ type Envelope struct {
 	To     []string // the forward paths without <>
 	Notify string   // DSN: "NEVER" or a list of SUCCESS, FAILURE, DELAY
 	Return string   // DSN: "FULL" or "HDRS"
-	ID     string   // DSN: the envelope identifier
 	// Committed, if not nil, is called when the server waits for the message
 	// and no byte of it has been sent. An error stops the mail.
 	Committed func() error
@@ -116,15 +115,10 @@ func (s *Session) Send(env *Envelope, m Message) (*Result, error) {
 // transaction says MAIL, RCPT and DATA, several in one write if the server
 // knows PIPELINING, and then the message.
 func (s *Session) transaction(env *Envelope, m Message, result *Result) (Reply, error) {
-	utf8 := s.needsUTF8(env, m)
-	lines := make([]string, 0, len(env.To)+2)
-	lines = append(lines, mailLine(env, m.Size(), s.Extensions, m.EightBit() || utf8, utf8))
-	for _, to := range env.To {
-		lines = append(lines, rcptLine(env, to, s.Extensions))
-	}
+	lines := s.Commands(env, m)
 	chunking := s.chunks()
-	if !chunking {
-		lines = append(lines, "DATA")
+	if chunking {
+		lines = lines[:len(lines)-1] // BDAT goes with the message
 	}
 	group := 1
 	if _, ok := s.Extensions["PIPELINING"]; ok {
@@ -149,15 +143,11 @@ func (s *Session) transaction(env *Envelope, m Message, result *Result) (Reply, 
 		}
 		for i, line := range part {
 			s.conn.Step(verb(line))
-			timeout := commandTimeout
+			want, timeout := 250, commandTimeout
 			if line == "DATA" {
-				timeout = dataTimeout
+				want, timeout = 354, dataTimeout
 			}
 			s.conn.Extend(timeout)
-			want := 250
-			if line == "DATA" {
-				want = 354
-			}
 			reply, err := s.expect(line, want)
 			wrong, refused := errors.AsType[*ReplyError](err)
 			if err != nil && !refused {
@@ -227,7 +217,7 @@ func (s *Session) loneDot(reason error) error {
 		s.conn.Break()
 		return reason
 	}
-	if _, err := s.readReply(); err != nil {
+	if _, err := s.readReply(asItIs); err != nil {
 		s.conn.Break()
 	}
 	return reason
@@ -239,7 +229,7 @@ func (s *Session) chunks() bool {
 	return s.Chunking && offered
 }
 
-// Commands returns the lines that Send would say, for a dry run.
+// Commands returns the lines that Send says before the message.
 func (s *Session) Commands(env *Envelope, m Message) []string {
 	utf8 := s.needsUTF8(env, m)
 	lines := []string{mailLine(env, m.Size(), s.Extensions, m.EightBit() || utf8, utf8)}

@@ -93,7 +93,7 @@ func (s *Session) startTLS(ctx context.Context) error {
 // that EHLO listed (RFC 4954). No byte of the exchange is shown to the watcher.
 func (s *Session) authenticate(m sasl.Mechanism) error {
 	return s.conn.Authenticate(m, &session.Exchange{Longest: 510, Empty: "=", Timeout: commandTimeout, Answer: func() (string, bool, error) {
-		reply, err := s.readSecretReply()
+		reply, err := s.readReply(secret)
 		switch {
 		case err != nil:
 			return "", false, s.conn.Lost("AUTH", err)
@@ -106,14 +106,12 @@ func (s *Session) authenticate(m sasl.Mechanism) error {
 	}})
 }
 
-// readSecretReply reads a reply inside AUTH: a challenge is shown as its code.
-func (s *Session) readSecretReply() (Reply, error) {
-	return readReply(s.conn, s.conn.Mask, func(line string) {
-		if strings.HasPrefix(line, "334") {
-			line = "334 " + session.Hidden
-		}
-		s.conn.Emit(session.Server, line)
-	})
+// secret is how a reply inside AUTH is shown: a challenge as its code.
+func secret(line string) string {
+	if strings.HasPrefix(line, "334") {
+		return "334 " + session.Hidden
+	}
+	return line
 }
 
 // Step 5: MAIL FROM names the sender, to whom bounces go (RFC 5321 section
@@ -133,9 +131,6 @@ func mailLine(env *Envelope, size int64, extensions map[string]string, eightBit,
 	if has("DSN") {
 		if env.Return != "" {
 			line += " RET=" + env.Return
-		}
-		if env.ID != "" {
-			line += " ENVID=" + xtext(env.ID)
 		}
 	}
 	return line
@@ -181,7 +176,7 @@ func (s *Session) finalReply(out *blocks) (Reply, error) {
 	var reply Reply
 	err := out.await()
 	if err == nil {
-		reply, err = s.readReply()
+		reply, err = s.readReply(asItIs)
 	}
 	switch {
 	case err != nil:
@@ -248,7 +243,7 @@ func (s *Session) command(step string, want int, line string) (Reply, error) {
 
 // expect reads a reply and compares its code.
 func (s *Session) expect(line string, want int) (Reply, error) {
-	reply, err := s.readReply()
+	reply, err := s.readReply(asItIs)
 	if err != nil {
 		return Reply{}, s.conn.Lost(line, err)
 	}
@@ -258,12 +253,11 @@ func (s *Session) expect(line string, want int) (Reply, error) {
 	return reply, nil
 }
 
-func (s *Session) readReply() (Reply, error) {
-	var seen func(string)
-	if s.conn.Watched() {
-		seen = func(line string) { s.conn.Emit(session.Server, line) }
-	}
-	return readReply(s.conn, s.conn.Mask, seen)
+func asItIs(line string) string { return line }
+
+// readReply reads a reply, of which the watcher sees each line as show makes it.
+func (s *Session) readReply(show func(string) string) (Reply, error) {
+	return readReply(s.conn, s.conn.Mask, func(line string) { s.conn.Emit(session.Server, show(line)) })
 }
 
 // wrong makes the error for an unexpected reply. After a 421 the server closes

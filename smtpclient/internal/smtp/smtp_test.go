@@ -57,7 +57,7 @@ func TestReadReply(t *testing.T) {
 		{"closed", "250-a\n", Reply{}, session.ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := readReply(&lineSource{tt.in}, nil, nil)
+			got, err := readReply(&lineSource{tt.in}, nil, func(string) {})
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("%v, want %v", err, tt.err)
 			}
@@ -74,7 +74,7 @@ func FuzzReadReply(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		reply, err := readReply(&lineSource{in}, nil, nil)
+		reply, err := readReply(&lineSource{in}, nil, func(string) {})
 		if err != nil {
 			return
 		}
@@ -167,7 +167,7 @@ func TestOracle(t *testing.T) {
 		}
 		b.to = nil
 		body := text("Subject: x\r\n\r\n.\r\n..dot\r\nü\r\n" + strings.Repeat("line\r\n", 50000))
-		result, err := s.Send(&Envelope{From: "a@lab.test", To: []string{"jürgen@lab.test", "no@lab.test", "c@lab.test"}, Notify: "FAILURE", Return: "HDRS", ID: "a+b=c"}, body)
+		result, err := s.Send(&Envelope{From: "a@lab.test", To: []string{"jürgen@lab.test", "no@lab.test", "c@lab.test"}, Notify: "FAILURE", Return: "HDRS"}, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestOracle(t *testing.T) {
 		}
 		b.mu.Lock()
 		got := []string{b.user, b.from, b.params, strings.Join(b.to, " ")}
-		want := []string{"u", "a@lab.test", fmt.Sprintf("%d 8BITMIME HDRS a+b=c true", len(body)), "jürgen@lab.test[FAILURE] c@lab.test[FAILURE]"}
+		want := []string{"u", "a@lab.test", fmt.Sprintf("%d 8BITMIME HDRS  true", len(body)), "jürgen@lab.test[FAILURE] c@lab.test[FAILURE]"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
@@ -277,6 +277,12 @@ func (d dns) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error
 		return nil, &net.DNSError{Name: host, IsNotFound: true}
 	}
 	return addrs, nil
+}
+
+func TestXtext(t *testing.T) {
+	if got := rcptLine(&Envelope{Notify: "NEVER"}, "a+b=c d@lab.test", map[string]string{"DSN": ""}); got != "RCPT TO:<a+b=c d@lab.test> NOTIFY=NEVER ORCPT=rfc822;a+2Bb+3Dc+20d@lab.test" {
+		t.Error(got)
+	}
 }
 
 func TestRoute(t *testing.T) {

@@ -16,6 +16,7 @@ func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 	// Is it for a cache at all?
 	q, _ := queries.Get().(*query)
 	*q = query{c: c, ctx: ctx, req: req, rules: rules.NewRequest(req.Method, req.Fields)}
+	defer q.done()
 	if r, forward := q.rules.Bypass(req.Scheme, req.Upgrade, req.Body != nil || req.Framing != 0); !r.OK {
 		return q.bypass(r, forward)
 	}
@@ -28,10 +29,6 @@ func (c *Cache) Exchange(ctx context.Context, req *exchange.Request) (*exchange.
 				q.revalidate()
 			}
 			if resp := q.serve(); resp != nil {
-				if q.tries == 0 { // or a fetch may still know it
-					*q = query{}
-					queries.Put(q)
-				}
 				return resp, nil
 			}
 			if q.tries++; q.tries < maxTries {

@@ -100,6 +100,7 @@ const (
 
 // newFetch makes a fetch for q, which has yet to be started.
 func (q *query) newFetch() *fetch {
+	q.fetching = true
 	f := &fetch{c: q.c, key: q.key, rules: q.rules}
 	f.rules.Fields = slices.Clone(q.req.Fields)
 	f.ctx, f.cancel = context.WithCancel(q.c.tasks.ctx)

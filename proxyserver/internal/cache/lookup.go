@@ -34,10 +34,20 @@ type query struct {
 	ended uint64 // fetches that had ended when the store was asked
 	tries int
 	alone bool // it does not wait for others' fetches any more
+
+	fetching bool // it has begun a fetch, which may outlive it
 }
 
 // queries are to be used again: without them a hit allocates twice as much.
 var queries = sync.Pool{New: func() any { return new(query) }}
+
+// done gives q up, which nobody knows any more unless it is of a fetch.
+func (q *query) done() {
+	if !q.fetching {
+		*q = query{}
+		queries.Put(q)
+	}
+}
 
 func (q *query) say(section, decision string) { q.req.Say(section, decision) }
 

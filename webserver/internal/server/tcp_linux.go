@@ -12,6 +12,13 @@ import (
 // do not read would use up the memory that all connections share.
 const maxUnsent = 128 << 10
 
+// acceptSilent is how many seconds a client may be connected without a word before
+// its connection is accepted all the same. Usually its request follows at once; then
+// one wake-up does for both, and the first read finds it: a new connection took 1.1 of
+// nginx's CPU time and not 1.35. Until it is accepted, the kernel counts it among the
+// half-open ones, of which it bounds the number (SYN cookies).
+const acceptSilent = 1
+
 // tune sets what the connections of a listener have in common.
 func tune(ln net.Listener) {
 	if sc, ok := ln.(syscall.Conn); ok {
@@ -19,6 +26,7 @@ func tune(ln net.Listener) {
 			_ = raw.Control(func(fd uintptr) {
 				// On what is not TCP it fails, and does not matter.
 				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, acceptSilent)
 			})
 		}
 	}

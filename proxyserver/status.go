@@ -7,6 +7,7 @@ import (
 
 	"topdown/proxyserver/internal/listen"
 	"topdown/proxyserver/internal/status"
+	"topdown/proxyserver/internal/store"
 
 	"go.uber.org/zap"
 )
@@ -97,6 +98,12 @@ func (p *parts) figures() status.Figures {
 	if p.store != nil {
 		stored := p.store.Stats()
 		f.Entries, f.Stored, f.Limit = int64(stored.Entries), stored.Bytes, stored.Size
+		if shared, ok := p.store.(*store.Redis); ok {
+			f.Shared = "up"
+			if _, down := shared.Outages(); down {
+				f.Shared = "down"
+			}
+		}
 	}
 	return f
 }

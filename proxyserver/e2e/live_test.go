@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"topdown/proxyserver/internal/redistest"
 )
 
 var livePage = regexp.MustCompile(`(?m)^  live page:  (http://[0-9.:]+)/$`)
@@ -168,6 +170,8 @@ func TestLivePage(t *testing.T) {
 	// The miss of /slow tells how it came about.
 	b.click("#rows tr:last-child .word")
 	waitFor(t, "what it is about", func() bool { return len(b.texts(".heads pre")) == 4 })
+	var download string
+	b.eval(`document.querySelector(".acts a").href`, &download)
 	detail := strings.Join(b.texts(".detail"), "")
 	for _, part := range []string{
 		"RFC 9111, 4: nothing is stored under " + o + "/slow", "name", "connect", "first byte", "client → proxy", "origin → proxy",
@@ -231,6 +235,67 @@ func TestLivePage(t *testing.T) {
 	if b.eval(`document.activeElement.id`, &focus); focus != "search" {
 		t.Errorf("the focus is on %q", focus)
 	}
+	opensInViewer(t, b, askPage(t, "GET", download, nil, nil).text)
+}
+
+// opensInViewer has trace.html of the web server draw a trace.
+func opensInViewer(t *testing.T, b *browser, trace string) {
+	t.Helper()
+	www := filepath.Join("..", "..", "webserver", "www")
+	if _, err := os.Stat(filepath.Join(www, "trace.html")); err != nil {
+		t.Logf("the web server's folder is not beside this one: the trace is not drawn")
+		return
+	}
+	files := http.FileServer(http.Dir(www))
+	viewer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/exchange.ndjson" {
+			io.WriteString(w, trace)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer viewer.Close()
+	b.open(viewer.URL + "/trace.html?file=exchange.ndjson")
+	want := strings.Count(trace, "\n") - 1
+	var drawn struct {
+		Events, Arrows int
+		Text           string
+	}
+	waitFor(t, "the trace in the viewer", func() bool {
+		b.eval(`({events: +document.body.dataset.events, arrows: +document.body.dataset.arrows, text: document.body.textContent})`, &drawn)
+		return drawn.Events == want
+	})
+	if drawn.Arrows < 6 || !strings.Contains(drawn.Text, "GET /slow HTTP/1.1") || !strings.Contains(drawn.Text, "nothing is stored under") {
+		t.Errorf("%d arrows for %d events: %s", drawn.Arrows, want, drawn.Text)
+	}
+	b.screenshot("live-exchange")
+}
+
+// TestLivePageStores: the tile of the store tells what is in it, also where the
+// store is shared, and when that is down.
+func TestLivePageStores(t *testing.T) {
+	t.Parallel()
+	o := liveOrigin(t)
+	own, ownPage, _ := startLive(t)
+	engine := redistest.Start(t)
+	// The machine may be busy with other tests, the engine with it.
+	shared, sharedPage, _ := startLive(t, "--store", engine.URL("live:"), "--store-timeout", "2s")
+	b := openBrowser(t, 1280, 900)
+	tile := func() string { return strings.Join(b.texts("#stored b, #stored small"), " ") }
+	look := func(want string) {
+		t.Helper()
+		waitFor(t, "the tile with "+want, func() bool { return regexp.MustCompile(want).MatchString(tile()) })
+		b.screenshot("live-store")
+	}
+	own.get(o + "/one")
+	own.get(o + "/two")
+	b.open(ownPage + "/")
+	look(`^\d+ kB 2 stored$`)
+	shared.get(o + "/one")
+	b.open(sharedPage + "/")
+	look(`^\d+(\.\d)? kB 1 here, shared up$`)
+	engine.Kill()
+	look(`^\d+(\.\d)? kB \d here, shared down$`)
 }
 
 // TestLivePageIsForItsUserAlone: what a web page could send gets nothing.

@@ -18,12 +18,8 @@ type reply struct {
 }
 
 func (r *reply) Error() string {
-	return fmt.Sprintf("the server said %d %s", r.code, firstLine(r.text))
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
+	text, _, _ := strings.Cut(r.text, "\n")
+	return fmt.Sprintf("the server said %d %s", r.code, strings.TrimRight(text, "."))
 }
 
 // Bounds of a reply.

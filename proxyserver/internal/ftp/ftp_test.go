@@ -312,3 +312,13 @@ func TestGone(t *testing.T) {
 		t.Error("the dialogue goes on")
 	}
 }
+
+// What is not there is told plainly.
+func TestNoSuchFile(t *testing.T) {
+	s := &scripted{answers: map[string]string{"SIZE": "550 Could not get file size.", "CWD": "550 no", "MDTM": "550 Failed to open file."}}
+	addr := s.start(t)
+	want := "looking for the file on " + addr + ": no such file or directory (the server said 550 Failed to open file)"
+	if _, _, err := fetch(t, addr, "/f", nil); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

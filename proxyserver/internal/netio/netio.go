@@ -29,7 +29,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 type Conn struct {
 	net.Conn
 
-	// Transferred counts the bytes read and written so far.
+	// Received and Sent count the bytes read and written so far.
 	Received, Sent atomic.Int64
 
 	tcp      *net.TCPConn
@@ -70,10 +70,6 @@ func NewConn(conn net.Conn, clock *Clock) *Conn {
 	clock.add(c)
 	return c
 }
-
-// TCP returns the connection as a bare *net.TCPConn, which the kernel can
-// splice, or nil if it is of another kind.
-func (c *Conn) TCP() *net.TCPConn { return c.tcp }
 
 // Close closes the connection; closing it again does nothing. The read buffer
 // is left to the reader.

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -161,9 +162,10 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via 
 	}
 	// Byte by byte: what follows the head belongs to the tunnel, and the
 	// connection must stay bare so that the kernel can splice it.
+	src := bufio.NewReader(oneByte{conn})
 	var resp httpmsg.Response
 	for n := 0; resp.Status < 200; n++ { // interim responses come first
-		err = readBare(conn, &resp)
+		err = resp.Read(src, "CONNECT", httpmsg.Limits{Fields: 8 << 10})
 		switch {
 		case netio.IsTimeout(err):
 			return &exchange.Error{Status: 504, Type: "connection_timeout", Step: "asking the parent proxy for a tunnel", Err: errors.New("no answer within the time limit")}
@@ -180,59 +182,7 @@ func (d *Dialer) connectThrough(ctx context.Context, conn net.Conn, target, via 
 	return conn.SetDeadline(time.Time{})
 }
 
-// readBare reads a head from conn and not one byte more.
-func readBare(conn net.Conn, resp *httpmsg.Response) error {
-	src := &bareSource{conn: conn}
-	return resp.Read(src, "CONNECT", httpmsg.Limits{Fields: 8 << 10})
-}
+// oneByte reads a byte at a time, and so nothing ahead.
+type oneByte struct{ io.Reader }
 
-// bareSource is an httpmsg.Source that never reads ahead.
-type bareSource struct {
-	conn net.Conn
-	buf  []byte
-}
-
-func (s *bareSource) Read(p []byte) (int, error) {
-	if len(s.buf) > 0 {
-		n := copy(p, s.buf)
-		s.buf = s.buf[n:]
-		return n, nil
-	}
-	return s.conn.Read(p)
-}
-
-func (s *bareSource) Peek(n int) ([]byte, error) {
-	if missing := n - len(s.buf); missing > 0 {
-		at := len(s.buf)
-		s.buf = append(s.buf, make([]byte, missing)...)
-		got, err := io.ReadFull(s.conn, s.buf[at:])
-		s.buf = s.buf[:at+got]
-		if err != nil {
-			return s.buf, err
-		}
-	}
-	return s.buf[:n], nil
-}
-
-func (s *bareSource) Discard(n int) (int, error) {
-	if _, err := s.Peek(n); err != nil {
-		return 0, err
-	}
-	s.buf = s.buf[n:]
-	return n, nil
-}
-
-func (s *bareSource) Buffered() int { return len(s.buf) }
-
-func (s *bareSource) ReadSlice(delim byte) ([]byte, error) {
-	for i := 0; ; i++ {
-		b, err := s.Peek(i + 1)
-		if err != nil {
-			return b, err
-		}
-		if b[i] == delim {
-			s.buf = s.buf[i+1:]
-			return b, nil
-		}
-	}
-}
+func (r oneByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(1, len(p))]) }

@@ -35,6 +35,9 @@ type Figures struct {
 	Stored   int64 `json:"stored"` // bytes in the store
 	Limit    int64 `json:"limit"`  // bytes that it may have, 0: it is not known
 	Entries  int64 `json:"entries"`
+	// Shared is "up" or "down" where the store is shared; the figures above are of
+	// what this proxy has of it.
+	Shared string `json:"shared,omitempty"`
 }
 
 const (

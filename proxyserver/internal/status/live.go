@@ -6,11 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,8 +19,6 @@ import (
 	"time"
 
 	"topdown/proxyserver/internal/history"
-
-	"golang.org/x/net/netutil"
 )
 
 // Live serves the live page: the exchanges as they happen, what each of them was
@@ -74,21 +70,8 @@ func (l *Live) Serve(ctx context.Context, ln net.Listener) error {
 	if l.Patience <= 0 {
 		l.Patience = 5 * time.Second
 	}
-	server := &http.Server{
-		Handler:           l.handler(),
-		ReadHeaderTimeout: headTimeout, ReadTimeout: headTimeout, IdleTimeout: liveIdleTime,
-		MaxHeaderBytes: maxHead,
-		ErrorLog:       log.New(io.Discard, "", 0), // a client's faults are nobody's news
-		BaseContext:    func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // nothing is lost
-	defer stop()
 	go l.sample(ctx)
-	err := server.Serve(netutil.LimitListener(ln, liveConns))
-	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve the live page: %w", err)
+	return serve(ctx, &http.Server{Handler: l.handler(), IdleTimeout: liveIdleTime}, ln, liveConns)
 }
 
 func (l *Live) handler() http.Handler {

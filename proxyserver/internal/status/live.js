@@ -32,7 +32,7 @@
   const clock = at => new Date(at).toLocaleTimeString("en-GB");
   function took(r) {
     if (r.underWay) return "…";
-    return r.exact ? time(r.took) : r.took ? "about " + time(r.took) : "< 0.2 s";
+    return r.exact ? time(r.took) : r.took ? "about " + (r.took / 1000).toFixed(1) + " s" : "< 0.2 s";
   }
   const group = r => words.includes(r.word) ? r.word : "other";
 
@@ -294,7 +294,7 @@
     figure("requests", number(f.requests), rate(now.requests) + "/s", points, p => p.requests, "requests per second", rate);
     figure("ratio", asked ? Math.round(100 * f.hits / asked) + " %" : "–", number(f.hits) + " hits", points, p => p.ratio, "hit ratio", n => Math.round(n) + " %", 100);
     figure("saved", size(f.saved), size(now.saved) + "/s", points, p => p.saved, "bytes saved per second", size);
-    figure("stored", size(f.stored), number(f.entries) + " stored", points, p => p.stored, "size of the store" + (f.limit ? ", which may be " + size(f.limit) : ""), size);
+    figure("stored", size(f.stored), number(f.entries) + (f.shared ? " here, shared " + f.shared : " stored"), points, p => p.stored, (f.shared ? "size of this proxy's part of the store" : "size of the store") + (f.limit ? ", which may be " + size(f.limit) : ""), size);
   }
   function figure(id, text, more, points, value, name, unit, top) {
     const box = $(id), svg = box.querySelector("svg");

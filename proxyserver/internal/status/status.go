@@ -47,22 +47,25 @@ type Metric struct {
 
 // Serve answers on ln until ctx is done.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	server := &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: headTimeout, ReadTimeout: headTimeout, WriteTimeout: sendTimeout,
-		MaxHeaderBytes: maxHead,
-		ErrorLog:       log.New(io.Discard, "", 0), // a client's faults are nobody's news
-	}
+	server := &http.Server{Handler: s.handler(), WriteTimeout: sendTimeout}
 	// A client gets one answer for a connection: a scraper that stays would keep
 	// a place from others.
 	server.SetKeepAlivesEnabled(false)
+	return serve(ctx, server, ln, maxConns)
+}
+
+// serve has server answer on ln until ctx is done, so many clients at a time.
+func serve(ctx context.Context, server *http.Server, ln net.Listener, conns int) error {
+	server.ReadHeaderTimeout, server.ReadTimeout, server.MaxHeaderBytes = headTimeout, headTimeout, maxHead
+	server.ErrorLog = log.New(io.Discard, "", 0) // a client's faults are nobody's news
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	stop := context.AfterFunc(ctx, func() { server.Close() }) //nolint:errcheck // nothing is lost
 	defer stop()
-	err := server.Serve(netutil.LimitListener(ln, maxConns))
+	err := server.Serve(netutil.LimitListener(ln, conns))
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fmt.Errorf("serve the status page: %w", err)
+	return fmt.Errorf("serve a page: %w", err)
 }
 
 func (s *Server) handler() http.Handler {

@@ -343,27 +343,20 @@ func (d *Disk) Clear(context.Context) int {
 
 // Stats are figures of a store.
 type Stats struct {
-	Entries     int    // stored responses
-	Bytes       int64  // bytes on disk, in blocks, with folders and unfinished files
-	Size        int64  // bytes that may be
-	HotKeys     int    // keys in memory
-	HotBytes    int64  // bytes of them
-	Evictions   uint64 // responses evicted to make room, since the start
-	Scanning    bool   // the files of an earlier run are still being found
-	ReadOnly    bool   // in memory alone, with what lay in the directory at the start
-	Failing     bool   // the disk fails
-	Description string
+	Entries   int    // stored responses
+	Bytes     int64  // bytes on disk, in blocks, with folders and unfinished files
+	Size      int64  // bytes that may be
+	HotBytes  int64  // bytes of them
+	Evictions uint64 // responses evicted to make room, since the start
+	Failing   bool   // the disk fails
 }
 
 // Stats returns the figures of now.
 func (d *Disk) Stats() Stats {
-	s := Stats{
-		Size: d.size * blockSize, Scanning: !d.scanned.Load(), ReadOnly: d.lock == nil, Description: d.dir,
-		Failing: !d.reading.ok() || !d.writing.ok(),
-	}
+	s := Stats{Size: d.size * blockSize, Failing: !d.reading.ok() || !d.writing.ok()}
 	d.mem.mu.Lock()
 	defer d.mem.mu.Unlock()
-	s.HotKeys, s.HotBytes = len(d.mem.sets), d.mem.bytes
+	s.HotBytes = d.mem.bytes
 	if d.dir == "" {
 		s.Entries, s.Bytes, s.Size, s.Evictions = d.mem.entries, d.mem.bytes, d.mem.limit, d.mem.evicted
 	} else {

@@ -352,15 +352,17 @@ func (r *Redis) Close() error {
 	return r.local.Close()
 }
 
-// Stats returns the figures of now: of this node's memory and local store.
+// Stats returns the figures of now: of this node's memory and local store. What
+// only the engine has is not counted, which would take a look at every key.
 func (r *Redis) Stats() Stats {
 	s := r.local.Stats()
 	r.mem.mu.Lock()
 	defer r.mem.mu.Unlock()
-	s.HotKeys += len(r.mem.sets)
+	s.Entries += r.mem.entries
+	s.Bytes += r.mem.bytes
 	s.HotBytes += r.mem.bytes
+	s.Evictions += r.mem.evicted
 	s.Failing = s.Failing || r.outage.Load() != 0
-	s.Description = r.name + ", " + s.Description
 	return s
 }
 

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"bufio"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"os"
@@ -15,15 +14,23 @@ import (
 	"time"
 )
 
-// browser is a real one, which is told what to do through the pipes of its
-// DevTools protocol: descriptors 3 and 4, messages that end with a zero byte.
-type browser struct {
-	t       *testing.T
+// chromium is a real browser, which is told what to do through the pipes of its
+// DevTools protocol: descriptors 3 and 4, messages that end with a zero byte. The
+// first test that needs one starts it, and all share it: to start it takes longer
+// than most of what they ask of it.
+type chromium struct {
 	to      *os.File
 	mu      sync.Mutex
 	id      int
 	waiting map[int]chan answer
-	session string
+	end     func()
+}
+
+// browser is a window of it with cookies and a cache of its own.
+type browser struct {
+	*chromium
+	t                *testing.T
+	context, session string
 }
 
 // answer is what the browser says to a call.
@@ -35,26 +42,42 @@ type answer struct {
 	} `json:"error"`
 }
 
-// openBrowser starts the browser with an empty page of the given size.
-func openBrowser(t *testing.T, width, height int) *browser {
-	t.Helper()
-	path := realPeer(t, "chromium", "chromium-browser", "google-chrome")
-	theirs, ours := pipe(t)
-	read, write := pipe(t)
+// shared is the browser of all tests, nil until it is needed; runTests ends it.
+var shared struct {
+	sync.Mutex
+	*chromium
+}
+
+// startChromium starts the browser at path, kept off every network but loopback.
+func startChromium(path string) (*chromium, error) {
+	profile, err := os.MkdirTemp("", "webserver-e2e-browser-")
+	if err != nil {
+		return nil, err
+	}
+	theirs, to, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	from, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars",
+		"--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
 		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+		"--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{theirs, write}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	theirs.Close()
 	write.Close()
-	b := &browser{t: t, to: ours, waiting: map[int]chan answer{}}
-	t.Cleanup(func() {
-		// It writes to its profile to the end, which the test then removes.
-		b.call("Browser.close", nil)
+	c := &chromium{to: to, waiting: map[int]chan answer{}}
+	go c.listen(from)
+	c.end = func() {
+		// It writes to its profile to the end, which is then removed.
+		_, _ = to.WriteString(`{"id": 0, "method": "Browser.close"}` + "\x00")
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		select {
@@ -63,29 +86,44 @@ func openBrowser(t *testing.T, width, height int) *browser {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		to.Close()
+		from.Close()
+		os.RemoveAll(profile)
+	}
+	return c, nil
+}
+
+// openBrowser opens an empty page of the given size.
+func openBrowser(t *testing.T, width, height int) *browser {
+	t.Helper()
+	path := realPeer(t, "chromium", "chromium-browser", "google-chrome")
+	shared.Lock()
+	if shared.chromium == nil {
+		c, err := startChromium(path)
+		if err != nil {
+			shared.Unlock()
+			t.Fatal(err)
+		}
+		shared.chromium = c
+	}
+	b := &browser{chromium: shared.chromium, t: t}
+	shared.Unlock()
+	var made struct{ BrowserContextID, TargetID, SessionID string }
+	b.get("Target.createBrowserContext", nil, &made)
+	b.context = made.BrowserContextID
+	t.Cleanup(func() {
+		b.session = ""
+		b.call("Target.disposeBrowserContext", map[string]any{"browserContextId": b.context})
 	})
-	go b.listen(read)
-	var target struct{ TargetID string }
-	b.get("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
-	var attached struct{ SessionID string }
-	b.get("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
-	b.session = attached.SessionID
+	b.get("Target.createTarget", map[string]any{"url": "about:blank", "browserContextId": b.context, "newWindow": true}, &made)
+	b.get("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &made)
+	b.session = made.SessionID
 	b.resize(width, height)
 	b.call("Page.enable", nil)
 	return b
 }
 
-func pipe(t *testing.T) (r, w *os.File) {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close(); w.Close() })
-	return r, w
-}
-
-func (b *browser) listen(from *os.File) {
+func (c *chromium) listen(from *os.File) {
 	for in := bufio.NewReader(from); ; {
 		message, err := in.ReadBytes(0)
 		if err != nil {
@@ -93,10 +131,10 @@ func (b *browser) listen(from *os.File) {
 		}
 		var a answer
 		if json.Unmarshal(message[:len(message)-1], &a) == nil && a.ID > 0 {
-			b.mu.Lock()
-			waits := b.waiting[a.ID]
-			delete(b.waiting, a.ID)
-			b.mu.Unlock()
+			c.mu.Lock()
+			waits := c.waiting[a.ID]
+			delete(c.waiting, a.ID)
+			c.mu.Unlock()
 			waits <- a
 		}
 	}
@@ -120,14 +158,15 @@ func (b *browser) try(method string, params map[string]any) (json.RawMessage, er
 	id, waits := b.id, make(chan answer, 1)
 	b.waiting[id] = waits
 	b.mu.Unlock()
-	text, err := json.Marshal(map[string]any{"id": id, "method": method, "params": params, "sessionId": b.session})
-	if b.session == "" {
-		text, err = json.Marshal(map[string]any{"id": id, "method": method, "params": params})
+	message := map[string]any{"id": id, "method": method, "params": params}
+	if b.session != "" {
+		message["sessionId"] = b.session
 	}
+	text, err := json.Marshal(message)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.to.Write(append(text, 0)); err != nil {
+	if _, err := b.to.Write(append(text, 0)); err != nil { // all of it, or none: a file writes for one at a time
 		b.t.Fatalf("%s: %v", method, err)
 	}
 	select {
@@ -200,6 +239,14 @@ func (b *browser) ask(expression string) (value string, ok bool) {
 	return value, ok && r.ExceptionDetails == nil
 }
 
+// capture has the browser draw the page as a PNG.
+func (b *browser) capture() []byte {
+	b.t.Helper()
+	var r struct{ Data []byte }
+	b.get("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	return r.Data
+}
+
 // screenshot keeps a picture of the page where TOPDOWN_SCREENSHOTS names a directory.
 func (b *browser) screenshot(name string) {
 	b.t.Helper()
@@ -207,16 +254,7 @@ func (b *browser) screenshot(name string) {
 	if dir == "" {
 		return
 	}
-	var r struct{ Data string }
-	b.get("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
-	picture, err := base64.StdEncoding.DecodeString(r.Data)
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644)
-	}
-	if err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name+".png"), b.capture(), 0o644)); err != nil {
 		b.t.Fatal(err)
 	}
 }

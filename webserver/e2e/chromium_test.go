@@ -3,63 +3,39 @@
 package e2e_test
 
 import (
-	"context"
+	"bytes"
 	"fmt"
 	"image"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
-// chromium runs the real browser headless on a fresh profile, kept off every
-// network but loopback, and returns what it prints.
-func chromium(t *testing.T, args ...string) string {
-	t.Helper()
-	path := realPeer(t, "chromium", "chromium-browser", "google-chrome")
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, append([]string{
-		"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars", "--ignore-certificate-errors",
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=8000", "--window-size=1000,1200",
-	}, args...)...)
-	cmd.WaitDelay = 5 * time.Second
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("chromium %q: %v\n%s", args, err, stderr.String())
+// shows goes to a page, waits until its document holds all of parts, which scripts may
+// add, and returns the document.
+func (b *browser) shows(url string, parts ...string) (document string) {
+	b.t.Helper()
+	b.call("Page.navigate", map[string]any{"url": url})
+	if !within(patience, func() bool {
+		document, _ = b.ask(`document.readyState == "complete" ? document.documentElement.outerHTML : ""`)
+		return document != "" && !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(document, part) })
+	}) {
+		b.t.Errorf("%s does not show all of %q:\n%.5000s", url, parts, document)
 	}
-	return string(out)
+	return document
 }
 
-// screenshot lets the browser draw a page, to a file that stays when
-// TOPDOWN_SCREENSHOTS names a directory, and returns the picture.
-func screenshot(t *testing.T, name, url string) image.Image {
-	t.Helper()
-	dir := os.Getenv("TOPDOWN_SCREENSHOTS")
-	if dir == "" {
-		dir = t.TempDir()
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name+".png")
-	chromium(t, "--screenshot="+path, url)
-	f, err := os.Open(path)
+// picture has the browser draw the page.
+func (b *browser) picture() image.Image {
+	b.t.Helper()
+	picture, err := png.Decode(bytes.NewReader(b.capture()))
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	picture, err := png.Decode(f)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+		b.t.Fatal(err)
 	}
 	return picture
 }
@@ -122,78 +98,76 @@ func TestChromium(t *testing.T) {
 	files["list/sub/y.txt"] = "y"
 	s := start(t, "--root", writeTree(t, files), "--listing")
 
+	window := func(t *testing.T) *browser {
+		t.Helper()
+		return openBrowser(t, 1000, 1200)
+	}
 	t.Run("HelloWorld.html", func(t *testing.T) {
 		t.Parallel()
-		dom := chromium(t, "--dump-dom", sample.url("/HelloWorld.html"))
-		if !strings.Contains(dom, "<h1>Hello, world!</h1>") {
-			t.Errorf("DOM:\n%s", dom)
-		}
-		if n := colors(screenshot(t, "HelloWorld", sample.url("/HelloWorld.html"))); n < 10 {
+		b := window(t)
+		b.shows(sample.url("/HelloWorld.html"), "<h1>Hello, world!</h1>")
+		if n := colors(b.picture()); n < 10 {
 			t.Errorf("%d colors on the page", n)
 		}
+		b.screenshot("HelloWorld")
 		sample.stdout.await(t, "the browser in the access log", func(text string) bool {
 			return strings.Contains(text, `"GET /HelloWorld.html HTTP/1.1" 200`) && strings.Contains(text, "Chrome") && strings.Contains(text, `"GET /style.css HTTP/1.1" 200`)
 		})
 	})
 	t.Run("page with an image", func(t *testing.T) {
 		t.Parallel()
-		if dom := chromium(t, "--dump-dom", s.url("/look.html")); !strings.Contains(dom, "seen 1200x800") || !strings.Contains(dom, "sheets 1") {
-			t.Errorf("DOM:\n%s", dom)
-		}
-		if n := colors(screenshot(t, "image", sample.url("/image.html"))); n < 50 {
+		b := window(t)
+		b.shows(s.url("/look.html"), "seen 1200x800", "sheets 1")
+		b.open(sample.url("/image.html"))
+		if n := colors(b.picture()); n < 50 {
 			t.Errorf("%d colors on the page", n)
 		}
+		b.screenshot("image")
 	})
 	t.Run("listing", func(t *testing.T) {
 		t.Parallel()
-		dom := chromium(t, "--dump-dom", s.url("/list/"))
-		for _, name := range []string{"a file &amp; more.txt", "größe.txt", "sub"} {
-			if !strings.Contains(dom, name) {
-				t.Errorf("no %q in the DOM:\n%s", name, dom)
-			}
-		}
-		if n := colors(screenshot(t, "listing", s.url("/list/"))); n < 10 {
+		b := window(t)
+		b.shows(s.url("/list/"), "a file &amp; more.txt", "größe.txt", "sub")
+		if n := colors(b.picture()); n < 10 {
 			t.Errorf("%d colors on the page", n)
 		}
-		screenshot(t, "listing-root", s.url("/"))
+		b.screenshot("listing")
+		b.open(s.url("/"))
+		b.screenshot("listing-root")
 	})
 	t.Run("form", func(t *testing.T) {
 		t.Parallel()
-		for page, shows := range map[string][]string{
+		b := window(t)
+		for page, parts := range map[string][]string{
 			"fill-get.html":  {"received: ", "Three ways to send a form"},
 			"fill-post.html": {"received: ", "Ada &lt;b&gt;Löw&lt;/b&gt;", "one", "two"},
 			"fill-file.html": {"received: ", "with a file", "näme &amp; x.txt", "19 bytes", sum("content of the file")},
 		} {
-			dom := chromium(t, "--dump-dom", s.url("/"+page))
-			for _, show := range shows {
-				if !strings.Contains(dom, show) {
-					t.Errorf("%s: no %q in the DOM:\n%s", page, show, dom)
-				}
-			}
+			b.shows(s.url("/"+page), parts...)
 		}
-		dom := chromium(t, "--dump-dom", s.url("/send.html"))
-		if !strings.Contains(dom, "Grace") || !strings.Contains(dom, "&lt;script&gt;") || strings.Contains(dom, "<title>hacked") {
-			t.Errorf("result page:\n%s", dom)
+		if document := b.shows(s.url("/send.html"), "<title>Received</title>", "Grace", "&lt;script&gt;"); strings.Contains(document, "<title>hacked") {
+			t.Errorf("result page:\n%s", document)
 		}
-		if n := colors(screenshot(t, "form-result", s.url("/send.html"))); n < 10 {
+		if n := colors(b.picture()); n < 10 {
 			t.Errorf("%d colors on the page", n)
 		}
-		screenshot(t, "form", sample.url("/MyForm.html"))
+		b.screenshot("form-result")
+		b.open(sample.url("/MyForm.html"))
+		b.screenshot("form")
 	})
 	t.Run("404", func(t *testing.T) {
 		t.Parallel()
-		if dom := chromium(t, "--dump-dom", sample.url("/nothing/here.html")); !strings.Contains(dom, "404") {
-			t.Errorf("DOM:\n%s", dom)
-		}
-		screenshot(t, "404", sample.url("/nothing/here.html"))
+		b := window(t)
+		b.shows(sample.url("/nothing/here.html"), "404")
+		b.screenshot("404")
 	})
 	t.Run("TLS", func(t *testing.T) {
 		t.Parallel()
 		cert, key, _ := certificate(t, t.TempDir())
 		s := start(t, "--tls-cert", cert, "--tls-key", key)
-		if dom := chromium(t, "--dump-dom", s.url("/HelloWorld.html")); !strings.Contains(dom, "<h1>Hello, world!</h1>") {
-			t.Errorf("DOM:\n%s", dom)
-		}
+		b := window(t)
+		b.call("Security.setIgnoreCertificateErrors", map[string]any{"ignore": true})
+		b.shows(s.url("/HelloWorld.html"), "<h1>Hello, world!</h1>")
 	})
 }
 
@@ -211,17 +185,21 @@ func TestForeignPage(t *testing.T) {
 		document.querySelector("button").click();
 		</script>`
 	uploads := t.TempDir()
-	s := start(t, "--root", writeTree(t, map[string]string{"own.html": fmt.Sprintf(page, "/alive.txt")}), "--uploads", uploads)
+	s := start(t, "--root", writeTree(t, map[string]string{"own.html": fmt.Sprintf(page, "/alive.txt")}), "--uploads", uploads, "--access-log", "-")
+	b := openBrowser(t, 1000, 1200)
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, page, s.url("/alive.txt"))
 	}))
 	defer evil.Close()
-	for _, test := range []struct {
+	for i, test := range []struct {
 		url  string
 		want int // files in the upload directory afterwards
-	}{{evil.URL, 0}, {strings.Replace(evil.URL, "127.0.0.1", "localhost", 1), 0}, {s.url("/own.html"), 1}} {
-		chromium(t, "--dump-dom", test.url)
+	}{{evil.URL + "/", 0}, {strings.Replace(evil.URL, "127.0.0.1", "localhost", 1) + "/", 0}, {s.url("/own.html"), 1}} {
+		b.open(test.url)
+		s.stdout.await(t, "the form's answer in the access log", func(text string) bool {
+			return strings.Count(text, "POST /alive.txt HTTP/1.1") > i
+		})
 		files, err := os.ReadDir(uploads)
 		if err != nil || len(files) != test.want {
 			t.Errorf("after %s: %d files are stored, want %d; %v", test.url, len(files), test.want, err)
@@ -249,9 +227,8 @@ func TestUploadInListing(t *testing.T) {
 			});
 			</script>`,
 	}))
-	if dom := chromium(t, "--dump-dom", s.url("/drop.html")); !strings.Contains(dom, "<title>bar true, Stored: dropped.bin</title>") {
-		t.Errorf("DOM:\n%.2000s", dom)
-	}
+	b := openBrowser(t, 1000, 1200)
+	b.shows(s.url("/drop.html"), "<title>bar true, Stored: dropped.bin</title>")
 	body := "--X\r\nContent-Disposition: form-data; name=file; filename=plain.txt\r\n\r\nhello\r\n--X--\r\n"
 	if r := s.exchange(t, post("/list/", "multipart/form-data; boundary=X", body)); r.StatusCode != 200 || !strings.Contains(string(r.body), "plain.txt") {
 		t.Errorf("the form without script: %s", r.Status)
@@ -261,5 +238,6 @@ func TestUploadInListing(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	screenshot(t, "listing-upload", s.url("/list/"))
+	b.open(s.url("/list/"))
+	b.screenshot("listing-upload")
 }

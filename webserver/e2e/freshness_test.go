@@ -255,11 +255,11 @@ func hammer(t *testing.T, versions [2]string, atomically bool, write func(path s
 		}
 	}
 	readers.Go(func() { // ends the run: enough reads, or time is over
-		wanted := int64(1500)
+		wanted := often(400, 1500)
 		if len(versions[0]) > 500_000 {
-			wanted = 300
+			wanted = often(80, 300)
 		}
-		within(patience, func() bool { return reads.Load() >= wanted })
+		within(patience, func() bool { return int(reads.Load()) >= wanted })
 		close(stop)
 	})
 	stopped := func() bool {
@@ -385,7 +385,7 @@ func hammer(t *testing.T, versions [2]string, atomically bool, write func(path s
 // shrinks ends the connection, one that grows is cut off at the length.
 func TestSizeChangesWhileSending(t *testing.T) {
 	t.Parallel()
-	const size = 64 << 20
+	const size = 16 << 20 // more than the sockets' buffers take
 	root := writeTree(t, nil)
 	plainAndTLS(t, func(t *testing.T, s *server) {
 		t.Helper()
@@ -471,6 +471,7 @@ func TestChangedInPlace(t *testing.T) {
 		writeFile(t, filepath.Join(root, "alive.txt"), aliveText)
 	}
 	const rounds = 20
+	largest := int64(often(3<<20, 20<<20)) // of those that go through all rounds
 	plainAndTLS(t, func(t *testing.T, s *server) {
 		t.Helper()
 		for _, size := range sizes {
@@ -478,7 +479,7 @@ func TestChangedInPlace(t *testing.T) {
 			path := filepath.Join(root, name)
 			ends := map[string]int{}
 			for round := range int64(rounds) {
-				if size > 20<<20 && !slices.Contains([]int64{0, 5, 13, 18, 19}, round) {
+				if size > largest && !slices.Contains([]int64{0, 5, 13, 18, 19}, round) {
 					continue
 				}
 				// The old version is all zeros.
@@ -559,7 +560,7 @@ func TestReplacedWhileAsked(t *testing.T) {
 	root := writeTree(t, map[string]string{"f.bin": versions[0]})
 	path := filepath.Join(root, "f.bin")
 	s := start(t, "--root", root)
-	for i := range 50 {
+	for i := range often(20, 50) {
 		want := versions[i%2]
 		if err := errors.Join(os.WriteFile(path+".new", []byte(want), 0o644), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
@@ -577,10 +578,7 @@ func TestReplacedWhileAsked(t *testing.T) {
 // TOPDOWN_LOOPS is how often.
 func TestFreshAtOnce(t *testing.T) {
 	t.Parallel()
-	loops, inMemoryLoops := 100, 100
-	if os.Getenv("TOPDOWN_LARGE") != "" {
-		loops, inMemoryLoops = 2000, 10_000
-	}
+	loops, inMemoryLoops := often(25, 2000), often(25, 10_000)
 	if n, err := strconv.Atoi(os.Getenv("TOPDOWN_LOOPS")); err == nil {
 		loops, inMemoryLoops = n, n
 	}

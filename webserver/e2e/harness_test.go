@@ -56,6 +56,11 @@ func runTests(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(args, " "), err, out)
 		return 1
 	}
+	defer func() {
+		if shared.chromium != nil {
+			shared.end()
+		}
+	}()
 	return m.Run()
 }
 
@@ -309,6 +314,15 @@ func require(t *testing.T, why string) {
 		t.Fatalf("TOPDOWN_REQUIRE_REAL=1, but %s", why)
 	}
 	t.Skip(why)
+}
+
+// often returns how many times a test does what fails rarely if it fails: many times
+// where TOPDOWN_LARGE is set, as scripts/peers test does.
+func often(few, many int) int {
+	if os.Getenv("TOPDOWN_LARGE") != "" {
+		return many
+	}
+	return few
 }
 
 // writeFile makes a file readable by others whatever the umask, with its

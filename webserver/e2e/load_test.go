@@ -40,9 +40,9 @@ func needFiles(t *testing.T, n uint64) {
 }
 
 // TestSlowClients: slowhttptest holds 1,000 connections with slow heads, slow
-// bodies and slow reading; another client is served throughout in under 100 ms.
-// A second server without such company is asked in turn: where it is slow too,
-// the machine is.
+// bodies and slow reading; another client is served throughout, 98 % of the time in
+// under 100 ms. A second server without such company is asked in turn: where it is
+// slow too, the machine is.
 func TestSlowClients(t *testing.T) {
 	path := realPeer(t, "slowhttptest")
 	needFiles(t, 4096)
@@ -61,7 +61,8 @@ func TestSlowClients(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			report := newOutput()
-			cmd := exec.CommandContext(ctx, path, append(mode.args, "-c", "1000", "-r", "500", "-l", "10", "-p", "2", "-u", s.url("/large.html"))...)
+			seconds := fmt.Sprint(often(4, 10))
+			cmd := exec.CommandContext(ctx, path, append(mode.args, "-c", "1000", "-r", "500", "-l", seconds, "-p", "2", "-u", s.url("/large.html"))...)
 			cmd.Stdout, cmd.Stderr = report, report
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -97,8 +98,8 @@ func TestSlowClients(t *testing.T) {
 			n := len(took)
 			t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v; %d over %v, %d of the control over %v",
 				n, most, took[n/2], took[n*99/100], took[n-1], late, limit, noise, limit/2)
-			if late > noise && !raceEnabled {
-				t.Errorf("%d requests took more than %v, and only %d the machine's fault", late, limit, noise)
+			if late > noise+n/50 && !raceEnabled {
+				t.Errorf("%d of %d requests took more than %v, and only %d the machine's fault", late, n, limit, noise)
 			}
 		})
 	}

@@ -84,7 +84,9 @@ func (f *Folder) add(below, name string, maxBytes *int64) {
 	}
 	media, known := types[strings.ToLower(path.Ext(name))]
 	f.Members = append(f.Members, Member{Name: below, ModTime: info.ModTime(), Packed: known && !media.compress})
-	*maxBytes -= info.Size()
+	if *maxBytes -= info.Size(); *maxBytes < 0 {
+		*maxBytes = -1 // no further: files with holes may claim any size
+	}
 }
 
 // Open opens a member that is a file. It returns nil without an error if the file is

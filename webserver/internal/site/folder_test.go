@@ -2,6 +2,8 @@ package site
 
 import (
 	"errors"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,5 +209,32 @@ func TestState(t *testing.T) {
 	}
 	if _, whole := s.State(3); whole {
 		t.Error("more names than the limit are whole")
+	}
+}
+
+// holes is a tree whose files claim to be as large as a file can be.
+type holes struct{ tree }
+
+func (holes) lstat(name string) (fs.FileInfo, error) { return hole{name: name}, nil }
+
+type hole struct {
+	fs.FileInfo
+
+	name string
+}
+
+func (hole) Mode() fs.FileMode  { return 0o644 }
+func (hole) Size() int64        { return math.MaxInt64 }
+func (hole) ModTime() time.Time { return time.Time{} }
+
+// TestHoles: sizes that add up to more than a number holds are too large, and not
+// small again.
+func TestHoles(t *testing.T) {
+	f := &Folder{tree: holes{}}
+	most := int64(1 << 30)
+	for i := range 4 {
+		if f.add("f", "f", &most); most >= 0 {
+			t.Errorf("after %d files, %d bytes are left", i+1, most)
+		}
 	}
 }

@@ -183,14 +183,6 @@ func (b *Box) Own(path string) error {
 	})
 }
 
-// Who names the user that the programs run as.
-func (b *Box) Who() string {
-	if b.uid == 0 {
-		return "your own user"
-	}
-	return "an unprivileged user (id " + strconv.Itoa(b.uid) + ")"
-}
-
 func (b *Box) killGroup(p *os.Process) {
 	if p != nil {
 		_ = syscall.Kill(-p.Pid, syscall.SIGKILL)

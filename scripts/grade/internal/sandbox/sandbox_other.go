@@ -66,9 +66,6 @@ func Enter(_ Isolation, scratch string) (*Box, error) { return &Box{Scratch: scr
 // Own gives the path to the user that the programs run as.
 func (b *Box) Own(string) error { return nil }
 
-// Who names the user that the programs run as.
-func (b *Box) Who() string { return "your own user" }
-
 func (b *Box) confine(cmd *exec.Cmd) { confine(cmd) }
 
 func (b *Box) killGroup(p *os.Process) {

@@ -21,6 +21,9 @@ var page = www.NewPage(pageText)
 // square of the depth.
 const maxCrumbs = 16
 
+// onScreen is how many entries leave what is below them in sight.
+const onScreen = 10
+
 // The types below are what listing.html shows.
 type (
 	view struct {
@@ -31,6 +34,7 @@ type (
 		Columns     []column
 		Rows        []row
 		Upload      bool
+		ToForm      bool // the form is far below
 		Archive     bool
 		Note        string
 		Summary     string
@@ -63,7 +67,7 @@ func AppendHTML(dst []byte, p Page) []byte {
 func (p *Page) write(w io.Writer) {
 	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
 	v := view{
-		Title: "/", Note: p.Note, Upload: p.Upload, Archive: p.Archive && len(p.Entries) > 0,
+		Title: "/", Note: p.Note, Upload: p.Upload, ToForm: p.Upload && len(p.Entries) > onScreen, Archive: p.Archive && len(p.Entries) > 0,
 		Columns: []column{
 			p.column(ByName, column{Label: "Name"}),
 			p.column(BySize, column{Label: "Size", Number: true}),

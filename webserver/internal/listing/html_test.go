@@ -159,6 +159,17 @@ func TestUploadForm(t *testing.T) {
 	}
 }
 
+// TestLongListing: below 300 files nobody finds the form, and nobody the archives.
+func TestLongListing(t *testing.T) {
+	for _, n := range []int{3, 300} {
+		page := string(AppendHTML(nil, Page{Path: "/", Upload: true, Archive: true, Entries: make([]Entry, n)}))
+		form, archive, table := strings.Index(page, `href="#files"`), strings.Index(page, "archive=zip"), strings.Index(page, "<table>")
+		if archive < 0 || archive > table || (form >= 0) != (n > onScreen) || form > table {
+			t.Errorf("%d files: the archive is at %d, the way to the form at %d, the table at %d", n, archive, form, table)
+		}
+	}
+}
+
 func TestAppendHTMLRoot(t *testing.T) {
 	for _, path := range []string{"/", "", "//"} {
 		got := parse(t, AppendHTML(nil, Page{Path: path}))

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -77,5 +78,17 @@ func TestSlowCertificate(t *testing.T) {
 	<-first
 	if k.current() != old {
 		t.Error("an empty file took the place of the certificate")
+	}
+}
+
+// A session that outlives the end of the lab's lines costs nothing.
+func TestLineAfterTheLast(t *testing.T) {
+	var out strings.Builder
+	l := newLineWriter(&out)
+	l.add("one")
+	l.close()
+	l.add("two")
+	if out.String() != "one\n" {
+		t.Errorf("written: %q", out.String())
 	}
 }

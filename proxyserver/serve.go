@@ -171,6 +171,9 @@ func newLineWriter(w io.Writer) *lineWriter {
 	go func() {
 		defer close(l.done)
 		for line := range l.lines {
+			if line == "" {
+				return
+			}
 			fmt.Fprintln(w, line)
 		}
 	}()
@@ -184,11 +187,16 @@ func (l *lineWriter) add(line string) {
 	}
 }
 
-// close writes what waits, for a second at most. Nobody may add any more.
+// close writes what waits, for a second at most; what is added later is lost.
 func (l *lineWriter) close() {
-	close(l.lines)
+	late := time.After(time.Second)
+	select {
+	case l.lines <- "": // the last
+	case <-late:
+		return
+	}
 	select {
 	case <-l.done:
-	case <-time.After(time.Second):
+	case <-late:
 	}
 }

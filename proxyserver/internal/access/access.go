@@ -106,12 +106,7 @@ func (r *Rules) Target(addr netip.AddrPort) error {
 }
 
 func contains(list []netip.Prefix, addr netip.Addr) bool {
-	for _, prefix := range list {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // reserved are the networks that do not lie on the public Internet (the IANA

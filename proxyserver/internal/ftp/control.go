@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -163,29 +164,14 @@ func parseEPSV(s string) (uint16, bool) {
 // parsePASV finds the port in "text (h1,h2,h3,h4,p1,p2)" (RFC 959, section
 // 4.1.2); some servers leave out the parentheses.
 func parsePASV(s string) (uint16, bool) {
-	start := strings.IndexAny(s, "0123456789")
-	if i := strings.IndexByte(s, '('); i >= 0 {
-		start = i + 1
-	}
-	if start < 0 {
+	numbers := passiveReply.FindStringSubmatch(s)
+	if numbers == nil {
 		return 0, false
 	}
-	s = s[start:]
-	if end := strings.IndexFunc(s, func(r rune) bool { return r != ',' && (r < '0' || r > '9') }); end >= 0 {
-		s = s[:end]
-	}
-	parts := strings.Split(s, ",")
-	if len(parts) != 6 {
-		return 0, false
-	}
-	var numbers [6]uint64
-	for i, part := range parts {
-		n, err := strconv.ParseUint(part, 10, 8)
-		if err != nil {
-			return 0, false
-		}
-		numbers[i] = n
-	}
-	port := uint16(numbers[4]<<8 | numbers[5])
-	return port, port > 0
+	high, err := strconv.ParseUint(numbers[1], 10, 8)
+	low, lowErr := strconv.ParseUint(numbers[2], 10, 8)
+	port := uint16(high<<8 | low)
+	return port, err == nil && lowErr == nil && port > 0
 }
+
+var passiveReply = regexp.MustCompile(`(?:\d+,){4}(\d+),(\d+)`)

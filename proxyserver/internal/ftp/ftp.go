@@ -292,27 +292,15 @@ func (s *session) enter(name string) bool {
 	return err == nil && (r.code == 250 || r.code == 200)
 }
 
-// parseRange reads "bytes=first-" and "bytes=first-last"; anything else, and
-// what cannot be satisfied, is the whole file.
+// parseRange reads one range of bytes; anything else, and what cannot be satisfied,
+// is the whole file.
 func parseRange(value string, size int64) (first, last int64, partial bool) {
-	spec, ok := strings.CutPrefix(value, "bytes=")
-	from, to, dash := strings.Cut(spec, "-")
-	if !ok || !dash || strings.Contains(spec, ",") {
-		return 0, size - 1, false
-	}
-	first, err := strconv.ParseInt(from, 10, 64)
-	if err != nil || first < 0 || first >= size {
-		return 0, size - 1, false
-	}
-	last = size - 1
-	if to != "" {
-		n, err := strconv.ParseInt(to, 10, 64)
-		if err != nil || n < first {
-			return 0, size - 1, false
+	if spans, ok := httpmsg.ParseRange(value, 1); ok && len(spans) == 1 {
+		if span, ok := spans[0].Resolve(size); ok {
+			return span.First, span.Last, true
 		}
-		last = min(n, last)
 	}
-	return first, last, true
+	return 0, size - 1, false
 }
 
 // retrieve opens the data connection for RETR or LIST. If the server cannot

@@ -107,11 +107,8 @@ func cutWords(s string, n int) (words []string, rest string) {
 }
 
 func isMonth(s string) bool {
-	switch strings.ToLower(s) {
-	case "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec":
-		return true
-	}
-	return false
+	_, err := time.Parse("Jan", s)
+	return err == nil
 }
 
 // maxEntries is how many entries of a directory are shown.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"topdown/pkg/httpmsg"
@@ -52,19 +53,13 @@ func proxyStatus(name string, failure *exchange.Error) string {
 // quote renders a string of Structured Fields (RFC 9651, section 3.3.3), which
 // is ASCII.
 func quote(s string) string {
-	b := make([]byte, 0, len(s)+2)
-	b = append(b, '"')
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] < ' ' || s[i] > '~':
-			b = append(b, '?')
-		case s[i] == '"' || s[i] == '\\':
-			b = append(b, '\\', s[i])
-		default:
-			b = append(b, s[i])
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
 		}
-	}
-	return string(append(b, '"'))
+		return r
+	}, s)
+	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(ascii) + `"`
 }
 
 // policy is a request that the proxy does not carry out though it could.

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"topdown/pkg/httpmsg"
@@ -33,7 +35,8 @@ func (c *session) addForwarded() {
 		port = f.Get("X-Forwarded-Port")
 		forwarded = joined(f, "Forwarded")
 	}
-	if _, own, _ := rules.SplitPort(host); port == "" || !isNumber(port) {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		_, own, _ := rules.SplitPort(host)
 		if port = own; port == "" {
 			if port = "80"; proto == "https" {
 				port = "443"
@@ -57,22 +60,12 @@ func (c *session) addForwarded() {
 
 // trusted reports whether the client is a proxy whose word counts.
 func (c *session) trusted() bool {
-	addr := c.client.Addr()
-	for _, network := range c.server.TrustProxy {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.server.TrustProxy, func(p netip.Prefix) bool { return p.Contains(c.client.Addr()) })
 }
 
 // joined returns a list-based field in one line.
 func joined(f httpmsg.Fields, name string) string {
-	var members []string
-	for member := range f.List(name) {
-		members = append(members, member)
-	}
-	return strings.Join(members, ", ")
+	return strings.Join(slices.Collect(f.List(name)), ", ")
 }
 
 // forwardedFrom says with RFC 7239 what the X-Forwarded fields say: the first
@@ -106,13 +99,4 @@ func node(addr string) string {
 		return addr
 	}
 	return ip.Unmap().String()
-}
-
-func isNumber(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 5
 }

@@ -77,8 +77,8 @@ func (l *Live) Serve(ctx context.Context, ln net.Listener) error {
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", l.page)
-	mux.HandleFunc("GET /live.js", l.file("text/javascript; charset=utf-8", "live.js"))
-	mux.HandleFunc("GET /live.css", l.file("text/css; charset=utf-8", "live.css"))
+	mux.Handle("GET /live.js", http.FileServerFS(files))
+	mux.Handle("GET /live.css", http.FileServerFS(files))
 	mux.HandleFunc("GET /proxy.pac", l.pac)
 	mux.HandleFunc("GET /events", l.tokened(l.events))
 	mux.HandleFunc("GET /exchange/{id}", l.tokened(l.exchange))
@@ -146,18 +146,6 @@ func (l *Live) page(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Write(page.Bytes()) //nolint:errcheck // a client that has gone
-}
-
-func (l *Live) file(kind, name string) http.HandlerFunc {
-	content, err := files.ReadFile(name)
-	return func(w http.ResponseWriter, _ *http.Request) {
-		if err != nil {
-			http.Error(w, "There is no such file.", http.StatusNotFound)
-			return
-		}
-		w.Header().Set("Content-Type", kind)
-		w.Write(content) //nolint:errcheck // a client that has gone
-	}
 }
 
 // pac tells browsers to use the proxy, but for this page.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,14 +39,15 @@ func (s *Server) Explain(ctx context.Context, url string, w io.Writer) error {
 	}
 	defer c.conn.Shut()
 	c.reset()
-	c.trace = newTrace(c, false, true)
+	c.trace = &trace{out: &tracer{}, text: true}
 	failed := c.explain()
 	if failed != nil {
 		c.trace.note(failed.Error())
 	}
 	c.trace.mu.Lock()
-	defer c.trace.mu.Unlock()
-	if _, err := w.Write(c.trace.buf.Bytes()); err != nil {
+	text := slices.Clone(c.trace.buf.Bytes()) // whoever reads it may be slow
+	c.trace.mu.Unlock()
+	if _, err := w.Write(text); err != nil {
 		return err
 	}
 	if failed != nil {
@@ -56,6 +58,9 @@ func (s *Server) Explain(ctx context.Context, url string, w io.Writer) error {
 
 // explain carries out the exchange.
 func (c *session) explain() (err error) {
+	if head, headErr := httpmsg.AppendRequest(nil, &c.req); headErr == nil {
+		c.trace.client(">", head)
+	}
 	if c.target, err = c.server.locate(&c.req); err == nil {
 		err = c.permitTarget()
 	}

@@ -96,7 +96,7 @@ func (c *session) handle() (again bool) {
 	tick := c.server.Clock.Now()
 	watched := c.server.History.WantsTrace()
 	if watched || c.server.Trace != nil || c.server.TraceFile != nil {
-		c.trace = newTrace(c, watched, c.server.Trace != nil)
+		c.trace = newTrace(c, watched)
 		defer c.trace.flush()
 	}
 	start := c.now()

@@ -35,10 +35,9 @@ type tracer struct {
 	last atomic.Int64    // number of the last exchange
 }
 
-// newTrace begins the trace of an exchange: for the history if watched, and as
-// text.
-func newTrace(c *session, watched, text bool) *trace {
-	t := &trace{out: &c.server.tracer, title: c.client.String(), text: text}
+// newTrace begins the trace of an exchange, for the history too if watched.
+func newTrace(c *session, watched bool) *trace {
+	t := &trace{out: &c.server.tracer, title: c.client.String(), text: c.server.Trace != nil}
 	if watched {
 		t.kept = newKept(c.server.History.Begin())
 	}

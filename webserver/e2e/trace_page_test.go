@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -614,6 +615,67 @@ func checkPcapng(t *testing.T, lab string, b *browser, events []traceEvent) {
 	}
 }
 
+// opensHostile opens a trace whose every text is an attack: nothing of it runs or makes
+// a request, on the page, in the table or in the picture; and none stops the page.
+func (b *browser) opensHostile(s *server, root, head string) {
+	t := b.t
+	t.Helper()
+	const attack = `<img src=/asked onerror="window.ran=1"><script>window.ran=1</script>"><svg onload="window.ran=1">`
+	var lines strings.Builder
+	lines.WriteString(head)
+	add := func(fields map[string]any) {
+		event := map[string]any{"time": 1, "conversation": attack, "from": "client", "to": "server", "what": "line", "text": attack}
+		maps.Copy(event, fields)
+		text, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines.Write(append(text, '\n'))
+	}
+	odd := []string{attack, "__proto__", "constructor", "javascript:window.ran=1"}
+	for _, text := range odd {
+		add(map[string]any{"from": text, "to": text + "2", "fate": text, "why": text, "section": text, "rfc": 9110, "step": text, "func": text, "file": text, "id": text})
+		add(map[string]any{"what": "state", "text": text, "transport": text, "source": text, "destination": text})
+		add(map[string]any{"what": "decision", "from": text, "to": ""})
+	}
+	add(map[string]any{"text": "GET /" + attack + " HTTP/1.1\\r\\nHost: " + attack + "\\r\\n\\r\\n"})
+	good := 3*len(odd) + 1
+	add(map[string]any{"time": 1e300})
+	writeFile(t, filepath.Join(root, "hostile.ndjson"), lines.String())
+	b.openTrace(s, "hostile.ndjson")
+	var seen struct {
+		Events, Shown int
+		Told, Wrong   string
+		Asked         []string
+		Ran           bool
+		Foreign       int
+	}
+	b.eval(`(async () => {
+		let wrong = "";
+		addEventListener("error", event => wrong += event.message + "; ");
+		let shown = 0;
+		for (let i = 0; i < +document.body.dataset.events; i++) { hitKey("ArrowDown"); shown += !!document.querySelector("#panel dl"); }
+		for (const id of ["asTable", "asDiagram", "scaled", "more", "even"]) document.getElementById(id).click();
+		for (const id of ["svg", "har", "pcapng"]) await take(id);
+		const picture = new DOMParser().parseFromString(atob(await take("svg")), "image/svg+xml");
+		await new Promise(done => setTimeout(done, 100));
+		const all = [...document.querySelectorAll("body *"), ...picture.querySelectorAll("*")];
+		return {
+			Events: +document.body.dataset.events, Shown: shown, Told: document.getElementById("told").textContent, Wrong: wrong, Ran: !!window.ran,
+			Asked: performance.getEntriesByType("resource").map(entry => new URL(entry.name).pathname),
+			Foreign: all.filter(n => n.matches("img, image, iframe, foreignObject, svg script") || n.getAttribute("onload") || n.getAttribute("onerror") || /^javascript:/.test(n.getAttribute("href"))).length,
+		};
+	})()`, &seen)
+	for _, path := range seen.Asked {
+		if path != "/hostile.ndjson" && path != "/favicon.svg" {
+			t.Errorf("a hostile trace made the page ask for %s", path)
+		}
+	}
+	if seen.Ran || seen.Foreign > 0 || seen.Wrong != "" || seen.Events != good || seen.Shown != good || !strings.Contains(seen.Told, "has no time") {
+		t.Errorf("a hostile trace of %d good events: %+v", good, seen)
+	}
+}
+
 // TestTracePageTellsFaults: a trace that is cut, of another version, or none is told
 // as such; and another host is not asked.
 func TestTracePageTellsFaults(t *testing.T) {
@@ -655,6 +717,8 @@ func TestTracePageTellsFaults(t *testing.T) {
 			t.Errorf("%s: told %q, want %q", file, told, want)
 		}
 	}
+
+	b.opensHostile(s, root, head)
 
 	// A file that grows is followed.
 	run := filepath.Join(root, "run.ndjson")

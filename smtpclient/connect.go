@@ -91,7 +91,7 @@ func (p *program) password(ctx context.Context, secret *account.Secret) (string,
 	password, err := secret.Password(ctx)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			return "", fail(exitNoInput, "%w", err)
+			return "", fail(exitNoInput, "%w", draft.FileError("--password-file ", err))
 		}
 		return "", fail(exitAuth, "%w", err)
 	}

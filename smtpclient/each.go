@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"topdown/smtpclient/internal/bulk"
+	"topdown/smtpclient/internal/draft"
 	"topdown/smtpclient/internal/mailbox"
 	"topdown/smtpclient/internal/message"
 	"topdown/smtpclient/internal/pop3"
@@ -90,6 +91,9 @@ func (p *program) runEach(ctx context.Context, r *eachReport) error {
 		p.warn("%s", problem)
 	}
 	fingerprint, rows, err := series.Survey(each.list)
+	if isPath(err) {
+		err = draft.FileError("--each ", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +113,7 @@ func (p *program) runEach(ctx context.Context, r *eachReport) error {
 		if errors.Is(err, bulk.ErrOtherRun) {
 			return err
 		}
-		return fail(exitCantCreate, "journal: %w", err)
+		return fail(exitCantCreate, "%w", draft.FileError("--journal ", err))
 	}
 	journal.Sync, journal.Gather = each.journalSync, each.rate == 0
 	r.Rows = rows

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"topdown/smtpclient/internal/draft"
 	"topdown/smtpclient/internal/mailbox"
 	"topdown/smtpclient/internal/pop3"
 	"topdown/smtpclient/internal/session"
@@ -52,7 +53,7 @@ func (p *program) inboxList(ctx context.Context) error {
 			fmt.Fprintln(p.out, line)
 		}
 		if !p.cfg.json {
-			fmt.Fprintf(p.out, "%d messages, %s\n", count, mailbox.SizeText(size))
+			fmt.Fprintf(p.out, "%s, %s\n", mailbox.CountText(count), mailbox.SizeText(size))
 		}
 		if unreadable > 0 {
 			problem = fail(exitData, "%d of %d messages cannot be listed; inbox show shows what can be shown, inbox save --raw saves them", unreadable, len(entries))
@@ -123,7 +124,7 @@ func (p *program) inboxShow(ctx context.Context) error {
 func (p *program) inboxSave(ctx context.Context) error {
 	dir := p.cfg.dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fail(exitCantCreate, "%w", err)
+		return fail(exitCantCreate, "%w", draft.FileError("", err))
 	}
 	return p.message(ctx, false, func(entry pop3.Entry, body *pop3.Body) error {
 		var source io.Reader = body

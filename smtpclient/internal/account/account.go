@@ -122,7 +122,7 @@ func (s *Secret) Password(ctx context.Context) (string, error) {
 	case s.File != "":
 		data, err := os.ReadFile(s.File)
 		if err != nil {
-			return "", fmt.Errorf("password file: %w", err)
+			return "", err
 		}
 		return firstLine(data, "the password file "+s.File)
 	case s.Command != "":

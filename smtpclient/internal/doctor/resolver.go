@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func plain(err error) error {
 		if op.Timeout() {
 			return errors.New("timed out")
 		}
-		return op.Err
+		return cmp.Or(errors.Unwrap(op.Err), op.Err) // without the system call's name
 	}
 	return err
 }

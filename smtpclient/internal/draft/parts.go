@@ -47,6 +47,9 @@ func (d *Draft) parts(m *Mail) (*message.Mail, error) {
 		}
 		parts.Extra = append(parts.Extra, f)
 	}
+	if _, bad := message.Charset(d.Charset); bad != nil {
+		return nil, mistake("--charset %q: a character set is expected, as in utf-8, iso-8859-1 or gb18030", d.Charset)
+	}
 	if err = d.oneInput(); err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func toUTF8(flag, path string, data []byte, charset string) (string, error) {
 	case charset != "":
 		var err error
 		if enc, err = message.Charset(charset); err != nil {
-			return "", mistake("--charset %q: a character set is expected, as in utf-8, iso-8859-1 or gb18030", charset)
+			return "", err
 		}
 	}
 	if enc != nil {

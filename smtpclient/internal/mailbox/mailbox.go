@@ -42,7 +42,7 @@ func Find(box *pop3.Session, which string) (pop3.Entry, error) {
 			return entry, nil
 		}
 	}
-	return pop3.Entry{}, fmt.Errorf("%w %s (it has %d messages)", ErrNoMessage, which, len(entries))
+	return pop3.Entry{}, fmt.Errorf("%w %s (it has %s)", ErrNoMessage, which, CountText(len(entries)))
 }
 
 // CheckName tells whether which can name a message.
@@ -105,6 +105,14 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
+}
+
+// CountText writes a number of messages for people.
+func CountText(n int) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 // SizeText writes a number of bytes for people.

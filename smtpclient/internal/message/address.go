@@ -41,7 +41,7 @@ func ParseAddressList(s string) ([]Address, error) {
 	parser := mail.AddressParser{WordDecoder: wordDecoder}
 	parsed, err := parser.ParseList(s)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no mail address: %s", s, strings.TrimPrefix(err.Error(), "mail: "))
+		return nil, fmt.Errorf("%q is no mail address: ann@example.com or \"Ann <ann@example.com>\" is expected", s)
 	}
 	list := make([]Address, len(parsed))
 	for i, p := range parsed {

@@ -33,8 +33,8 @@ const (
 // Faults are all there are.
 var Faults = []Fault{NoFault, Defer, Refuse, Drop, Slow}
 
-// An Exchange is an SMTP session as far as it is about one mail, or a session
-// that brought none.
+// An Exchange is an SMTP session as far as it is about one mail, which may have been
+// refused, or a session that got as far as none.
 type Exchange struct {
 	ID    int // from 1
 	At    time.Time
@@ -144,6 +144,7 @@ type recorder struct {
 	log   *Log
 	start time.Time
 	now   *Exchange
+	begun bool // now has its MAIL
 }
 
 // record begins to note a session.
@@ -167,9 +168,12 @@ func (r *recorder) line(client bool, text string) {
 			text = verb + " " + mechanism + " ****"
 		}
 	}
-	if client && strings.EqualFold(verb, "MAIL") && r.now.Data != nil {
-		r.now.Open = false
-		r.now = &Exchange{Open: true}
+	if client && strings.EqualFold(verb, "MAIL") {
+		if r.begun {
+			r.now.Open = false
+			r.now = &Exchange{Open: true}
+		}
+		r.begun = true
 	}
 	switch n := len(r.now.Lines); {
 	case n < maxLines:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
@@ -51,15 +52,14 @@ func (d *Doctor) silent(ctx context.Context) (Finding, error) {
 func (d *Doctor) ask(conn *socket.TCP) Finding {
 	format := wire.Format{Verb: "Seen", Nonce: d.Nonce}
 	question := format.Append(nil, 1, time.Now())
-	stop := time.AfterFunc(max(d.Timeout, time.Second), conn.Interrupt)
-	defer stop.Stop()
+	patience := max(d.Timeout, time.Second)
 	err := conn.Send(1, question)
 	var answer socket.Notice
 	if err == nil {
-		answer, err = conn.Receive()
+		answer, err = conn.Receive(time.Now().Add(patience))
 	}
-	if !stop.Stop() && err != nil { // the time was up
-		d.Print("TCP: the connection was taken, but no line came back within %v", max(d.Timeout, time.Second))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		d.Print("TCP: the connection was taken, but no line came back within %v", patience)
 		return Hanging
 	}
 	if err != nil {

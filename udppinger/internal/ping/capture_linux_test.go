@@ -23,8 +23,8 @@ type stampLog struct {
 	left, came map[uint64]int64
 }
 
-func (l *stampLog) Receive() (socket.Notice, error) {
-	n, err := l.Conn.Receive()
+func (l *stampLog) Receive(until time.Time) (socket.Notice, error) {
+	n, err := l.Conn.Receive(until)
 	if err != nil || n.Stamp.IsZero() {
 		return n, err
 	}

@@ -16,7 +16,7 @@ func Heartbeat(ctx context.Context, conn Conn, interval time.Duration, count uin
 	go func() {
 		defer close(done)
 		for {
-			n, err := conn.Receive()
+			n, err := conn.Receive(time.Time{})
 			if err != nil {
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -23,8 +24,9 @@ import (
 type Conn interface {
 	// Send sends a message; tags follow one another without gaps.
 	Send(tag uint64, message []byte) error
-	// Receive waits for what the socket has to tell next.
-	Receive() (socket.Notice, error)
+	// Receive waits for what the socket has to tell next, no longer than until
+	// then (os.ErrDeadlineExceeded); the zero time is no limit.
+	Receive(until time.Time) (socket.Notice, error)
 	// Drops returns how many messages the socket has had no room for.
 	Drops() uint64
 	// Interrupt makes Receive return net.ErrClosed.
@@ -61,7 +63,6 @@ type Pinger struct {
 	start   time.Time
 	mu      sync.Mutex
 	tracker *Tracker
-	changed chan struct{} // a probe has a verdict
 }
 
 // Run sends the probes and waits for their replies. Times are counted from start,
@@ -75,23 +76,19 @@ func (p *Pinger) Run(ctx context.Context, start time.Time) error {
 	p.start = start
 	p.tracker = NewTracker(p.Format, p.Schedule.Timeout, p.Schedule.Count, p.Emit)
 	p.mu.Unlock()
-	p.changed = make(chan struct{}, 1)
-	var failed error
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if failed = p.receive(); failed != nil {
-			cancel()
-		}
+		<-ctx.Done()
+		p.Conn.Interrupt()
 	})
-	p.send(ctx)
-	p.Conn.Interrupt()
+	err := p.run()
+	cancel()
 	wg.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tracker.Finish()
-	return failed
+	return err
 }
 
 // Counts returns the counts so far.
@@ -104,14 +101,19 @@ func (p *Pinger) Counts() Counts {
 	return p.tracker.Counts
 }
 
-// send sends probes on schedule until there are no more to send, and waits for
-// their verdicts.
-func (p *Pinger) send(ctx context.Context) {
+// run sends probes on schedule and takes in what comes in between, until all are
+// sent and have their verdicts. One thread does both: if another waited for the
+// kernel's stamps, it would be woken up while a probe is on its way out, and the
+// time that this takes would be part of the RTT.
+func (p *Pinger) run() error {
 	s := p.Schedule
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	var due time.Duration // when the next probe is to be sent
-	for sent := uint64(0); ctx.Err() == nil; {
+	var due, next time.Duration // when the next probe is to be sent; when there is something to do
+	for sent := uint64(0); ; {
+		if err := p.receive(p.start.Add(next)); errors.Is(err, net.ErrClosed) {
+			return nil
+		} else if err != nil {
+			return err
+		}
 		now := time.Since(p.start)
 		p.mu.Lock()
 		p.tracker.Expire(now-grace, p.Conn.Drops())
@@ -122,59 +124,32 @@ func (p *Pinger) send(ctx context.Context) {
 
 		more := (s.Count == 0 || sent < s.Count) && (s.Duration == 0 || now < s.Duration && due < s.Duration)
 		if !more && outstanding == 0 {
-			return
+			return nil
 		}
-		next := time.Hour // when there is something to do
+		next = now + time.Hour
 		if waiting {
 			next = expiry + grace
 		}
-		precise := false
-		if more && room {
+		if !more || !room {
+			continue
+		}
+		if s.Interval == 0 && answered {
+			due = now
+		}
+		switch {
+		case now >= due && (answered || s.Interval > 0 || s.Flood):
+			p.probe(due)
+			sent++
 			switch {
 			case s.Interval > 0:
-			case answered:
-				due = now
-			case s.Flood: // due is set already
-			default:
-				due = time.Hour
+				due += s.Interval
+			case s.Flood:
+				due = now + floodPace
 			}
-			if now >= due {
-				p.probe(due)
-				sent++
-				switch {
-				case s.Interval > 0:
-					due += s.Interval
-				case s.Flood:
-					due = now + floodPace
-				}
-				continue
-			}
-			if due < next {
-				next, precise = due, s.Interval > 0
-			}
+			next = 0
+		case s.Interval > 0 || s.Flood:
+			next = min(next, due)
 		}
-		p.wait(ctx, timer, next, precise)
-	}
-}
-
-// wait waits until next, or until something has changed. A precise wait ends
-// within some 0.1 ms of next, where timers would take up to 1 ms more: it sleeps
-// through the last stretch with the system's own call.
-func (p *Pinger) wait(ctx context.Context, timer *time.Timer, next time.Duration, precise bool) {
-	const last = 1500 * time.Microsecond
-	rest := next - time.Since(p.start)
-	if precise && rest <= last {
-		sleep(rest)
-		return
-	}
-	if precise {
-		rest -= last
-	}
-	timer.Reset(rest)
-	select {
-	case <-ctx.Done():
-	case <-p.changed:
-	case <-timer.C:
 	}
 }
 
@@ -192,41 +167,46 @@ func (p *Pinger) probe(due time.Duration) {
 	}
 }
 
-// receive takes in what the socket has to tell until it is interrupted.
-func (p *Pinger) receive() error {
-	for {
-		n, err := p.Conn.Receive()
+// atOnce is how many notices are taken in before the schedule is looked at again.
+const atOnce = 256
+
+// receive waits, until then at most, for what the socket has to tell, and takes in
+// all of it.
+func (p *Pinger) receive(until time.Time) error {
+	for range atOnce {
+		n, err := p.Conn.Receive(until)
 		switch {
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return errors.New("the server closed the connection")
 		case err != nil:
 			return err
 		}
-		p.mu.Lock()
-		switch {
-		case n.Kind == socket.Sent:
-			p.tracker.Left(n.Tag, n.Stamp)
-		case n.Kind == socket.Refusal:
-			if !p.tracker.RefuseMessage(n.Data, n.Err) {
-				p.tracker.Refuse(0, n.Err)
-			}
-		case p.Target.IsValid() && !same(n.From, p.Target):
-			p.tracker.Stray(n.From.String(), n.Data, "not from the address that is being pinged")
-		default:
-			p.tracker.Arrive(Arrival{
-				Data: n.Data, From: n.From.Addr().String(), TTL: n.TTL,
-				Read: n.Read.Sub(p.start), Wall: n.Read, Stamp: n.Stamp,
-			})
+		p.take(n)
+		until = p.start // what else is there, without waiting
+	}
+	return nil
+}
+
+// take takes in one notice.
+func (p *Pinger) take(n socket.Notice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case n.Kind == socket.Sent:
+		p.tracker.Left(n.Tag, n.Stamp)
+	case n.Kind == socket.Refusal:
+		if !p.tracker.RefuseMessage(n.Data, n.Err) {
+			p.tracker.Refuse(0, n.Err)
 		}
-		p.mu.Unlock()
-		if n.Kind != socket.Sent {
-			select {
-			case p.changed <- struct{}{}:
-			default:
-			}
-		}
+	case p.Target.IsValid() && !same(n.From, p.Target):
+		p.tracker.Stray(n.From.String(), n.Data, "not from the address that is being pinged")
+	default:
+		p.tracker.Arrive(Arrival{
+			Data: n.Data, From: n.From.Addr().String(), TTL: n.TTL,
+			Read: n.Read.Sub(p.start), Wall: n.Read, Stamp: n.Stamp,
+		})
 	}
 }
 

@@ -68,8 +68,8 @@ func (c tracedConn) Send(tag uint64, message []byte) error {
 	return err
 }
 
-func (c tracedConn) Receive() (socket.Notice, error) {
-	n, err := c.Conn.Receive()
+func (c tracedConn) Receive(until time.Time) (socket.Notice, error) {
+	n, err := c.Conn.Receive(until)
 	if err == nil && n.Kind == socket.Message {
 		t := c.trace
 		t.mu.Lock()

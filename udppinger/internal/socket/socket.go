@@ -55,3 +55,13 @@ const bufferSize = 65536
 func dialError(target netip.AddrPort, err error) error {
 	return fmt.Errorf("open a UDP socket to %s: %w", target, err)
 }
+
+// deadline returns until as a connection of the net package is to get it: once
+// its deadline has passed it does not even look for what has come.
+func deadline(until time.Time) time.Time {
+	soon := time.Now().Add(50 * time.Microsecond)
+	if until.IsZero() || until.After(soon) {
+		return until
+	}
+	return soon
+}

@@ -23,7 +23,8 @@ type TCP struct {
 	in     *bufio.Reader
 	peer   netip.AddrPort
 	closed atomic.Bool
-	line   []byte
+	line   []byte // that was sent last
+	part   []byte // of a line that has come
 }
 
 // DialTCP connects to target within timeout.
@@ -64,23 +65,29 @@ func (t *TCP) Send(_ uint64, message []byte) error {
 	return err
 }
 
-// Receive waits for a line. After Interrupt it returns net.ErrClosed; when the
+// Receive waits for a line, no longer than until then (os.ErrDeadlineExceeded);
+// the zero time is no limit. After Interrupt it returns net.ErrClosed; when the
 // server has closed the connection, io.EOF.
-func (t *TCP) Receive() (Notice, error) {
-	line, err := t.in.ReadSlice('\n')
-	if err != nil {
-		if t.closed.Load() {
-			return Notice{}, net.ErrClosed
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return Notice{}, errors.New("the server sent a line without an end")
-		}
-		if len(line) == 0 {
-			return Notice{}, err
-		}
+func (t *TCP) Receive(until time.Time) (Notice, error) {
+	_ = t.conn.SetReadDeadline(deadline(until))
+	if t.closed.Load() { // Interrupt, which sets a deadline too, says so first
+		return Notice{}, net.ErrClosed
+	}
+	part, err := t.in.ReadSlice('\n')
+	if t.part = append(t.part, part...); err == nil && len(t.part) <= bufferSize {
+		line := t.part[:len(t.part)-1]
+		t.part = t.part[:0]
+		return Notice{Kind: Message, Data: line, From: t.peer, Read: Now()}, nil
+	}
+	switch {
+	case t.closed.Load():
+		return Notice{}, net.ErrClosed
+	case err == nil || errors.Is(err, bufio.ErrBufferFull):
+		return Notice{}, errors.New("the server sent a line without an end")
+	case errors.Is(err, io.EOF) && len(t.part) > 0:
 		return Notice{}, io.ErrUnexpectedEOF
 	}
-	return Notice{Kind: Message, Data: line[:len(line)-1], From: t.peer, Read: Now()}, nil
+	return Notice{}, err
 }
 
 // Drops returns 0: TCP repeats what it has no room for.

@@ -160,8 +160,9 @@ func (u *UDP) Send(tag uint64, message []byte) error {
 	return nil
 }
 
-// Receive waits for a notice. After Close it returns net.ErrClosed.
-func (u *UDP) Receive() (Notice, error) {
+// Receive waits for a notice, no longer than until then (os.ErrDeadlineExceeded);
+// the zero time is no limit. After Interrupt it returns net.ErrClosed.
+func (u *UDP) Receive(until time.Time) (Notice, error) {
 	for {
 		if u.closed.Load() {
 			return Notice{}, net.ErrClosed
@@ -177,7 +178,7 @@ func (u *UDP) Receive() (Notice, error) {
 		case err == nil:
 			return n, nil
 		case errors.Is(err, unix.EAGAIN):
-			if failed := u.wait(); failed != nil {
+			if failed := u.wait(until); failed != nil {
 				return Notice{}, failed
 			}
 		case errors.Is(err, unix.EINTR):
@@ -186,22 +187,26 @@ func (u *UDP) Receive() (Notice, error) {
 	}
 }
 
-// wait blocks until there is something to receive or the socket is closed.
-func (u *UDP) wait() error {
+// wait blocks until there is something to receive, the socket is interrupted or
+// the time is up; now and then it returns for nothing.
+func (u *UDP) wait(until time.Time) error {
+	var timeout *unix.Timespec
+	if !until.IsZero() {
+		left := time.Until(until)
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		timeout = new(unix.NsecToTimespec(int64(left)))
+	}
 	if u.spin {
 		runtime.Gosched() // whatever else there is to do on this processor
 		return nil
 	}
 	fds := []unix.PollFd{{Fd: int32(u.fd), Events: unix.POLLIN}, {Fd: int32(u.wake), Events: unix.POLLIN}}
-	for {
-		_, err := unix.Poll(fds, -1)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return os.NewSyscallError("poll", err)
-		}
+	if _, err := unix.Ppoll(fds, timeout, nil); err != nil && err != unix.EINTR {
+		return os.NewSyscallError("ppoll", err)
 	}
+	return nil
 }
 
 func (u *UDP) receiveMessage() (Notice, error) {

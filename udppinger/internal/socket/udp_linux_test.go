@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -45,14 +46,14 @@ func TestStampsOfBothWays(t *testing.T) {
 		if err := u.Send(tag, []byte("ping")); err != nil {
 			t.Fatal(err)
 		}
-		n, err := u.Receive()
+		n, err := u.Receive(time.Time{})
 		if err != nil || n.Kind != Sent || n.Tag != tag || n.Stamp.Before(begin.Add(-ClockGap)) || n.Stamp.After(n.Read.Add(ClockGap)) {
 			t.Fatalf("transmit stamp of %d: %+v, %v", tag, n, err)
 		}
 		if _, err := conn.WriteToUDPAddrPort([]byte("PONG"), netip.AddrPortFrom(addr.Addr(), uint16(u.LocalPort()))); err != nil {
 			t.Fatal(err)
 		}
-		n, err = u.Receive()
+		n, err = u.Receive(time.Time{})
 		if err != nil || n.Kind != Message || string(n.Data) != "PONG" || n.From != addr || n.TTL != 64 {
 			t.Fatalf("message: %+v, %v", n, err)
 		}
@@ -72,7 +73,7 @@ func TestRefusalBringsTheMessageBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for {
-		n, err := u.Receive()
+		n, err := u.Receive(time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,12 +113,39 @@ func TestDropsAreCounted(t *testing.T) {
 	}
 }
 
+func TestReceiveUntil(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		until time.Time
+	}{
+		{"soon", time.Now().Add(20 * time.Millisecond)},
+		{"over already", time.Now().Add(-time.Hour)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, addr := peer(t)
+			u := open(t, addr)
+			if n, err := u.Receive(tt.until); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%+v, %v where there is nothing", n, err)
+			}
+			if time.Now().Before(tt.until) {
+				t.Error("it did not wait")
+			}
+			if err := u.Send(1, []byte("ping")); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := u.Receive(time.Now().Add(-time.Hour)); err != nil || n.Kind != Sent {
+				t.Errorf("%+v, %v where there is something", n, err)
+			}
+		})
+	}
+}
+
 func TestInterruptEndsReceive(t *testing.T) {
 	_, addr := peer(t)
 	u := open(t, addr)
 	done := make(chan error, 1)
 	go func() {
-		_, err := u.Receive()
+		_, err := u.Receive(time.Time{})
 		done <- err
 	}()
 	u.Interrupt()
@@ -140,7 +168,7 @@ func TestTooLongAMessageIsAnErrorOfThisHost(t *testing.T) {
 	if err := u.Send(2, []byte("short")); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := u.Receive(); err != nil || n.Kind != Sent || n.Tag != 2 {
+	if n, err := u.Receive(time.Time{}); err != nil || n.Kind != Sent || n.Tag != 2 {
 		t.Errorf("the stamp after a failure: %+v, %v", n, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -87,15 +88,18 @@ func aboutEarlier(err error) bool {
 		errors.Is(err, syscall.EHOSTUNREACH)
 }
 
-// Receive waits for a notice. After Close it returns net.ErrClosed.
-func (u *UDP) Receive() (Notice, error) {
+// Receive waits for a notice, no longer than until then (os.ErrDeadlineExceeded);
+// the zero time is no limit. After Interrupt it returns net.ErrClosed.
+func (u *UDP) Receive(until time.Time) (Notice, error) {
 	for {
+		// First the deadline: Interrupt and Send, which set another, say why
+		// before they do.
+		_ = u.conn.SetReadDeadline(deadline(until))
 		if u.closed.Load() {
 			return Notice{}, net.ErrClosed
 		}
 		select {
 		case err := <-u.errs:
-			_ = u.conn.SetReadDeadline(time.Time{})
 			return Notice{Kind: Refusal, Err: errnoOf(err), From: u.target, Read: Now()}, nil
 		default:
 		}
@@ -108,10 +112,9 @@ func (u *UDP) Receive() (Notice, error) {
 			return Notice{Kind: Refusal, Err: errnoOf(err), From: u.target, Read: now}, nil
 		case errors.Is(err, net.ErrClosed):
 			return Notice{}, err
+		case !errors.Is(err, os.ErrDeadlineExceeded) || !until.IsZero() && time.Until(until) <= 0:
+			return Notice{}, err
 		default: // woken by Send or Interrupt
-			if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-				return Notice{}, err
-			}
 		}
 	}
 }

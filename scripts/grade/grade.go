@@ -237,7 +237,6 @@ func buildOwn(ctx context.Context, name string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), ".")
 	cmd.Dir = filepath.Join(root, name)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir)
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,8 +38,11 @@ func TestMain(m *testing.M) {
 // requireReal reports whether what is missing here is a failure.
 func requireReal() bool { return os.Getenv("TOPDOWN_REQUIRE_REAL") == "1" }
 
+// best is found out by trying: once.
+var best = sync.OnceValue(sandbox.Best)
+
 // bestGrader grades as the program does by default.
-func bestGrader() grader { return grader{isolation: sandbox.Best(), total: 3 * time.Minute} }
+func bestGrader() grader { return grader{isolation: best(), total: 3 * time.Minute} }
 
 // unixOnly skips where the programs under test cannot be run the way they are.
 func unixOnly(t *testing.T) {

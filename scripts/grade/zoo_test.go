@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -169,12 +170,29 @@ func TestRightProgramsScoreFull(t *testing.T) {
 	}
 }
 
+// enough leaves out, where nothing real is asked for, what loses no check that
+// one before it does not lose: every check still finds a program to fail.
+func enough(all []wrong) []wrong {
+	if requireReal() {
+		return all
+	}
+	lost := map[string]bool{}
+	return slices.DeleteFunc(all, func(w wrong) bool {
+		found := false
+		for _, check := range w.loses {
+			found = found || !lost[w.lab+check]
+			lost[w.lab+check] = lost[w.lab+check] || strings.HasSuffix(w.file, ".py") // others are skipped
+		}
+		return !found
+	})
+}
+
 func TestWrongProgramsLoseJustTheirChecks(t *testing.T) {
 	all := wrongPrograms(t)
 	if len(all) < 40 {
 		t.Fatalf("only %d wrong programs", len(all))
 	}
-	for _, w := range all {
+	for _, w := range enough(all) {
 		t.Run(w.lab+"/"+w.name, func(t *testing.T) {
 			t.Parallel()
 			spec := zooSpec(t, w.lab, w.file, w.text)

@@ -110,9 +110,9 @@ func TestPendingAtTheEnd(t *testing.T) {
 // evicted beside it: what was committed before is not found after it, and what
 // is committed later comes from a later lookup (RFC 9111, section 4.4).
 func TestInvalidationIsNeverLost(t *testing.T) {
-	removals := 100_000
-	if testing.Short() {
-		removals = 5000
+	removals := 20_000 // in CI 100,000
+	if large() {
+		removals = 100_000
 	}
 	for name, s := range map[string]Store{
 		"memory": NewMemory(64<<10, 0),

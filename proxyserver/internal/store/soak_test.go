@@ -21,9 +21,9 @@ import (
 // included, every body is what was stored, and nothing is left open.
 func TestNeverAboveTheSize(t *testing.T) {
 	const size = 4 << 20
-	rounds := 4000
-	if testing.Short() {
-		rounds = 500
+	rounds := 1200 // in CI 4,000
+	if large() {
+		rounds = 4000
 	}
 	dir := t.TempDir()
 	d := openDisk(t, DiskOptions{Dir: dir, Size: size, Memory: 1 << 20, Small: 32 << 10})

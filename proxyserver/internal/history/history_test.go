@@ -201,6 +201,59 @@ func TestTogether(t *testing.T) {
 	wg.Wait()
 }
 
+// Two exchanges are in their places at the same time when each of them drives out
+// the trace of what was in the other's place: neither waits for the other.
+func TestEachInTheOthersPlace(t *testing.T) {
+	h := &History{}
+	traced := func(r *Record) { r.Trace = []byte("x") }
+	for i := range Size {
+		if i < maxTraces {
+			put(h, "/", traced)
+		} else {
+			put(h, "/", nil)
+		}
+	}
+	h.traced[0], h.traced[1] = 2, 1
+	one, two := h.Begin(), h.Begin() // in the places of 1 and 2
+	oldest := func() int64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.traced[0]
+	}
+	inPlace := make(chan struct{})
+	var both sync.WaitGroup
+	both.Go(func() {
+		h.Put(one, func(r *Record) {
+			traced(r)
+			<-inPlace
+		})
+	})
+	both.Go(func() {
+		h.Put(two, func(r *Record) {
+			traced(r)
+			close(inPlace)
+			for oldest() == 2 { // until one is about to drive it out
+				time.Sleep(time.Millisecond)
+			}
+		})
+	})
+	ended := make(chan struct{})
+	go func() {
+		both.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("they wait for each other")
+	}
+	for _, id := range []int64{one, two} {
+		if r, ok := h.Find(id); !ok || string(r.Trace) != "x" {
+			t.Errorf("record %d is %+v, %v", id, r, ok)
+		}
+	}
+}
+
 // BenchmarkPut is what a hit costs with a history.
 func BenchmarkPut(b *testing.B) {
 	h := &History{}

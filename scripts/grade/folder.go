@@ -210,7 +210,7 @@ func (f *folder) note(i int, r *rubric.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rows[i] = line
-	f.progress.step(fmt.Sprintf("%s: %d of %d", r.Submission, r.Score, r.Max))
+	f.progress.step(fmt.Sprintf("%s: %d of %d", visible(r.Submission), r.Score, r.Max))
 }
 
 func (f *folder) writeCSV() error {

@@ -84,21 +84,26 @@ func TestFolderGoesOnAfterAKill(t *testing.T) {
 }
 
 // A submission of one file has the name that the student gave it, which a shell must
-// take for one word.
+// take for one word, and which must not command the teacher's terminal.
 func TestFolderOfFiles(t *testing.T) {
 	unixOnly(t)
 	dir, reports := t.TempDir(), t.TempDir()
-	const name = "Ada's server; exit 0.sh"
+	const name = "Ada's server\x1b[2J100 of 100; exit 0.sh"
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("echo 'not yet written'; exit 1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "webserver", "--dir", dir, "--reports", reports, "--cmd", "sh {submission} {port}", "--check", "start")
 	cmd.Env = append(os.Environ(), "GRADE_RUN_MAIN=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "\x1b") {
+		t.Fatalf("%v\n%q", err, out)
 	}
-	text, err := os.ReadFile(filepath.Join(reports, name+".txt"))
-	if err != nil || !strings.Contains(string(text), "not yet written") {
-		t.Errorf("%v: the file was not run:\n%s", err, text)
+	files, err := filepath.Glob(filepath.Join(reports, "*.txt"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil || !strings.Contains(string(text), "not yet written") || strings.Contains(string(text), "\x1b") {
+		t.Errorf("%v: the file was not run, or its name commands a terminal:\n%q", err, text)
 	}
 }

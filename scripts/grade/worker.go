@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
+	"unicode"
 
 	"topdown/scripts/grade/internal/rubric"
 	"topdown/scripts/grade/internal/sandbox"
@@ -124,11 +126,12 @@ func (g grader) grade(ctx context.Context, spec submission.Spec, each func(*rubr
 				return
 			}
 			delete(points, m.Result.ID)
+			m.Result.Seen, m.Result.Transcript = visible(m.Result.Seen), visible(m.Result.Transcript)
 			report.Add(*m.Result)
 			report.Millis = time.Since(start).Milliseconds()
 			each(report)
 		case m.Problem != "":
-			report.Problem = m.Problem
+			report.Problem = visible(m.Problem)
 		case m.Stages != nil:
 			report.Stages = m.Stages
 		}
@@ -143,6 +146,17 @@ func (g grader) grade(ctx context.Context, spec submission.Spec, each func(*rubr
 	complete(report, spec)
 	report.Millis = time.Since(start).Milliseconds()
 	return report
+}
+
+// visible replaces what would command a terminal: names of files are the student's,
+// and stand in command lines.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // complete adds the checks that were not reached, without points.

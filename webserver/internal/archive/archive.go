@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"time"
 
 	"topdown/webserver/internal/site"
 )
@@ -153,7 +154,7 @@ func (z *zipFile) compressor(w io.Writer) (io.WriteCloser, error) {
 }
 
 func (z *zipFile) folder(name string, m site.Member) error {
-	head := &zip.FileHeader{Name: name, Modified: m.ModTime}
+	head := &zip.FileHeader{Name: name, Modified: zipTime(m.ModTime)}
 	head.SetMode(fs.ModeDir | 0o755)
 	_, err := z.zip.CreateHeader(head)
 	return err
@@ -161,9 +162,22 @@ func (z *zipFile) folder(name string, m site.Member) error {
 
 func (z *zipFile) file(name string, m site.Member, f *site.MemberFile) (io.Writer, error) {
 	z.packed = m.Packed
-	head := &zip.FileHeader{Name: name, Modified: f.ModTime, Method: zip.Deflate}
+	head := &zip.FileHeader{Name: name, Modified: zipTime(f.ModTime), Method: zip.Deflate}
 	head.SetMode(0o644)
 	return z.zip.CreateHeader(head)
+}
+
+// zipTime is the time nearest to t that a zip file can hold: files of images and
+// packages often are of 1970, which readers would take for 2098.
+func zipTime(t time.Time) time.Time {
+	first, last := time.Date(1980, 1, 1, 0, 0, 0, 0, t.Location()), time.Date(2107, 12, 31, 0, 0, 0, 0, t.Location())
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 func (z *zipFile) finish() error { return z.zip.Close() }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -167,6 +168,40 @@ func TestChangedMeanwhile(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOldFiles: what a zip file cannot say of a time does not become another time.
+func TestOldFiles(t *testing.T) {
+	root, _ := folderOf(t, map[string]string{"old": "", "sub/new": ""})
+	late := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := errors.Join(os.Chtimes(filepath.Join(root, "old"), time.Unix(0, 0), time.Unix(0, 0)), os.Chtimes(filepath.Join(root, "sub"), late, late)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := site.New(site.Options{Root: root, Builtin: fstest.MapFS{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	folder, err := s.Folder("/", 100, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Write(&out, Zip, "x", folder); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	years := map[string]int{}
+	for _, f := range r.File {
+		years[f.Name] = 1980 + int(f.ModifiedDate>>9) //nolint:staticcheck // what readers without the extension see
+	}
+	want := map[string]int{"x/old": 1980, "x/sub/": 2107, "x/sub/new": time.Now().Year()}
+	if diff := cmp.Diff(want, years); diff != "" {
+		t.Errorf("years (-want +got):\n%s", diff)
 	}
 }
 

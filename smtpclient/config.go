@@ -77,32 +77,6 @@ func (c *config) network() string {
 	return "tcp"
 }
 
-// A command is a word of the command line with flags of its own.
-type command struct {
-	name     string // "smtpclient inbox list"
-	purpose  string // without a period
-	usage    []string
-	about    string // what else users should know
-	examples string
-	groups   []group
-	commands []*command // or those that may follow
-	validate func() error
-	run      func(ctx context.Context) error
-}
-
-// word is the last of the command's name.
-func (c *command) word() string { return c.name[strings.LastIndexByte(c.name, ' ')+1:] }
-
-// words lists the commands that can follow.
-func (c *command) words() string {
-	words := make([]string, len(c.commands))
-	for i, sub := range c.commands {
-		words[i] = sub.word()
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
-}
-
 // runCommand reads the command line and does what it asks for.
 func (p *program) runCommand(ctx context.Context, args []string) error {
 	c := p.commands()
@@ -135,7 +109,7 @@ func (p *program) runCommand(ctx context.Context, args []string) error {
 			case c.run == nil:
 				return usage("a command is missing: %s is expected", c.words())
 			}
-			if err := check(settings); err != nil {
+			if err := cmp.Or(check(settings), c.count(p.cfg.args)); err != nil {
 				return err
 			}
 			if err := p.complete(ctx.Context); err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"topdown/pkg/logging"
+	"topdown/smtpclient/internal/mailbox"
 	"topdown/smtpclient/internal/sasl"
 )
 
@@ -29,17 +30,16 @@ func (p *program) inboxCommand() *command {
 		login[0].settings = append(login[0].settings, auth)
 		login[1].settings = append([]*setting{tls}, login[1].settings...)
 		return &command{
-			name: name + " inbox " + word, purpose: purpose, usage: []string{strings.TrimSpace(name + " inbox " + word + " [flags] " + arguments)},
+			name: name + " inbox " + word, purpose: purpose, arguments: arguments,
 			about:    "N is a message's number, which holds until a message is deleted, or uid:UID, which stays (list --json shows it).",
 			examples: inboxExamples,
 			groups:   append([]group{{"Most used", append([]*setting{server, user.as("user")}, more...)}}, append(login, p.cfg.outputSettings())...),
-			validate: func() error { return p.cfg.validateInbox(word, strings.Fields(arguments)) },
+			validate: p.cfg.validateInbox,
 			run:      run,
 		}
 	}
 	return &command{
 		name: name + " inbox", purpose: "list, show, save and delete the mails of a POP3 mailbox",
-		usage: []string{name + " inbox COMMAND [flags] [arguments]"},
 		commands: []*command{
 			sub("list", "", "print a line for each message", p.inboxList),
 			sub("show", "N", "print a message: header, text, list of parts", p.inboxShow),
@@ -50,15 +50,14 @@ func (p *program) inboxCommand() *command {
 	}
 }
 
-func (c *config) validateInbox(word string, wanted []string) error {
-	if len(c.args) > len(wanted) {
-		return usage("unexpected argument %q", c.args[len(wanted)])
-	}
-	if len(c.args) < len(wanted) {
-		return usage("an argument is missing: write inbox %s %s", word, strings.Join(wanted, " "))
-	}
+func (c *config) validateInbox() error {
 	args := append(c.args, "", "")
 	c.which, c.dir = args[0], args[1]
+	if len(c.args) > 0 {
+		if err := mailbox.CheckName(c.which); err != nil {
+			return err
+		}
+	}
 	if c.pop3.addr == "" {
 		return usage("--pop3 is missing: where is the mailbox?")
 	}
@@ -77,7 +76,7 @@ func (p *program) roundtripCommand() *command {
 	login[0].settings = append(login[0].settings, auth, pop3Auth)
 	login[1].settings = append([]*setting{tls, pop3TLS, helo}, login[1].settings...)
 	return &command{
-		name: name + " roundtrip", purpose: "send a mail, fetch it back and compare", usage: []string{name + " roundtrip [flags]"},
+		name: name + " roundtrip", purpose: "send a mail, fetch it back and compare",
 		about:    "The mail has text in many scripts, lines that begin with a dot, HTML and a picture. It is deleted afterwards, unless --keep is given.",
 		examples: roundtripExamples,
 		groups: append([]group{{"Most used", []*setting{
@@ -91,8 +90,6 @@ func (p *program) roundtripCommand() *command {
 		}}}, append(login, c.outputSettings())...),
 		validate: func() error {
 			switch {
-			case len(c.args) > 0:
-				return usage("unexpected argument %q", c.args[0])
 			case c.trip.to == "":
 				return usage("--to is missing: whose mailbox is it?")
 			case c.pop3.addr == "" || c.smtp.addr == "":
@@ -111,7 +108,7 @@ func (p *program) testserverCommand() *command {
 	c := p.cfg
 	t := &c.testing
 	return &command{
-		name: name + " testserver", purpose: "run a mail server in memory, to try the other commands", usage: []string{name + " testserver [flags]"},
+		name: name + " testserver", purpose: "run a mail server in memory, to try the other commands",
 		about: "SMTP in, POP3 out, on this machine only. Every address has a mailbox, whose password is lab. Recipients whose name begins with reject or defer are answered 550 and 450. It ends with Ctrl-C and forgets everything.",
 		groups: []group{{"Most used", []*setting{
 			newSetting("smtp-addr", "ADDRESS", "127.0.0.1:2525", "the loopback address for SMTP", text(&t.smtpAddr)),
@@ -120,12 +117,7 @@ func (p *program) testserverCommand() *command {
 			newSetting("log-level", "LEVEL", "info", "log this level and above: "+logging.Levels, oneOf(&t.logLevel, logging.Levels)),
 			newSetting("log-format", "FORMAT", "console", "form of the log: "+logging.Formats, oneOf(&t.logFormat, logging.Formats)),
 		}}},
-		validate: func() error {
-			if len(c.args) > 0 {
-				return usage("unexpected argument %q", c.args[0])
-			}
-			return nil
-		},
-		run: p.testserver,
+		validate: func() error { return nil },
+		run:      p.testserver,
 	}
 }

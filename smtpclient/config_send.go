@@ -17,7 +17,6 @@ const tlsModes = "auto, starttls, implicit, none"
 func (p *program) commands() *command {
 	return &command{
 		name: name, purpose: "send mail over a socket, and prove that it arrived",
-		usage:    []string{name + " COMMAND [flags] [arguments]"},
 		commands: []*command{p.sendCommand(), p.inboxCommand(), p.roundtripCommand(), p.doctorCommand(), p.testserverCommand()},
 	}
 }
@@ -93,7 +92,7 @@ func (p *program) sendCommand() *command {
 	login[0].settings = append(login[0].settings, auth)
 	login[1].settings = append([]*setting{tls, helo, newSwitch("direct", "deliver to the recipients' own mail exchangers (MX) instead of a server", &c.direct)}, login[1].settings...)
 	return &command{
-		name: name + " send", purpose: "send a mail", usage: []string{name + " send [flags] [RECIPIENT...]"}, examples: sendExamples,
+		name: name + " send", purpose: "send a mail", arguments: "[RECIPIENT...]", examples: sendExamples,
 		groups: append([]group{{"Most used", []*setting{
 			server, user,
 			newSetting("from", "ADDRESS", "", "the sender, as ADDRESS or \"Name <ADDRESS>\" (default: the user, if that is an address)", text(&d.From)),

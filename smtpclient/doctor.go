@@ -118,7 +118,7 @@ const doctorExamples = `  smtpclient doctor example.com
 func (p *program) doctorCommand() *command {
 	c := &p.cfg.doctor
 	return &command{
-		name: name + " doctor", purpose: "tell why mail from or to a domain may not arrive", usage: []string{name + " doctor [flags] DOMAIN"},
+		name: name + " doctor", purpose: "tell why mail from or to a domain may not arrive", arguments: "DOMAIN",
 		about:    "It asks DNS, and the mail servers up to EHLO; nothing is sent. The worst finding comes first; exit code 1 if one is bad.",
 		examples: doctorExamples,
 		groups: []group{{"Most used", []*setting{
@@ -131,16 +131,9 @@ func (p *program) doctorCommand() *command {
 			newSwitch("json", "print the findings as JSON on standard output", &p.cfg.json),
 		}}},
 		validate: func() error {
-			args := p.cfg.args
-			switch {
-			case len(args) == 0:
-				return usage("an argument is missing: write doctor DOMAIN")
-			case len(args) > 1:
-				return usage("unexpected argument %q", args[1])
-			}
-			domain, err := idna.Lookup.ToASCII(strings.TrimSuffix(args[0], "."))
+			domain, err := idna.Lookup.ToASCII(strings.TrimSuffix(p.cfg.args[0], "."))
 			if err != nil || !strings.Contains(domain, ".") {
-				return usage("%q: a domain is expected, as in example.com", args[0])
+				return usage("%q: a domain is expected, as in example.com", p.cfg.args[0])
 			}
 			c.domain = domain
 			return nil

@@ -40,9 +40,11 @@ func withoutHelp(args []string) (others []string, wanted bool) {
 // helpText returns the help of a command.
 func (c *command) helpText() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s.\n\nUsage:\n", c.name, c.purpose)
-	for _, line := range c.usage {
-		fmt.Fprintf(&b, "  %s\n", line)
+	fmt.Fprintf(&b, "%s: %s.\n\nUsage:\n  %s", c.name, c.purpose, c.name)
+	if len(c.commands) > 0 {
+		b.WriteString(" COMMAND [flags] [arguments]\n")
+	} else {
+		b.WriteString(strings.TrimRight(" [flags] "+c.arguments, " ") + "\n")
 	}
 	if c.about != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(wrap(c.about, width), "\n"))

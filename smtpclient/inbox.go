@@ -66,9 +66,6 @@ func (p *program) inboxList(ctx context.Context) error {
 // message opens the mailbox and does something with one message of it, or with
 // its header where the server does not give the rest and that is of use.
 func (p *program) message(ctx context.Context, header bool, do func(entry pop3.Entry, body *pop3.Body) error) error {
-	if err := mailbox.CheckName(p.cfg.which); err != nil {
-		return err
-	}
 	var refusal error // of the message, not of the session
 	err := p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {
 		entry, err := mailbox.Find(box, p.cfg.which)
@@ -154,9 +151,6 @@ func (p *program) saved(part mailbox.SavedPart) {
 
 // inboxDelete deletes a message; it is gone only when QUIT has been confirmed.
 func (p *program) inboxDelete(ctx context.Context) error {
-	if err := mailbox.CheckName(p.cfg.which); err != nil {
-		return err
-	}
 	var entry pop3.Entry
 	marked := false
 	err := p.openMailbox(ctx, p.cfg.inboxDetail(), func(box *pop3.Session) error {

@@ -37,8 +37,8 @@ func (p *program) transcript() io.Writer {
 
 // tracers are the functions that only pass on to the trace what others do.
 var tracers = []string{
-	"Emit", "said", "flush", "begin", "secured", "ended", "Close", "send", "Send", "SendSecret", "put", "Command", "command",
-	"expect", "func1", "readReply", "readSecretReply", "readLine",
+	"Emit", "said", "flush", "begin", "secured", "ended", "Close", "Send", "SendSecret", "put", "Command", "command",
+	"expect", "func1", "readReply", "readLine",
 }
 
 // traced runs a command and writes its sessions to the file of --trace-file.

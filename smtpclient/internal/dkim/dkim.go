@@ -15,6 +15,8 @@ import (
 	"os"
 	"runtime"
 
+	"topdown/smtpclient/internal/smtp"
+
 	"github.com/emersion/go-msgauth/dkim"
 )
 
@@ -81,16 +83,8 @@ func check(path string, key any) (crypto.Signer, error) {
 	return nil, fmt.Errorf("%s: DKIM needs an RSA or an Ed25519 key", path)
 }
 
-// Message is what can be signed: smtp.Message.
-type Message interface {
-	io.WriterTo
-	Size() int64
-	EightBit() bool
-	UTF8() bool
-}
-
 // Sign returns the message with a DKIM-Signature field in front.
-func (s *Signer) Sign(m Message) (Message, error) {
+func (s *Signer) Sign(m smtp.Message) (smtp.Message, error) {
 	if s.Domain == "" || s.Selector == "" {
 		return nil, errors.New("a DKIM signature needs a domain and a selector")
 	}
@@ -114,14 +108,14 @@ func (s *Signer) Sign(m Message) (Message, error) {
 }
 
 type signed struct {
-	Message
+	smtp.Message
 	field []byte
 }
 
-// Size implements Message.
+// Size implements smtp.Message.
 func (s *signed) Size() int64 { return int64(len(s.field)) + s.Message.Size() }
 
-// WriteTo implements Message.
+// WriteTo implements smtp.Message.
 func (s *signed) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(s.field)
 	if err != nil {

@@ -32,6 +32,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // nearly all of them wait
 	dir, err := os.MkdirTemp("", "udppinger-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -48,10 +49,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// buildProgram builds what is in a directory as these tests are built, so that little
+// is compiled twice.
 func buildProgram(dir, to string) ([]byte, error) {
 	cmd := exec.Command("go", "build", "-o", to, ".")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	return cmd.CombinedOutput()
 }
 

@@ -18,6 +18,7 @@ import (
 // A line of 10 Mbit/s with a deep queue on the way there and a short one on the
 // way back (token buckets): the verdicts must tell them apart.
 func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
+	t.Parallel()
 	client, router := namespaces(t)
 	need(t, "ss", "tc")
 	theServer := peer(t)

@@ -186,6 +186,7 @@ func listeningOn(t *testing.T, where []string, flags, port string) {
 }
 
 func TestPythonLabServer(t *testing.T) {
+	t.Parallel()
 	need(t, "python3")
 	script := filepath.Join(t.TempDir(), "server.py")
 	if err := os.WriteFile(script, []byte(pythonServer), 0o600); err != nil {
@@ -219,6 +220,7 @@ func TestPythonLabServer(t *testing.T) {
 
 // The lab, word for word: the handout's port and binary, and no arguments at all.
 func TestLabPortsInANamespace(t *testing.T) {
+	t.Parallel()
 	_, server := namespaces(t)
 	need(t, "python3", "ss")
 	script := filepath.Join(t.TempDir(), "server.py")
@@ -253,6 +255,7 @@ type figures struct {
 }
 
 func TestLossDirectionIsNamed(t *testing.T) {
+	t.Parallel()
 	client, server := namespaces(t)
 	need(t, "ss")
 	theServer := peer(t)
@@ -267,7 +270,7 @@ func TestLossDirectionIsNamed(t *testing.T) {
 		{"back", client, "udp sport 8080 numgen random mod 100 < 30"},
 	} {
 		rule(t, tt.where, "input", tt.match)
-		out, code := command(t, in(client, binary, "-c", "1000", "-i", "2ms", "-W", "0.5", "--format", "json", "10.213.0.2")...)
+		out, code := command(t, in(client, binary, "-c", "1000", "-i", "2ms", "-W", "2", "--format", "json", "10.213.0.2")...)
 		var f figures
 		if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 {
 			t.Fatalf("%s: exit code %d, %v\n%s", tt.name, code, err, out)
@@ -288,6 +291,7 @@ func TestLossDirectionIsNamed(t *testing.T) {
 }
 
 func TestServersTruthAndPingersClaimsAgree(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	need(t, "ss")
 	_, where := namespaces(t)
@@ -307,7 +311,7 @@ func TestServersTruthAndPingersClaimsAgree(t *testing.T) {
 	}
 	t.Cleanup(stop)
 	listening(t, where, "8080")
-	out, _ := command(t, in(where, binary, "-c", "500", "-i", "2ms", "-W", "0.5", "--format", "csv")...)
+	out, _ := command(t, in(where, binary, "-c", "500", "-i", "2ms", "-W", "2", "--format", "csv")...)
 	stop()
 	file, err := os.ReadFile(truth)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // SmokePing's own FPing probe runs udppinger, by a script that turns fping's flags
 // into ours, and must find the losses and times that the server dealt out.
 func TestSmokePingReadsFping(t *testing.T) {
+	t.Parallel()
 	need(t, "smokeping")
 	host, port, _ := net.SplitHostPort(labServer(t, "udp4", "2", "5", "9"))
 	dir := t.TempDir()
@@ -33,7 +34,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-exec %s --format fping -q -c "$count" -i 0.02 -W 0.3 $hosts
+exec %s --format fping -q -c "$count" -i 0.02 -W 3 $hosts
 `, port, binary), 0o700)
 	config := filepath.Join(dir, "config")
 	write(config, strings.NewReplacer("DIR", dir, "FPING", fping, "HOST", host).Replace(`*** General ***

@@ -10,6 +10,7 @@ import (
 // Telegraf's ping plugin, which Debian does not have, is built from its source and
 // runs udppinger in the place of ping.
 func TestTelegrafReadsPing(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("TOPDOWN_REQUIRE_REAL") != "1" {
 		t.Skip("the plugin's modules are 50 MB to download: set TOPDOWN_REQUIRE_REAL=1")
 	}

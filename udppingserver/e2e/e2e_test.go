@@ -32,7 +32,6 @@ func TestMain(m *testing.M) {
 	}
 	binary = filepath.Join(dir, "udppingserver")
 	build := exec.Command("go", "build", "-o", binary, "..")
-	build.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	code := 1
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)

@@ -60,7 +60,7 @@ func TestPythonLabClient(t *testing.T) {
 	}
 }
 
-// A static binary, alone in an empty environment, as somebody else's script
+// The binary, alone in an empty environment, as somebody else's script
 // starts it: with a port, and a signal at the end.
 func TestBinaryAlone(t *testing.T) {
 	for _, end := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {

@@ -85,7 +85,7 @@ func verdicts(probes []Probe) (v []string) {
 // script has in mind.
 func TestScriptedPeer(t *testing.T) {
 	t.Parallel()
-	const timeout = time.Second
+	const timeout = 2 * time.Second
 	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestScriptedPeer(t *testing.T) {
 			p.send(reply, from)
 		}
 	})
-	counts, probes := play(t, p.addr, Schedule{Count: 15, Timeout: timeout, Interval: 50 * time.Millisecond})
+	counts, probes := play(t, p.addr, Schedule{Count: 15, Timeout: timeout, Interval: 150 * time.Millisecond})
 	want := []string{
 		"on time", "lost", "late", "on time", "reordered", "on time", "corrupt", "truncated", "lost",
 		"on time", "on time", "on time", "on time", "on time", "on time",
@@ -141,7 +141,7 @@ func TestScriptedPeer(t *testing.T) {
 // reply still belongs to its own probe.
 func TestStalledServer(t *testing.T) {
 	t.Parallel()
-	const timeout, stall = time.Second, 1200 * time.Millisecond
+	const timeout, stall = 3 * time.Second, 3500 * time.Millisecond
 	p := newPeer(t, func(p *peer, n int, request []byte, from netip.AddrPort) {
 		if n == 2 {
 			time.Sleep(stall) // the fault under test: a server that does nothing
@@ -158,11 +158,11 @@ func TestStalledServer(t *testing.T) {
 	}
 	// Probe 3 was sent at its predecessor's timeout and waited for the rest
 	// of the stall only.
-	if rtt := probes[2].RTT; rtt > 900*time.Millisecond {
-		t.Errorf("the probe after it has an RTT of %v, want about 200 ms", rtt)
+	if rtt := probes[2].RTT; rtt > 2500*time.Millisecond {
+		t.Errorf("the probe after it has an RTT of %v, want about 500 ms", rtt)
 	}
 	for _, probe := range probes[3:] {
-		if probe.RTT > 500*time.Millisecond {
+		if probe.RTT > 2500*time.Millisecond {
 			t.Errorf("probe %d has an RTT of %v", probe.Seq, probe.RTT)
 		}
 	}

@@ -7,9 +7,9 @@
 // and it knows neither how responses are stored nor how origins are reached.
 //
 // Its files in the order in which a request passes through them, and best read:
-// proxy, serve, locate and pathstyle, permit, tunnel, request, forwarded, local,
-// explain, respond, fail, page, send, accesslog; then what they stand on:
-// session, server, target, body, trace.
+// proxy, serve, explain, locate and pathstyle, permit, tunnel, request, forwarded,
+// local, respond, fail, page, send, accesslog; then what they stand on:
+// session, server, target, body, trace, errors, uri.
 //
 // RFC 9110 (semantics, intermediaries), RFC 9112 (HTTP/1.1), RFC 9209
 // (Proxy-Status), RFC 7239 (Forwarded).

@@ -50,9 +50,13 @@ func (p page) Exchange(context.Context, *exchange.Request) (*exchange.Response, 
 	return &exchange.Response{
 		Status: 200, Reason: "OK", Body: io.NopCloser(bytes.NewReader(content)), Framing: httpmsg.Framing(len(content)),
 		Fields: httpmsg.Fields{
-			{Name: "Server", Value: "nginx/1.22.1"}, {Name: "Date", Value: "Mon, 02 Mar 2026 00:00:00 GMT"},
-			{Name: "Content-Type", Value: "application/octet-stream"}, {Name: "Last-Modified", Value: "Mon, 02 Mar 2026 00:00:00 GMT"},
-			{Name: "ETag", Value: `"69a4d100-400"`}, {Name: "Cache-Control", Value: p.cacheControl}, {Name: "Accept-Ranges", Value: "bytes"},
+			{Name: "Server", Value: "nginx/1.22.1"},
+			{Name: "Date", Value: "Mon, 02 Mar 2026 00:00:00 GMT"},
+			{Name: "Content-Type", Value: "application/octet-stream"},
+			{Name: "Last-Modified", Value: "Mon, 02 Mar 2026 00:00:00 GMT"},
+			{Name: "ETag", Value: `"69a4d100-400"`},
+			{Name: "Cache-Control", Value: p.cacheControl},
+			{Name: "Accept-Ranges", Value: "bytes"},
 		},
 	}, nil
 }

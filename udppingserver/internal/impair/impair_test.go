@@ -299,7 +299,7 @@ func TestLineKeepsOrderAndLimit(t *testing.T) {
 	if diff := cmp.Diff([]string{"first", "second", "third"}, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	if due, ok := l.Next(); !ok || !due.Equal(at(30)) || l.Len() != 1 {
-		t.Errorf("next is due at %v, %v, with %d waiting", due, ok, l.Len())
+	if due, ok := l.Next(); !ok || !due.Equal(at(30)) || len(l.waiting) != 1 {
+		t.Errorf("next is due at %v, %v, with %d waiting", due, ok, len(l.waiting))
 	}
 }

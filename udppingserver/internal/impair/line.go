@@ -44,9 +44,6 @@ func (l *Line[T]) Next() (due time.Time, ok bool) {
 	return l.waiting[0].due, true
 }
 
-// Len returns how many things wait.
-func (l *Line[T]) Len() int { return len(l.waiting) }
-
 type waiter[T any] struct {
 	due    time.Time
 	number uint64

@@ -324,8 +324,9 @@ func TestTraceOfManyEvents(t *testing.T) {
 		return {events: +document.body.dataset.events, scroll: quartile(scroll), step: quartile(step)};
 	})()`, &took)
 	t.Logf("%d events: %.1f ms to draw anew, %.1f ms for a step", took.Events, took.Scroll, took.Step)
-	if took.Events != 10_000 || took.Scroll > 33 || took.Step > 33 {
-		t.Errorf("%+v: want 10,000 events, and at least thirty pictures a second", took)
+	limit := float64(often(330, 33)) // ms; thirty pictures a second are what an idle machine is asked for
+	if took.Events != 10_000 || took.Scroll > limit || took.Step > limit {
+		t.Errorf("%+v: want 10,000 events, and a picture within %v ms", took, limit)
 	}
 }
 

@@ -158,7 +158,7 @@ func TestArchiveInBrowser(t *testing.T) {
 // breaks the archive off, and a client that goes away costs nothing.
 func TestArchiveBrokenOff(t *testing.T) {
 	t.Parallel()
-	const size = 16 << 20 // more than the sockets' buffers take
+	const size = 64 << 20 // more than the buffers of the sockets, which grow
 	root := writeTree(t, nil)
 	plainAndTLS(t, func(t *testing.T, s *server) {
 		t.Helper()

@@ -385,7 +385,7 @@ func hammer(t *testing.T, versions [2]string, atomically bool, write func(path s
 // shrinks ends the connection, one that grows is cut off at the length.
 func TestSizeChangesWhileSending(t *testing.T) {
 	t.Parallel()
-	const size = 16 << 20 // more than the sockets' buffers take
+	const size = 64 << 20 // more than the buffers of the sockets, which grow
 	root := writeTree(t, nil)
 	plainAndTLS(t, func(t *testing.T, s *server) {
 		t.Helper()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"image"
 	"image/png"
@@ -59,6 +60,11 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait: more of them at a time than there are processors.
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set("test.parallel", "6") // it is a number
+	}
 	code := m.Run()
 	if path, err := buildProgram(); err == nil {
 		os.RemoveAll(filepath.Dir(path))

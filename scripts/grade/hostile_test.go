@@ -68,6 +68,7 @@ func TestForksAreBoundedAndEnded(t *testing.T) {
 
 func TestDaemonsAreEnded(t *testing.T) {
 	linuxOnly(t)
+	t.Parallel()
 	mark := fmt.Sprintf("98765.%d2", os.Getpid())
 	grading(t, "(setsid sh -c 'trap \"\" TERM INT HUP; sleep "+mark+"; sleep "+mark+"' &) >/dev/null 2>&1\ntrap '' TERM INT HUP\nwhile :; do sleep "+mark+"; done\n")
 	if left := remains(mark); len(left) > 0 {

@@ -155,6 +155,7 @@ func lost(r *rubric.Report) []string {
 }
 
 func TestRightProgramsScoreFull(t *testing.T) {
+	t.Parallel()
 	for _, lab := range labNames() {
 		for _, file := range []string{"right.py", "skeleton.py", "right.c", "Right.java"} {
 			t.Run(lab+"/"+file, func(t *testing.T) {
@@ -188,6 +189,7 @@ func enough(all []wrong) []wrong {
 }
 
 func TestWrongProgramsLoseJustTheirChecks(t *testing.T) {
+	t.Parallel()
 	all := wrongPrograms(t)
 	if len(all) < 40 {
 		t.Fatalf("only %d wrong programs", len(all))

@@ -10,6 +10,7 @@ package e2e_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -32,6 +33,12 @@ const patience = 30 * time.Second
 var binary string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait: more of them at a time than there are processors, except where
+	// the race detector makes work of what was waiting.
+	if parallel := flag.Lookup("test.parallel"); !raceEnabled && parallel.Value.String() == parallel.DefValue {
+		_ = flag.Set("test.parallel", "6") // it is a number
+	}
 	os.Exit(runTests(m))
 }
 

@@ -104,7 +104,7 @@ func (c *config) groups() []group {
 			newSwitch("allow-get-content", "pass on the content of GET and HEAD requests, which is refused with 400 otherwise", &c.allowGetContent),
 		}},
 		{"Cache", []*setting{
-			newSetting("cache-memory", "SIZE", "64MiB", "size of the copies in memory: of small responses, and of larger ones where there is room", size(&c.cacheMemory, 1<<20)),
+			newSetting("cache-memory", "SIZE", "64MiB", "size of the copies of small responses in memory", size(&c.cacheMemory, 1<<20)),
 			newSetting("max-object", "SIZE", "", "largest response that is stored (default: a quarter of --cache-size)", size(&c.maxObject, 1)),
 			c.storeSetting,
 			newSetting("store-password-file", "FILE", "", "read the password for --store from FILE", text(&c.storePasswordFile)),

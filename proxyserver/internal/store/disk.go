@@ -20,7 +20,7 @@ import (
 type DiskOptions struct {
 	Dir    string       // created if need be
 	Size   int64        // bytes on disk at most, in blocks of 4 KiB, folders included; default 1 GiB
-	Memory int64        // bytes of heads and small bodies held in memory, and of larger ones while there is room; default 64 MiB
+	Memory int64        // bytes of heads and small bodies held in memory; default 64 MiB
 	Object int64        // bytes of the largest body; default a quarter of Size
 	Small  int64        // bytes of the largest body held in memory; default 256 KiB, at most Memory/64
 	Rules  rules.Config // what heads are read with; Lab evicts the least recently used
@@ -86,7 +86,7 @@ func NewMemory(size, object int64) *Disk {
 func newDisk(o DiskOptions) *Disk {
 	d := &Disk{
 		dir: o.Dir, size: o.Size / blockSize, object: o.Object, small: o.Small,
-		rules: o.Rules, log: o.Log, mem: newMemory(o.Memory, o.Small, o.Rules.Lab), index: newIndex(o.Rules.Lab),
+		rules: o.Rules, log: o.Log, mem: newMemory(o.Memory, o.Rules.Lab), index: newIndex(o.Rules.Lab),
 		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
 		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
 	}

@@ -428,7 +428,7 @@ func TestCorruption(t *testing.T) {
 
 // A file that is changed while the store is open is noticed as well.
 func TestCorruptionWhileOpen(t *testing.T) {
-	d := openDisk(t, DiskOptions{Memory: 200 << 10, Small: 1}) // no room to lend
+	d := openDisk(t, DiskOptions{Small: 1})
 	key := "http://a/c"
 	want := bodyFor(key, 0, 100<<10)
 	e := put(t, d, key, storedFor(key, 1), want)
@@ -455,7 +455,7 @@ func TestCorruptionWhileOpen(t *testing.T) {
 
 // Whoever has a body open keeps it, whatever happens to the entry.
 func TestOpenBodyStays(t *testing.T) {
-	d := openDisk(t, DiskOptions{Memory: 200 << 10, Small: 1}) // no room to lend
+	d := openDisk(t, DiskOptions{Small: 1})
 	key := "http://a/c"
 	e := put(t, d, key, storedFor(key, 1), bodyFor(key, 0, 100<<10))
 	b, err := e.Open()
@@ -477,62 +477,6 @@ func TestOpenBodyStays(t *testing.T) {
 	}
 }
 
-// Large bodies are in memory as long as nothing else needs the room, and their
-// files stay.
-func TestLentRoom(t *testing.T) {
-	const large, room = 100 << 10, 1 << 20
-	d := openDisk(t, DiskOptions{Memory: room, Small: 10 << 10})
-	inMemory := func() (n int) {
-		for i := range 12 {
-			key := fmt.Sprintf("http://a/%d", i)
-			for _, e := range lookup(t, d, key) {
-				if got, err := bodyOf(t, e); err != nil || !bytes.Equal(got, bodyFor(key, 0, large)) {
-					t.Fatalf("%s: %d bytes, %v", key, len(got), err)
-				}
-				if _, ok := e.Bytes(); ok {
-					n++
-				}
-			}
-		}
-		return n
-	}
-	for i := range 12 {
-		key := fmt.Sprintf("http://a/%d", i)
-		put(t, d, key, storedFor(key, 1), bodyFor(key, 0, large))
-	}
-	if n := inMemory(); n < 8 || n > 10 {
-		t.Errorf("%d of 12 large bodies are in a memory for 10", n)
-	}
-	for i := range 12 { // a new head leaves the file where it is
-		key := fmt.Sprintf("http://a/%d", i)
-		if _, err := d.Update(t.Context(), lookup(t, d, key)[0], storedFor(key, 2)); err != nil {
-			t.Errorf("%s: Update: %v", key, err)
-		}
-	}
-	d.Flush()
-	if n := d.Stats().Entries; n != 12 {
-		t.Errorf("%d of 12 are on disk after an update", n)
-	}
-	for i := range 100 { // of 8 KiB: they need most of it
-		key := fmt.Sprintf("http://small/%d", i)
-		put(t, d, key, storedFor(key, 1), bodyFor(key, 0, 8<<10))
-	}
-	d.Flush()
-	for i := range 100 {
-		if e := lookup(t, d, fmt.Sprintf("http://small/%d", i)); len(e) != 1 || e[0].Tier() != "memory" {
-			t.Fatalf("small response %d had to go for a large one", i)
-		}
-	}
-	if n := inMemory(); n > 2 {
-		t.Errorf("%d large bodies are left", n)
-	}
-	d.mem.mu.Lock()
-	defer d.mem.mu.Unlock()
-	if d.mem.bytes > room || d.mem.lending != 0 || d.mem.pinned != 0 {
-		t.Errorf("%d bytes in memory, %d being read, %d pinned", d.mem.bytes, d.mem.lending, d.mem.pinned)
-	}
-}
-
 // sink is a connection as far as a body is concerned.
 type sink struct {
 	bytes.Buffer
@@ -550,7 +494,7 @@ func (s *sink) ReadFrom(r io.Reader) (int64, error) {
 
 // Parts of a large body go out as files, from which the kernel can send them.
 func TestWriteTo(t *testing.T) {
-	d := openDisk(t, DiskOptions{Memory: 2 << 20, Small: 1 << 10}) // no room to lend
+	d := openDisk(t, DiskOptions{Small: 1 << 10})
 	for _, size := range []int{100, 1 << 20} {
 		want := bodyFor("", 0, size)
 		key := fmt.Sprintf("http://a/%d", size)

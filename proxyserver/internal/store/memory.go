@@ -62,9 +62,7 @@ type set struct {
 	primary primary
 	entries []*Entry
 	cost    int64
-	node    int32 // in its queue; none while an entry waits to be written
-	pinned  int64 // of cost, what waits to be written
-	lent    bool  // it has a large body, in room that nobody else needs
+	node    int32 // in memory.queue; none while an entry waits to be written
 
 	// Redis: what goes with entries that the engine was asked for.
 	generation Generation
@@ -87,45 +85,23 @@ const counters = 1 << 14
 // is there it has all that is stored, so that one lock answers for lookup, for
 // what waits to be written, and for generation. Nothing is read or written while
 // mu is locked. All methods are called with mu locked.
-//
-// Larger bodies are lent what room is left, and go first when it is needed.
 type memory struct {
 	limit int64 // bytes
-	small int64 // bytes of the largest body that is not lent its room
 
 	mu       sync.Mutex
 	sets     map[primary]*set
 	queue    *sieve[*set]
-	lent     *sieve[*set] // evicted before those in queue
 	entries  int
 	bytes    int64 // of all sets
 	pinned   int64 // of those that wait to be written
-	lending  int64 // bytes of large bodies that are being read
 	counters [counters]counter
 	evicted  uint64 // entries
 
 	writing atomic.Int64 // bytes in the buffers of writers; not guarded
 }
 
-func newMemory(limit, small int64, lru bool) *memory {
-	return &memory{limit: limit, small: small, sets: map[primary]*set{}, queue: newSieve[*set](lru), lent: newSieve[*set](lru)}
-}
-
-// queueOf returns the queue that s is in, or will be.
-func (m *memory) queueOf(s *set) *sieve[*set] {
-	if s.lent {
-		return m.lent
-	}
-	return m.queue
-}
-
-// lend sets room apart for a large body of size bytes, if there is some.
-func (m *memory) lend(size int64) bool {
-	if size > m.limit/4 || m.bytes+m.lending+size > m.limit {
-		return false
-	}
-	m.lending += size
-	return true
+func newMemory(limit int64, lru bool) *memory {
+	return &memory{limit: limit, sets: map[primary]*set{}, queue: newSieve[*set](lru)}
 }
 
 func (m *memory) counter(p primary) *counter {
@@ -141,7 +117,7 @@ func (m *memory) get(p primary) (entries []*Entry, ok bool) {
 		return nil, false
 	}
 	if s.node != none {
-		m.queueOf(s).use(s.node)
+		m.queue.use(s.node)
 	}
 	return s.entries, true
 }
@@ -178,58 +154,49 @@ func (m *memory) hold(p primary, entries []*Entry) *set {
 // count adds what s takes. As long as an entry waits to be written it cannot be
 // evicted, for nothing else knows of it.
 func (m *memory) count(s *set) {
-	s.cost, s.pinned = 256, 0
-	waits, lent := false, false
+	s.cost = 256
+	waits := false
 	for _, e := range s.entries {
-		cost := e.memoryCost()
-		s.cost += cost
-		if e.content.file != (name{}) {
-			cost = e.cost // the body is safe
-		}
-		if e.waits {
-			waits = true
-			s.pinned += cost
-		}
-		lent = lent || e.Size > m.small && e.content.data.Load() != nil
-	}
-	if s.node != none && (waits || lent != s.lent) {
-		m.queueOf(s).remove(s.node)
-		s.node = none
-	}
-	s.lent = lent
-	if s.node == none && !waits {
-		s.node = m.queueOf(s).add(s)
+		s.cost += e.memoryCost()
+		waits = waits || e.waits
 	}
 	m.bytes += s.cost
-	m.pinned += s.pinned
 	m.entries += len(s.entries)
+	switch {
+	case waits:
+		m.pinned += s.cost
+		if s.node != none {
+			m.queue.remove(s.node)
+			s.node = none
+		}
+	case s.node == none:
+		s.node = m.queue.add(s)
+	}
 }
 
 // uncount takes off what s took, before it changes.
 func (m *memory) uncount(s *set) {
 	m.bytes -= s.cost
-	m.pinned -= s.pinned
 	m.entries -= len(s.entries)
+	if s.node == none {
+		m.pinned -= s.cost
+	}
 }
 
 func (m *memory) drop(s *set) {
 	if s.node != none {
-		m.queueOf(s).remove(s.node)
+		m.queue.remove(s.node)
 	}
 	delete(m.sets, s.primary)
 }
 
 func (m *memory) evict() {
 	for m.bytes > m.limit {
-		queue := m.lent
-		if queue.count == 0 {
-			queue = m.queue
-		}
-		i := queue.victim()
+		i := m.queue.victim()
 		if i == none {
 			return
 		}
-		s := *queue.get(i)
+		s := *m.queue.get(i)
 		m.uncount(s)
 		m.drop(s)
 		m.evicted += uint64(len(s.entries))
@@ -258,7 +225,7 @@ func (m *memory) clear() {
 		m.counters[i].generation++
 		m.counters[i].changes++
 	}
-	m.sets, m.queue, m.lent = map[primary]*set{}, newSieve[*set](m.queue.lru), newSieve[*set](m.queue.lru)
+	m.sets, m.queue = map[primary]*set{}, newSieve[*set](m.queue.lru)
 	m.bytes, m.pinned, m.entries = 0, 0, 0
 }
 

@@ -18,7 +18,6 @@ type diskFile struct {
 	// to be right, in nanoseconds since 1970: a file that was not touched since
 	// is not read through again.
 	checked atomic.Int64
-	lent    atomic.Bool // a large body has been read into memory, or is being read
 }
 
 // readHeads reads the entries in files, the newest first. gone are files that
@@ -84,21 +83,14 @@ func (f *diskFile) open(e *Entry) (*Body, error) {
 	return body, err
 }
 
-// openBody opens the body of e and checks it. A small one goes to memory, and a
-// larger one where there is room: from there eight clients take 1.8 times as many
-// of 10 MiB a second as from the page cache, and the proxy needs 7 % less time
-// for each (scripts/bench proxy, Varnish likewise).
+// openBody opens the body of e and checks it; a small one goes to memory.
 func (f *diskFile) openBody(e *Entry) (*Body, error) {
 	d := f.disk
 	file, err := os.Open(d.path(f.name))
 	if err != nil {
 		return nil, err
 	}
-	lent := e.Size > d.small && f.borrow(e.Size)
-	if lent {
-		defer f.borrowed(e.Size)
-	}
-	if lent || e.Size <= d.small {
+	if e.Size <= d.small {
 		defer file.Close()
 		data := make([]byte, e.Size)
 		if err = readFull(file, data, 0); err != nil {
@@ -128,21 +120,6 @@ func (f *diskFile) openBody(e *Entry) (*Body, error) {
 		return nil, err
 	}
 	return &Body{file: file, size: e.Size}, nil
-}
-
-// borrow reports whether a large body is to be read into memory: once, where there
-// is room. borrowed says that it is there.
-func (f *diskFile) borrow(size int64) bool {
-	m := f.disk.mem
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !f.lent.Load() && m.lend(size) && !f.lent.Swap(true)
-}
-
-func (f *diskFile) borrowed(size int64) {
-	f.disk.mem.mu.Lock()
-	f.disk.mem.lending -= size
-	f.disk.mem.mu.Unlock()
 }
 
 func modified(info fs.FileInfo) int64 {

@@ -118,7 +118,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	}
 	r := &Redis{
 		prefix: prefix, name: name, object: o.Object, small: min(o.Object, o.Memory/16), patience: o.Patience, rules: o.Rules, log: o.Log,
-		local: o.Local, mem: newMemory(o.Memory, o.Memory, o.Rules.Lab), missed: map[string]struct{}{}, tokens: map[primary]held{},
+		local: o.Local, mem: newMemory(o.Memory, o.Rules.Lab), missed: map[string]struct{}{}, tokens: map[primary]held{},
 		writing: health{log: o.Log, what: "the shared store takes nothing", well: "the shared store takes responses again"},
 	}
 	r.kept.Store(o.Local.dir != "")

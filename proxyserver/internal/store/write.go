@@ -28,11 +28,7 @@ func (d *Disk) enqueue(e *Entry) bool {
 	if d.lock == nil || d.closed {
 		return false
 	}
-	cost := e.cost
-	if e.content.file == (name{}) {
-		cost = e.memoryCost()
-	}
-	if len(d.queue) >= maxQueue || d.mem.pinned+cost > max(d.mem.limit/2, 1<<20) {
+	if len(d.queue) >= maxQueue || d.mem.pinned+e.memoryCost() > max(d.mem.limit/2, 1<<20) {
 		if !d.behind {
 			d.behind = true
 			go d.writing.report("store a response", errBehind) // a log may take its time

@@ -942,12 +942,13 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(ext("Ping", 1, 1)), uint16(7))
 	f.Add([]byte(ext("Seen", 1, 1)), uint16(9999))
 	f.Add([]byte("Heartbeat 99999999999999999 1"), uint16(1))
+	f.Add([]byte("Ping 0 0 TD1 0000001000000000 0000000000000000010000000000001000..0....................................0000..."), uint16(3))
 	s := &Server{
 		Sockets: 1, limit: newLimiter(-1), Truth: NewTruth(io.Discard),
 		Impair: impair.Config{Loss: 0.1, Corrupt: 0.1, Duplicate: 0.1},
 	}
 	s.beats = newHeartbeats(io.Discard, time.Second)
-	sh := &shard{server: s, own: 8080, clients: newClients(64)}
+	sh := &shard{server: s, socket: &socket{}, own: 8080, clients: newClients(64)}
 	f.Fuzz(func(t *testing.T, data []byte, port uint16) {
 		p := packet{from: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), port), data: bytes.Clone(data), unicast: true}
 		sh.answer(&p, time.Now())

@@ -89,26 +89,43 @@ func TestThreeProxiesGoAlone(t *testing.T) {
 		field string
 		size  int
 	}{"no-store": {"no-store", 10}, "too large": {"max-age=60", 3 << 20}} {
-		var asked, last atomic.Int64 // how often, and when last, in nanoseconds after began
-		began := time.Now()
-		caches := threeCaches(t, originFunc(func() (int, httpmsg.Fields, string) {
-			asked.Add(1)
-			last.Store(int64(time.Since(began)))
-			return 200, httpmsg.Fields{{Name: "Cache-Control", Value: c.field}}, strings.Repeat("x", c.size)
-		}))
-		var clients sync.WaitGroup
-		for i := range 30 {
-			clients.Go(func() {
-				if got := fetchFrom(t, caches[i%3]); len(got) != c.size {
-					t.Errorf("%s: a client has got %d bytes", name, len(got))
-				}
-			})
+		// A machine that is busy is late now and then; who waits for another's turn is
+		// late each time.
+		took := time.Hour
+		for range 5 {
+			if took = askedLast(t, name, c.field, c.size); took <= 2*time.Second {
+				break
+			}
 		}
-		clients.Wait()
-		if took := time.Duration(last.Load()); took > 2*time.Second || asked.Load() < 3 {
-			t.Errorf("%s: the origin was asked %d times, the last time after %v", name, asked.Load(), took)
+		if took > 2*time.Second {
+			t.Errorf("%s: the origin was asked the last time after %v", name, took)
 		}
 	}
+}
+
+// askedLast returns when the last of thirty clients of three proxies had the origin asked.
+func askedLast(t *testing.T, name, field string, size int) time.Duration {
+	t.Helper()
+	var asked, last atomic.Int64 // how often, and when last, in nanoseconds after began
+	began := time.Now()
+	caches := threeCaches(t, originFunc(func() (int, httpmsg.Fields, string) {
+		asked.Add(1)
+		last.Store(int64(time.Since(began)))
+		return 200, httpmsg.Fields{{Name: "Cache-Control", Value: field}}, strings.Repeat("x", size)
+	}))
+	var clients sync.WaitGroup
+	for i := range 30 {
+		clients.Go(func() {
+			if got := fetchFrom(t, caches[i%3]); len(got) != size {
+				t.Errorf("%s: a client has got %d bytes", name, len(got))
+			}
+		})
+	}
+	clients.Wait()
+	if asked.Load() < 3 {
+		t.Errorf("%s: the origin was asked %d times", name, asked.Load())
+	}
+	return time.Duration(last.Load())
 }
 
 // A POST through one proxy makes the others forget, and a proxy with which an
@@ -133,7 +150,7 @@ func TestThreeProxiesInvalidate(t *testing.T) {
 		for began := time.Now(); ; time.Sleep(time.Millisecond) {
 			if got := fetchFrom(t, c); got == "xxx" {
 				break
-			} else if got != "x" || time.Since(began) > 5*time.Second {
+			} else if got != "x" || time.Since(began) > time.Minute {
 				t.Fatalf("proxy %d: content %q", i, got)
 			}
 		}

@@ -19,6 +19,20 @@ import (
 	"topdown/webserver/internal/site"
 )
 
+// zipOf writes a folder as a zip, and reads that again.
+func zipOf(t *testing.T, folder *site.Folder) *zip.Reader {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Write(&out, Zip, "x", folder); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // folderOf makes files and lists them as the site does.
 func folderOf(t *testing.T, files map[string]string) (root string, folder *site.Folder) {
 	t.Helper()
@@ -187,14 +201,7 @@ func TestOldFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := Write(&out, Zip, "x", folder); err != nil {
-		t.Fatal(err)
-	}
-	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := zipOf(t, folder)
 	years := map[string]int{}
 	for _, f := range r.File {
 		years[f.Name] = 1980 + int(f.ModifiedDate>>9) // what readers without the extension see
@@ -232,14 +239,7 @@ func TestZip64(t *testing.T) {
 	if err := os.Truncate(filepath.Join(root, "large"), 1<<32+7); err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := Write(&out, Zip, "x", folder); err != nil {
-		t.Fatal(err)
-	}
-	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := zipOf(t, folder)
 	if len(r.File) != 1 {
 		t.Fatalf("%d members, want 1", len(r.File))
 	}

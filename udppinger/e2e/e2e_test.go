@@ -183,15 +183,24 @@ func labServer(t *testing.T, network string, drop ...string) string {
 	return conn.LocalAddr().String()
 }
 
-// closedPort returns an address on which nobody listens.
+// closedPort returns a UDP address that refuses: the socket that has it until the
+// test ends is connected to itself, so nobody else is given the port.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 20 {
+		probe, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := probe.LocalAddr().(*net.UDPAddr)
+		probe.Close()
+		if conn, err := net.DialUDP("udp4", at, at); err == nil {
+			t.Cleanup(func() { conn.Close() })
+			return at.String()
+		}
 	}
-	defer conn.Close()
-	return conn.LocalAddr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // call runs the program and returns what it wrote and its exit code.

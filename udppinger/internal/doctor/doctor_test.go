@@ -36,39 +36,63 @@ type host struct {
 	other bool
 }
 
-// start returns the host's address.
+// start returns the host's address. A side that is left out stays closed until the
+// test ends: a connected socket has its port, so nobody else is given it, and the
+// kernel refuses whoever is not at the other end.
 func (h host) start(t *testing.T) netip.AddrPort {
 	t.Helper()
 	for range 20 { // until a port is free for both
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, tcp, err := h.bindTCP(t)
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := net.ListenPacket("udp", ln.Addr().String())
+		udp, err := h.bindUDP(addr)
 		if err != nil {
-			ln.Close()
+			tcp.Close()
 			continue
 		}
-		addr := ln.Addr().(*net.TCPAddr).AddrPort()
 		t.Cleanup(func() {
-			ln.Close()
-			conn.Close()
+			tcp.Close()
+			udp.Close()
 		})
-		switch {
-		case h.udp != nil:
-			go h.serveUDP(t, conn)
-		case !h.silent:
-			conn.Close()
+		if h.udp != nil {
+			go h.serveUDP(t, udp)
 		}
-		if h.tcp == nil {
-			ln.Close()
-		} else {
+		if ln, ok := tcp.(net.Listener); ok {
 			go h.serveTCP(t, ln)
 		}
 		return addr
 	}
 	t.Fatal("no port is free for TCP and UDP")
 	return netip.AddrPort{}
+}
+
+// bindTCP takes a TCP port: a listener, or a connection where it shall be closed.
+func (h host) bindTCP(t *testing.T) (netip.AddrPort, io.Closer, error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, nil, err
+	}
+	if h.tcp != nil {
+		return ln.Addr().(*net.TCPAddr).AddrPort(), ln, nil
+	}
+	t.Cleanup(func() { ln.Close() })
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
+	conn, err := from.DialContext(t.Context(), "tcp", ln.Addr().String())
+	if err != nil {
+		return netip.AddrPort{}, nil, err
+	}
+	return conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn, nil
+}
+
+// bindUDP takes the UDP port of addr; where it shall be closed, connected to itself.
+func (h host) bindUDP(addr netip.AddrPort) (*net.UDPConn, error) {
+	at := net.UDPAddrFromAddrPort(addr)
+	if h.udp != nil || h.silent {
+		return net.ListenUDP("udp", at)
+	}
+	return net.DialUDP("udp", at, at)
 }
 
 func (h host) serveUDP(t *testing.T, conn net.PacketConn) {

@@ -35,18 +35,12 @@ func cacheCommand(ctx context.Context, c *config, stdout io.Writer) error {
 	if err = control.Ask(ctx, dir, stdout, c.command[1:]...); !errors.Is(err, control.ErrNobody) {
 		return err
 	}
-	disk, err := store.OpenDisk(store.DiskOptions{Dir: dir, Rules: c.rules()})
+	opened, err := (&parts{log: zap.NewNop()}).openStore(c)
 	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("another process has %s open and does not answer: end it first", dir)
 	}
 	if err != nil {
-		return noDirectory("--cache-dir", dir, err)
-	}
-	var opened store.Managed = disk
-	if c.storeURL != "" {
-		if opened, err = c.openShared(disk, zap.NewNop()); err != nil {
-			return errors.Join(err, disk.Close())
-		}
+		return err
 	}
 	out := bufio.NewWriter(stdout)
 	return errors.Join(manageStore(ctx, opened, out, c.command[1:]), out.Flush(), opened.Close())

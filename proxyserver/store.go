@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,6 +107,10 @@ func (p *parts) openOwn(c *config) (*store.Disk, error) {
 		return store.NewMemory(c.memory(), c.maxObject), nil
 	}
 	options := store.DiskOptions{Dir: dir, Size: c.cacheSize, Memory: c.memory(), Object: c.maxObject, Rules: c.rules(), Log: p.log}
+	if len(c.command) > 0 {
+		// The proxy's store may be larger than a command is told: nothing is evicted.
+		options.Size, options.Object = math.MaxInt64, cmp.Or(c.maxObject, c.cacheSize/4)
+	}
 	disk, err := store.OpenDisk(options)
 	if errors.Is(err, store.ErrInUse) && c.cacheDir == "" && len(c.command) == 0 {
 		if dir, err = os.MkdirTemp("", "topdown-proxyserver-"); err != nil {

@@ -107,7 +107,7 @@ func (q *query) freshen(resp *exchange.Response, requestTime time.Time) *outcome
 	// Who waits for this one can use it only if it is fresh now.
 	c.fetches.setAlone(q.key, q.now, !rules.Shareable(fresh, q.now))
 	status := "; fwd=" + f.forward + "; fwd-status=304"
-	ruling := rules.Storable(&q.rules, fresh)
+	ruling := rules.Storable(q.rules.AsGet(), fresh)
 	switch {
 	case !selected:
 		if ruling.OK {
@@ -115,7 +115,7 @@ func (q *query) freshen(resp *exchange.Response, requestTime time.Time) *outcome
 		}
 	case !ruling.OK || !slices.Equal(fresh.Vary, e.Stored.Vary):
 		q.say(ruling.Section, "but it may no longer be stored: "+ruling.Why)
-		if f.parts == nil && f.plan.Kind == rules.WholeContent {
+		if f.parts == nil && f.plan.Kind == rules.WholeContent && q.req.Method == "GET" {
 			f.opened, _ = e.Open() // before it is gone
 		}
 		c.Store.Remove(q.ctx, e)
@@ -242,10 +242,8 @@ func (q *query) compareHead(resp *exchange.Response, requestTime time.Time) {
 			total = s.Total
 		}
 		if rules.HeadAgrees(s, total, resp.Fields) {
-			get := q.rules
-			get.Method = "GET"
-			fresh := rules.Freshen(s, &get, resp.Fields, requestTime, q.now, c.Rules)
-			if rules.Storable(&get, fresh).OK && slices.Equal(fresh.Vary, s.Vary) {
+			fresh := rules.Freshen(s, &q.rules, resp.Fields, requestTime, q.now, c.Rules)
+			if rules.Storable(q.rules.AsGet(), fresh).OK && slices.Equal(fresh.Vary, s.Vary) {
 				q.say("RFC 9111, 4.3.5", "the HEAD agrees with the stored response, which is freshened")
 				if _, err := c.Store.Update(q.ctx, e, fresh); err != nil {
 					q.warn("cache: update a stored response", err)

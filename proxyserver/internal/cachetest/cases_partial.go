@@ -222,6 +222,11 @@ func headCases() []Case {
 		{Name: "HEAD goes on when the stored GET is stale", Section: "RFC 9111, 4", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1"}, {Wait: 3, Method: "HEAD", Reply: "200\nCache-Control: max-age=1"},
 		}},
+		{Name: "a 304 to HEAD freshens the stored GET", Section: s, Steps: []Step{
+			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\"", Content: "0123456789"},
+			{Wait: 3, Method: "HEAD", AtOrigin: "If-None-Match: \"a\"", Reply: "304\nCache-Control: max-age=100\nETag: \"a\"", Status: 200, Want: "Content-Length: 10"},
+			{Wait: 3, Want: "Age: 3"},
+		}},
 		{Name: "HEAD freshens the stored GET", Section: s, Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1\nA: 1\nB: 1"},
 			{Wait: 3, Method: "HEAD", Reply: "200\nCache-Control: max-age=100\nA: 2"},

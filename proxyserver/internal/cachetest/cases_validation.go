@@ -40,6 +40,11 @@ func validationCases() []Case {
 			{Wait: 3, Reply: "304\nETag: \"a\"\nContent-Length: 3\nCache-Control: max-age=100", Status: 200},
 			{Wait: 3},
 		}},
+		{Name: "a 304 makes a field private", Section: "RFC 9111, 5.2.2.7", Steps: []Step{
+			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\"\nTest: 1"},
+			{Wait: 3, Reply: "304\nETag: \"a\"\nCache-Control: max-age=100, private=\"test\"", Status: 200},
+			{Wait: 3, Want: "!Test"},
+		}},
 		{Name: "a 304 prolongs freshness", Section: "RFC 9111, 4.3.4", Steps: []Step{
 			{Reply: "200\nCache-Control: max-age=1\nETag: \"a\""},
 			{Wait: 3, Reply: "304\nETag: \"a\"\nCache-Control: max-age=100", Status: 200},

@@ -46,8 +46,10 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, err
 	}
 	defer done()
-	if err = os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	if info, failed := os.Lstat(path); failed == nil && info.Mode()&os.ModeSocket != 0 { // nobody else's file
+		if err = os.Remove(path); err != nil {
+			return nil, err
+		}
 	}
 	ln, err := net.Listen("unix", path)
 	if err != nil {

@@ -68,3 +68,18 @@ func TestAsk(t *testing.T) {
 		})
 	}
 }
+
+// A file of that name that is no socket is somebody else's, and stays.
+func TestFileOfThatName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), socketName)
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if ln, err := Listen(filepath.Dir(path)); err == nil {
+		ln.Close()
+		t.Error("it listens")
+	}
+	if left, err := os.ReadFile(path); err != nil || string(left) != "mine" {
+		t.Errorf("%q, %v", left, err)
+	}
+}

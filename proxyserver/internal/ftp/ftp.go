@@ -48,7 +48,7 @@ type session struct {
 	transport *Transport
 	ctx       context.Context //nolint:containedctx // of the exchange: a session is one
 	host      string
-	unbind    func() bool
+	unbind    []func() bool // end the context's hold on the connections
 }
 
 // Exchange implements exchange.Transport.
@@ -77,7 +77,7 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 		s.timeout = 60 * time.Second
 	}
 	// A dialogue that nobody wants any more ends at once.
-	s.unbind = context.AfterFunc(ctx, s.Shut)
+	s.unbind = append(s.unbind, context.AfterFunc(ctx, s.Shut))
 	resp, err := s.fetch(req, dirs, file)
 	if err != nil {
 		s.quit()
@@ -315,6 +315,7 @@ func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, err
 		return nil, err
 	}
 	data := netio.NewConn(conn, s.transport.Clock)
+	s.unbind = append(s.unbind, context.AfterFunc(s.ctx, data.Shut))
 	if *from > 0 {
 		r, restErr := s.command("REST", strconv.FormatInt(*from, 10))
 		if restErr != nil {
@@ -385,7 +386,9 @@ func (s *session) now() time.Time {
 
 // quit ends the dialogue as it should be ended, without waiting long.
 func (s *session) quit() {
-	s.unbind()
+	for _, unbind := range s.unbind {
+		unbind()
+	}
 	s.timeout = min(s.timeout, 2*time.Second)
 	s.Renew(s.timeout)
 	s.command("QUIT", "") //nolint:errcheck // the connection is closed in any case

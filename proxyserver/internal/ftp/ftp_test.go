@@ -313,6 +313,46 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// Nor does it wait for content that does not come.
+func TestGoneAmidContent(t *testing.T) {
+	for verb, path := range map[string]string{"RETR": "/f", "LIST": "/d/"} {
+		t.Run(verb, func(t *testing.T) {
+			s := &scripted{answers: map[string]string{verb: "150 go"}}
+			addr := s.start(t)
+			tr := &Transport{
+				Dial: func(ctx context.Context, host, _ string) (net.Conn, error) {
+					var d net.Dialer
+					return d.DialContext(ctx, "tcp", host)
+				},
+				Clock: netio.NewClock(t.Context()), Timeout: time.Hour,
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				trace := func(_ string, line []byte) {
+					if string(line) == "150 go" {
+						cancel()
+					}
+				}
+				resp, err := tr.Exchange(ctx, &exchange.Request{Method: "GET", Scheme: "ftp", Host: addr, Path: path, Trace: trace})
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err == nil {
+					t.Error("no error")
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("it still waits")
+			}
+		})
+	}
+}
+
 // What is not there is told plainly.
 func TestNoSuchFile(t *testing.T) {
 	s := &scripted{answers: map[string]string{"SIZE": "550 Could not get file size.", "CWD": "550 no", "MDTM": "550 Failed to open file."}}

@@ -28,6 +28,14 @@ func NewRequest(method string, f httpmsg.Fields) Request {
 	return r
 }
 
+// AsGet returns the request as a GET: what a response to HEAD, or a 304, tells of
+// the stored response to one.
+func (r *Request) AsGet() *Request {
+	get := *r
+	get.Method = "GET"
+	return &get
+}
+
 // Conditional reports whether the client has asked whether its own copy is
 // still right.
 func (r *Request) Conditional() bool { return r.conditional }

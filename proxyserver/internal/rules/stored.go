@@ -244,14 +244,18 @@ func storedFields(f httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
 // put in the place of its own (RFC 9111, section 3.2). What describes the
 // stored content stays.
 func merged(stored, update httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
-	update = storedFields(update, p, partial)
-	update.DeleteFunc(func(field httpmsg.Field) bool { return strings.EqualFold(field.Name, "Content-Encoding") })
 	out := make(httpmsg.Fields, 0, len(stored)+len(update))
 	for _, field := range stored {
+		coding := strings.EqualFold(field.Name, "Content-Encoding")
 		// An Age that the update does not have was that of the old message.
-		if !update.Has(field.Name) && !strings.EqualFold(field.Name, "Age") && !strings.EqualFold(field.Name, "Date") {
+		if coding || !update.Has(field.Name) && !strings.EqualFold(field.Name, "Age") && !strings.EqualFold(field.Name, "Date") {
 			out = append(out, field)
 		}
 	}
-	return append(out, update...)
+	for _, field := range update {
+		if !strings.EqualFold(field.Name, "Content-Encoding") {
+			out = append(out, field)
+		}
+	}
+	return storedFields(out, p, partial)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,11 +152,14 @@ func lockDir(dir string) (*os.File, error) {
 
 func (d *Disk) tempDir() string { return filepath.Join(d.dir, "tmp") }
 
-// cleanTemp removes what a process that was killed left unfinished.
+// cleanTemp removes what a process that was killed left unfinished. Whatever else
+// lies there is the user's, who has named a directory in use.
 func (d *Disk) cleanTemp() {
 	files, err := os.ReadDir(d.tempDir())
 	for _, f := range files {
-		err = errors.Join(err, os.Remove(filepath.Join(d.tempDir(), f.Name())))
+		if strings.HasSuffix(f.Name(), tempSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(d.tempDir(), f.Name())))
+		}
 	}
 	d.writing.report("remove unfinished files", err)
 }

@@ -623,6 +623,26 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// What is not a cache's stays, also where a cache has its unfinished files.
+func TestDirectoryInUse(t *testing.T) {
+	dir := t.TempDir()
+	paths := map[string]bool{"tmp/notes": true, "tmp/1": true, "1/notes": true, "ab/notes": true, "notes": true, "tmp/1" + tempSuffix: false}
+	for path := range paths {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := openDisk(t, DiskOptions{Dir: dir})
+	d.Clear(t.Context())
+	d.Close()
+	for path, stays := range paths {
+		if _, err := os.Stat(filepath.Join(dir, path)); (err == nil) != stays {
+			t.Errorf("%s: %v, want it to stay: %v", path, err, stays)
+		}
+	}
+}
+
 // A directory of an older version is emptied, and what is not a cache's stays.
 func TestOldLayout(t *testing.T) {
 	dir := t.TempDir()

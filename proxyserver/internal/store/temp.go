@@ -12,6 +12,9 @@ import (
 // spare is what a folder may grow by when it gets another file, in blocks.
 const spare = 2
 
+// tempSuffix ends the name of an unfinished file.
+const tempSuffix = ".unfinished"
+
 var errNoRoom = errors.New("no room can be made")
 
 // tempFile is a file that is being written. Its blocks are reserved before they
@@ -26,7 +29,7 @@ type tempFile struct {
 }
 
 func (d *Disk) createTemp() (*tempFile, error) {
-	path := filepath.Join(d.tempDir(), strconv.FormatUint(d.serial.Add(1), 36))
+	path := filepath.Join(d.tempDir(), strconv.FormatUint(d.serial.Add(1), 36)+tempSuffix)
 	create := func() (*os.File, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) }
 	f, err := create()
 	if errors.Is(err, fs.ErrNotExist) { // somebody has cleaned up

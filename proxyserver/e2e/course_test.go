@@ -28,7 +28,7 @@ type simple struct {
 
 func startSimple(t *testing.T) *simple {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:"+freePort(t)) // which nobody else gets once it has ended
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,19 +82,17 @@ func (o *simple) requests() []string {
 	return append([]string(nil), o.heads...)
 }
 
-// startAsProxy starts the program as graders do: a copy under the name proxy,
+// startAsProxy starts the program as graders do: under the name proxy,
 // with a port and nothing else, in an empty environment.
 func startAsProxy(t *testing.T, args ...string) *running {
 	t.Helper()
-	binary, err := os.ReadFile(program(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "proxy")
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	if err := os.WriteFile(path, binary, 0o755); err != nil {
+	// Not a copy: a process that another test starts while it is written inherits the
+	// open file, and what is open for writing cannot be run.
+	if err := os.Link(program(t), path); err != nil {
 		t.Fatal(err)
 	}
 	return startCommand(t, exec.Command(path, append(args, freePort(t))...))

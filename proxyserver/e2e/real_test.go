@@ -16,12 +16,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"topdown/proxyserver/internal/freeport"
 )
 
 // need returns the path of a real client or server. Without it the test is
@@ -184,19 +187,10 @@ func curl(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// freePort returns a port that was free a moment ago.
+// freePort returns a port for a program that must be told one.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return strconv.Itoa(freeport.Take(t))
 }
 
 // startServer runs a real server and waits until it accepts connections.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"topdown/smtpclient/internal/testserver"
@@ -122,11 +123,15 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// link gives a file a second name, or copies it where that cannot be.
+// link gives a program a second name, or copies it where that cannot be.
 func link(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
 	}
+	// A process that another test starts meanwhile would inherit the open file, and
+	// what is open for writing cannot be run.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -51,14 +52,28 @@ func missing(t *testing.T, programs ...string) {
 	lacking(t, strings.Join(reasons, ", "))
 }
 
+// freePort returns a port of 127.0.0.1 that is left to the test until it ends. The
+// system gives it to nobody, as it is below those for ":0" and for outgoing
+// connections; and a test of another process that calls this gets another.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	for range 1000 {
+		port := 20000 + rand.IntN(6000)
+		// The sign for other processes that it is taken: the UDP port 6000 above.
+		sign, err := net.ListenPacket("udp4", at(port+6000))
+		if err != nil {
+			continue
+		}
+		if ln, err := net.Listen("tcp4", at(port)); err == nil {
+			ln.Close()
+			t.Cleanup(func() { sign.Close() })
+			return port
+		}
+		sign.Close()
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port of 20000 to 25999 is free")
+	return 0
 }
 
 func write(t *testing.T, path, text string, mode os.FileMode) string {

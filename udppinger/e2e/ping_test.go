@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"topdown/udppinger/internal/freeport"
 )
 
 func TestIPv6(t *testing.T) {
@@ -220,20 +222,9 @@ func running(t *testing.T, args ...string) (stdout io.Reader, cmd *exec.Cmd) {
 	return out, cmd
 }
 
-// freePort is an address that nobody uses at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	server, at := labServer(t, "udp4", "2"), freePort(t)
+	server, at := labServer(t, "udp4", "2"), fmt.Sprintf("127.0.0.1:%d", freeport.Take(t))
 	out, _ := running(t, "-c", "0", "-i", "20ms", "-W", "2", "--metrics-addr", at, server)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && !strings.Contains(lines.Text(), "Sequence 2: Request timed out") {

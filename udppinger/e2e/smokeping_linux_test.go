@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +22,10 @@ func TestSmokePingReadsFping(t *testing.T) {
 	fping := filepath.Join(dir, "fping")
 	write := func(name, text string, mode os.FileMode) {
 		t.Helper()
+		// A process that another test starts meanwhile would inherit the open file, and
+		// what is open for writing cannot be run.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
 		if err := os.WriteFile(name, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}

@@ -18,11 +18,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"topdown/webserver/internal/freeport"
 )
 
 // patience bounds every wait of the tests. It is generous because the machine
@@ -288,16 +291,10 @@ func (s *server) scheme() string {
 // url returns the address of a path that starts with a slash.
 func (s *server) url(path string) string { return s.scheme() + "://" + s.addr + path }
 
-// freeAddr returns a loopback address on which nothing listens just now, for
-// the listeners that cannot report their port.
+// freeAddr returns an address for a listener that must be told one.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(freeport.Take(t)))
 }
 
 // realPeer returns the path of a program that a test needs. A missing one

@@ -520,7 +520,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 	text := strings.Repeat("all of it or nothing\n", 5000)
 	for round := range 3 {
 		root := writeTree(t, map[string]string{"page.txt": text})
-		args := []string{"--root", root}
+		args := []string{"--root", root, "--addr", freeAddr(t)} // where nobody else answers after its end
 		if round == 2 {
 			cert, key, _ := certificate(t, t.TempDir())
 			args = append(args, "--tls-cert", cert, "--tls-key", key)
@@ -587,7 +587,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 func TestRestartAtOnce(t *testing.T) {
 	t.Parallel()
 	root := writeTree(t, nil)
-	s := start(t, "--root", root)
+	s := start(t, "--root", root, "--addr", freeAddr(t))
 	for range 20 {
 		c := s.dial(t)
 		c.send(request("GET", "/alive.txt", "Connection: close")) // the server closes first: TIME_WAIT on its side

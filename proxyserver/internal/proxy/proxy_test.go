@@ -17,6 +17,7 @@ import (
 	"topdown/pkg/logging"
 	"topdown/proxyserver/internal/access"
 	"topdown/proxyserver/internal/exchange"
+	"topdown/proxyserver/internal/freeport"
 	"topdown/proxyserver/internal/netio"
 	"topdown/proxyserver/internal/origin"
 
@@ -555,13 +556,8 @@ func TestLimitsOfClients(t *testing.T) {
 // error of Go's is in it, nor in Proxy-Status.
 func TestErrorPage(t *testing.T) {
 	_, proxy := startProxy(t, nil)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	garbage, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
-	for _, url := range []string{"http://" + closed.Addr().String() + "/", "http://" + garbage + "/"} {
+	for _, url := range []string{fmt.Sprintf("http://127.0.0.1:%d/", freeport.Take(t)), "http://" + garbage + "/"} {
 		resp, page := get(t, proxy, "GET "+url+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		if resp.StatusCode != 502 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %d %s", url, resp.StatusCode, resp.Header.Get("Content-Type"))

@@ -9,9 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"topdown/proxyserver/internal/freeport"
 )
 
 // Engine is a redis-server of a test's own, on a free port of this machine.
@@ -44,24 +47,9 @@ func StartShared(tb testing.TB, args ...string) *Engine {
 		}
 		tb.Skip(why)
 	}
-	e := &Engine{Port: freePort(tb), name: name, t: tb, args: args}
+	e := &Engine{Port: strconv.Itoa(freeport.Take(tb)), name: name, t: tb, args: args}
 	e.Start()
 	return e
-}
-
-// freePort is a port that nobody listens at now.
-func freePort(tb testing.TB) string {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return port
 }
 
 // Start starts it again after Kill: empty.

@@ -11,8 +11,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
+
+	"topdown/proxyserver/internal/freeport"
 )
 
 // TLS is how an engine is reached over TLS.
@@ -28,11 +31,8 @@ func StartTLS(tb testing.TB, args ...string) (*Engine, TLS) {
 	dir := tb.TempDir()
 	ca, caKey := certificate(tb, dir, "ca", nil, nil)
 	certificate(tb, dir, "server", ca, caKey)
-	t := TLS{Addr: net.JoinHostPort("127.0.0.1", freePort(tb)), CAFile: filepath.Join(dir, "ca.pem")}
-	_, port, err := net.SplitHostPort(t.Addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	port := strconv.Itoa(freeport.Take(tb))
+	t := TLS{Addr: net.JoinHostPort("127.0.0.1", port), CAFile: filepath.Join(dir, "ca.pem")}
 	e := Start(tb, append(args, "--tls-port", port, "--tls-auth-clients", "no", "--tls-ca-cert-file", t.CAFile,
 		"--tls-cert-file", filepath.Join(dir, "server.pem"), "--tls-key-file", filepath.Join(dir, "server.key"))...)
 	return e, t

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"topdown/udppinger/internal/freeport"
 	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 
@@ -24,7 +25,8 @@ type peer struct {
 
 func newPeer(t *testing.T, script func(p *peer, n int, request []byte, from netip.AddrPort)) *peer {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	// A port that refuses once it is closed: nobody else gets it.
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: freeport.Take(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"topdown/udppinger/internal/freeport"
+
 	"golang.org/x/sys/unix"
 )
 
 func peer(t *testing.T) (*net.UDPConn, netip.AddrPort) {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	// A port that refuses once it is closed: nobody else gets it.
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: freeport.Take(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"topdown/webserver/internal/freeport"
 )
 
 const patience = 60 * time.Second
@@ -40,16 +42,6 @@ type authority struct {
 	process   *exec.Cmd
 	config    string
 	dns       string
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // newAuthority starts an authority that issues certificates of that lifetime.
@@ -81,12 +73,12 @@ func newAuthority(t *testing.T, lifetime time.Duration) *authority {
 		t.Fatal(err)
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	a := &authority{t: t, roots: x509.NewCertPool(), httpPort: freePort(t), tlsPort: freePort(t), config: filepath.Join(dir, "config.json")}
+	a := &authority{t: t, roots: x509.NewCertPool(), httpPort: freeport.Take(t), tlsPort: freeport.Take(t), config: filepath.Join(dir, "config.json")}
 	a.roots.AppendCertsFromPEM(certPEM)
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	listen := fmt.Sprintf("127.0.0.1:%d", freeport.Take(t))
 	a.directory = "https://" + listen + "/dir"
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": listen, "managementListenAddress": fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		"listenAddress": listen, "managementListenAddress": fmt.Sprintf("127.0.0.1:%d", freeport.Take(t)),
 		"certificate": filepath.Join(dir, "cert.pem"), "privateKey": filepath.Join(dir, "key.pem"),
 		"httpPort": a.httpPort, "tlsPort": a.tlsPort, "certificateValidityPeriod": int(lifetime.Seconds()),
 		"domainBlocklist": []string{"refused.example"},
@@ -99,9 +91,9 @@ func newAuthority(t *testing.T, lifetime time.Duration) *authority {
 			t.Fatal(err)
 		}
 	}
-	a.dns = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	a.dns = fmt.Sprintf("127.0.0.1:%d", freeport.Take(t))
 	names := exec.Command("pebble-challtestsrv", "-dns01", a.dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "",
-		"-management", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+		"-management", fmt.Sprintf("127.0.0.1:%d", freeport.Take(t)))
 	if err := names.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +292,7 @@ func TestHTTP01(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Hour)
 	a.start()
-	s := a.serve(t.TempDir(), freePort(t), "one.example", "two.example", "127.0.0.1")
+	s := a.serve(t.TempDir(), freeport.Take(t), "one.example", "two.example", "127.0.0.1")
 	eventually(t, "the certificates", func() bool { return len(s.Missing()) == 0 })
 	for _, want := range []string{"proving control of one.example by TLS-ALPN-01 (the authority must reach port 443 of it): the authority says: ", "next attempt in"} {
 		if !strings.Contains(s.logs.String(), want) {

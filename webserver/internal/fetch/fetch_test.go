@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"topdown/webserver/internal/freeport"
 )
 
 // run runs Get and returns what it printed.
@@ -146,12 +148,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestConnectFailures(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	_, _, _, err = run(t, Options{URL: "http://" + ln.Addr().String()})
+	_, _, _, err := run(t, Options{URL: fmt.Sprintf("http://127.0.0.1:%d", freeport.Take(t))})
 	if e, ok := errors.AsType[*Error](err); !ok || e.Step != "connect" || e.Hint == "" {
 		t.Errorf("nobody listens: %v", err)
 	}

@@ -377,7 +377,7 @@ func (l *lab) dead(t *rubric.T) *rubric.Failure {
 	if f := l.ready(t); f != nil {
 		return f
 	}
-	hosts := []string{fmt.Sprintf("127.0.0.1:%d", l.closedPort())}
+	hosts := []string{fmt.Sprintf("127.0.0.1:%d", l.s.ClosedPort())}
 	if l.s.Box.Isolated {
 		hosts = append(hosts, "no-such-host.invalid")
 	}
@@ -401,16 +401,6 @@ func (l *lab) dead(t *rubric.T) *rubric.Failure {
 		}
 	}
 	return nil
-}
-
-// closedPort returns a port that nothing listens on.
-func (l *lab) closedPort() int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 9
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 func (l *lab) files(t *rubric.T) *rubric.Failure {

@@ -47,6 +47,8 @@ type Submission struct {
 	Box  *sandbox.Box
 	Work string // where its files are, and where it runs
 	Rand *rand.Rand
+
+	taken []net.PacketConn // what holds the ports that FreePort gave
 }
 
 // New copies the files and compiles them. The error of a compiler is for the
@@ -202,23 +204,35 @@ func (s *Submission) FreePort() int {
 	if s.FixedPort != 0 {
 		return s.FixedPort
 	}
-	return freePort()
+	return s.ClosedPort()
 }
 
-func freePort() int {
-	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+// ClosedPort returns a port that nothing listens on. The system gives it to nobody,
+// as it is below those for port 0 and for outgoing connections, and another
+// submission that is graded at the same time gets another.
+func (s *Submission) ClosedPort() int {
+	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	for range 1000 {
+		port := 20000 + rand.IntN(6000)
+		// The sign for others that it is taken: the UDP port 6000 above, to the end of
+		// this process.
+		sign, err := net.ListenPacket("udp4", at(port+6000))
 		if err != nil {
 			continue
 		}
-		port := ln.Addr().(*net.TCPAddr).Port
-		pc, err := net.ListenPacket("udp", ln.Addr().String())
-		ln.Close()
-		if err != nil {
-			continue
+		ln, tcpErr := net.Listen("tcp4", at(port))
+		if tcpErr == nil {
+			ln.Close()
 		}
-		pc.Close()
-		return port
+		pc, udpErr := net.ListenPacket("udp4", at(port))
+		if udpErr == nil {
+			pc.Close()
+		}
+		if tcpErr == nil && udpErr == nil {
+			s.taken = append(s.taken, sign)
+			return port
+		}
+		sign.Close()
 	}
 	return 0
 }

@@ -133,8 +133,9 @@ func (p *program) complete(ctx context.Context) error {
 	c := p.cfg
 	acc := &account.Account{}
 	if c.account != "" {
-		path := c.accountsFile
+		path, flag := c.accountsFile, "--accounts-file "
 		if path == "" {
+			flag = ""
 			dir, err := os.UserConfigDir()
 			if err != nil {
 				return fail(exitConfig, "%w: name the accounts file with --accounts-file", err)
@@ -143,7 +144,7 @@ func (p *program) complete(ctx context.Context) error {
 		}
 		var err error
 		if acc, err = account.Load(path, c.account); err != nil {
-			return fail(exitConfig, "%w", draft.FileError("", err))
+			return fail(exitConfig, "%w", draft.FileError(flag, err))
 		}
 	}
 	secret := account.Secret{File: c.passwordFile, Command: c.passwordCommand, CommandIn: p.in, CommandErr: p.err}
@@ -178,6 +179,31 @@ func (p *program) complete(ctx context.Context) error {
 	c.draft.In, c.draft.Now, c.draft.Random, c.draft.Warn = p.in, p.now, p.random, p.warn
 	if c.ipv4 && c.ipv6 {
 		return usage("-4 and -6 exclude each other")
+	}
+	return c.readable()
+}
+
+// readable finds the named files that cannot be read, whether or not they are
+// needed in the end: nobody names a file for nothing. Those of a draft are read
+// before the first connection anyway.
+func (c *config) readable() error {
+	for _, f := range []struct {
+		flag, path string
+		code       int
+	}{
+		{"--accounts-file ", c.accountsFile, exitConfig}, {"--password-file ", c.passwordFile, exitNoInput},
+		{"--ca ", c.ca, exitNoInput}, {"--client-cert ", c.clientCert, exitNoInput}, {"--client-key ", c.clientKey, exitNoInput},
+	} {
+		if f.path == "" {
+			continue
+		}
+		info, err := os.Stat(f.path)
+		if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // what comes out of a pipe comes once
+			_, err = os.ReadFile(f.path)
+		}
+		if err != nil {
+			return fail(f.code, "%w", draft.FileError(f.flag, err))
+		}
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -33,16 +33,15 @@ type server struct {
 // splitAddr splits "host:port", where the port may be missing and an IPv6
 // address stands in brackets.
 func splitAddr(addr, port string) (string, string, error) {
-	host := addr
+	host := strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]")
+	_, notIP := netip.ParseAddr(host)
 	if h, p, err := net.SplitHostPort(addr); err == nil {
-		host, port = h, p
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+		host, port, notIP = h, p, nil
 	}
-	if host == "" || strings.ContainsAny(host, " \t\r\n/") {
+	if host == "" || strings.ContainsAny(host, " \t\r\n/") || notIP != nil && strings.Contains(host, ":") {
 		return "", "", usage("%q is no server: write HOST or HOST:PORT", addr)
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if number, err := net.LookupPort("tcp", port); err != nil || number == 0 {
 		return "", "", usage("%q: %q is no port", addr, port)
 	}
 	return host, port, nil
@@ -78,9 +77,6 @@ func (c *config) clientCertificate() (*tls.Certificate, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.clientCert, key)
 	if err != nil {
-		if isPath(err) {
-			return nil, fail(exitNoInput, "%w", draft.FileError("--client-cert ", err))
-		}
 		return nil, fail(exitConfig, "--client-cert %s: %w", c.clientCert, err)
 	}
 	return &pair, nil
@@ -90,7 +86,7 @@ func (c *config) clientCertificate() (*tls.Certificate, error) {
 func (p *program) password(ctx context.Context, secret *account.Secret) (string, error) {
 	password, err := secret.Password(ctx)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		if isPath(err) {
 			return "", fail(exitNoInput, "%w", draft.FileError("--password-file ", err))
 		}
 		return "", fail(exitAuth, "%w", err)

@@ -158,7 +158,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case is(mailbox.ErrOutput, draft.ErrTemporary):
 		return exitCantCreate
-	case is(dkim.ErrMode):
+	case is(dkim.ErrKey):
 		return exitConfig
 	case unread, is(message.ErrFormat, message.ErrTooComplex, bulk.ErrList, bulk.ErrOtherRun):
 		return exitData

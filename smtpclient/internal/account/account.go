@@ -49,7 +49,7 @@ func Load(path, name string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s: %w: run chmod 600 %s", path, ErrMode, path)
 	}
 	account := &Account{}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,22 +106,18 @@ func (r *Runner) Run(ctx context.Context, list *List) error {
 // feed hands out rows, and rows to be tried again when they are due, until all
 // have their outcome.
 func (r *Runner) feed(ctx context.Context, list *List, tasks chan<- *task, results <-chan *task) error {
-	var later []*task // in the order in which they came back
+	var later []*task // by the time when they are due
 	var ready *task
 	atEnd, running := false, 0
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		if ready == nil {
-			var wait time.Duration = -1
-			now := time.Now()
-			for i, t := range later {
-				if left := t.due.Sub(now); left <= 0 {
-					ready = t
-					later = append(later[:i], later[i+1:]...)
-					break
-				} else if wait < 0 || left < wait {
-					wait = left
+			if len(later) > 0 {
+				if wait := time.Until(later[0].due); wait > 0 {
+					timer.Reset(wait)
+				} else {
+					ready, later = later[0], later[1:]
 				}
 			}
 			for ready == nil && !atEnd {
@@ -142,9 +139,6 @@ func (r *Runner) feed(ctx context.Context, list *List, tasks chan<- *task, resul
 			if ready == nil && running == 0 && len(later) == 0 {
 				return nil
 			}
-			if wait >= 0 {
-				timer.Reset(wait)
-			}
 		}
 		out := tasks
 		if ready == nil {
@@ -157,7 +151,8 @@ func (r *Runner) feed(ctx context.Context, list *List, tasks chan<- *task, resul
 		case back := <-results:
 			running--
 			if back != nil {
-				later = append(later, back)
+				i, _ := slices.BinarySearchFunc(later, back, func(a, b *task) int { return a.due.Compare(b.due) })
+				later = slices.Insert(later, i, back)
 			}
 		case <-timer.C:
 		case <-ctx.Done():

@@ -1,12 +1,14 @@
 package bulk
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -129,5 +131,42 @@ func TestList(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Rows that wait for their next try cost no more than the others, however many
+// there are.
+func TestManyDeferred(t *testing.T) {
+	const rows = 200_000
+	path := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(path, []byte("to\n"+strings.Repeat("a@lab.test\n", rows)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := OpenList(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	j, err := OpenJournal(path+".journal", "f", rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	tasks, results, done := make(chan *task), make(chan *task), make(chan error, 1)
+	go func() { done <- (&Runner{Journal: j}).feed(ctx, list, tasks, results) }()
+	tooLong := time.After(30 * time.Second)
+	for range rows {
+		select {
+		case next := <-tasks:
+			next.due = time.Now().Add(time.Hour)
+			results <- next
+		case <-tooLong:
+			t.Fatal("it takes too long")
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

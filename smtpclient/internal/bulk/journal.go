@@ -164,17 +164,19 @@ func (j *Journal) Finish(row int, state State, detail string) error {
 func (j *Journal) record(word string, row int, detail string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.states[row] = words[word]
 	b := append(append(j.buf, word...), ' ')
 	b = strconv.AppendInt(b, int64(row), 10)
 	if detail != "" {
 		b = append(append(b, ' '), strings.Map(oneLine, detail)...)
 	}
 	j.buf = append(b, '\n')
-	if j.Gather && !j.Sync && word == "sent" {
-		return nil
+	if !j.Gather || j.Sync || word != "sent" {
+		if err := j.flush(); err != nil {
+			return err
+		}
 	}
-	return j.flush()
+	j.states[row] = words[word]
+	return nil
 }
 
 // oneLine keeps a record on one line whatever a server answered.
@@ -190,10 +192,11 @@ func (j *Journal) flush() error {
 	if len(j.buf) == 0 {
 		return nil
 	}
-	_, err := j.file.Write(j.buf)
+	n, err := j.file.Write(j.buf)
 	j.buf = j.buf[:0]
-	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+	if err != nil { // half a record would be the beginning of the next one
+		end, _ := j.file.Seek(0, io.SeekEnd) // an error shows at the next step
+		return fmt.Errorf("write the journal: %w", errors.Join(err, j.file.Truncate(end-int64(n))))
 	}
 	if j.Sync {
 		return j.file.Sync()

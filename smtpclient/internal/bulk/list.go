@@ -107,6 +107,9 @@ func OpenList(path string, sum hash.Hash) (*List, error) {
 	l := &List{csv: csv.NewReader(r), file: f}
 	l.csv.ReuseRecord = true
 	names, err := l.csv.Read()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("there is none")
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%w: %s: the first line must name the columns: %w", ErrList, path, err)

@@ -38,19 +38,18 @@ type Signer struct {
 	Key      crypto.Signer
 }
 
-// ErrMode is wrapped by the error for a key that other users can read: they
-// could sign in the domain's name.
-var ErrMode = errors.New("other users can read it")
+// ErrKey is wrapped by the errors about a key that is none, or is not safe.
+var ErrKey = errors.New("this key cannot sign mail")
 
-// LoadKey reads an RSA or Ed25519 private key in PEM form.
-// Others must not be able to read the file (ErrMode).
+// LoadKey reads an RSA or Ed25519 private key in PEM form. Other users must not
+// be able to read the file: they could sign in the domain's name.
 func LoadKey(path string) (crypto.Signer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: %w: run chmod 600 %s", path, ErrMode, path)
+	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s: %w: other users can read it: run chmod 600 %s", path, ErrKey, path)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -58,14 +57,14 @@ func LoadKey(path string) (crypto.Signer, error) {
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, fmt.Errorf("%s is no PEM file with a private key", path)
+		return nil, fmt.Errorf("%s: %w: it is no PEM file with a private key", path, ErrKey)
 	}
 	if old, perr := x509.ParsePKCS1PrivateKey(block.Bytes); perr == nil {
 		return check(path, old)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrKey, err)
 	}
 	return check(path, key)
 }
@@ -74,13 +73,13 @@ func check(path string, key any) (crypto.Signer, error) {
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
 		if key.N.BitLen() < minRSA {
-			return nil, fmt.Errorf("%s: an RSA key of %d bits is too short, receivers want %d or more", path, key.N.BitLen(), minRSA)
+			return nil, fmt.Errorf("%s: %w: an RSA key of %d bits is too short, receivers want %d or more", path, ErrKey, key.N.BitLen(), minRSA)
 		}
 		return key, nil
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("%s: DKIM needs an RSA or an Ed25519 key", path)
+	return nil, fmt.Errorf("%s: %w: it is neither an RSA nor an Ed25519 key", path, ErrKey)
 }
 
 // Sign returns the message with a DKIM-Signature field in front.

@@ -180,6 +180,9 @@ func TestMistakes(t *testing.T) {
 		"selector alone":   {DKIMSelector: "x"},
 		"message and text": {Message: "x", Text: "y"},
 		"bad reply-to":     {ReplyTo: "@"},
+		"no media type":    {Attach: []string{"-:type=foo"}},
+		"half a type":      {Inline: []string{"-:type=text/"}},
+		"long file name":   {Attach: []string{"-:name=" + strings.Repeat("ü", 200)}},
 	} {
 		_, err := newDraft(d, "").Prepare()
 		if _, ok := errors.AsType[*UsageError](err); !ok {
@@ -195,7 +198,7 @@ func TestMistakes(t *testing.T) {
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newDraft(Draft{DKIMKey: key, DKIMSelector: "s"}, "").Prepare(); !errors.Is(err, dkim.ErrMode) {
+	if _, err := newDraft(Draft{DKIMKey: key, DKIMSelector: "s"}, "").Prepare(); !errors.Is(err, dkim.ErrKey) {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,9 @@ func (d *Draft) files(m *Mail, flag string, specs []string) ([]message.File, err
 	list := make([]message.File, 0, len(specs))
 	for _, spec := range specs {
 		f, path := parseFile(spec)
+		if kind, _, err := mime.ParseMediaType(f.Type); f.Type != "" && (err != nil || !strings.Contains(kind, "/")) {
+			return nil, mistake("%s %q: a media type is expected, as in type=text/csv", flag, spec)
+		}
 		if path == "-" {
 			temporary, err := d.keepInput(m)
 			if err != nil {
@@ -235,7 +239,7 @@ func FileError(flag string, err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fileError{flag, path}
 	}
-	return fmt.Errorf("%s: %w", strings.TrimSpace(flag), err)
+	return fmt.Errorf("%s%w", flag, err)
 }
 
 type fileError struct {

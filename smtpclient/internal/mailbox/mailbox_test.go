@@ -178,6 +178,10 @@ func TestShowBounded(t *testing.T) {
 			t.Errorf("%d bytes, %q", len(shown.Text), shown.Warnings)
 		}
 	}
+	var long strings.Builder // a character may stand anywhere in the line
+	if _, err := Show(strings.NewReader("\n"+strings.Repeat("你", 1<<17)+"\n"), &long); err != nil || strings.Contains(long.String(), `\x`) {
+		t.Errorf("a long line is cut within a character: %v", err)
+	}
 	if shown, err := Show(strings.NewReader("\n"+strings.Repeat("x", maxShown-1)+"\n"), io.Discard); err != nil || len(shown.Warnings) > 0 {
 		t.Errorf("%v %q", err, shown.Warnings)
 	}

@@ -191,14 +191,12 @@ func (v *view) end() error {
 
 // print prints a stranger's text line by line, made safe for a terminal.
 func (v *view) print(r io.Reader) error {
-	lines := bufio.NewReaderSize(io.LimitReader(r, v.shown.left), 64<<10)
+	lines := bufio.NewReader(io.LimitReader(r, v.shown.left))
 	for {
-		line, err := lines.ReadSlice('\n')
+		line, err := lines.ReadString('\n')
 		v.shown.left -= int64(len(line))
-		text, end := strings.CutSuffix(string(line), "\n")
-		fmt.Fprint(v.out, session.Printable(strings.TrimSuffix(text, "\r")))
-		if end || errors.Is(err, io.EOF) && text != "" {
-			fmt.Fprintln(v.out)
+		if line != "" {
+			fmt.Fprintln(v.out, session.Printable(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")))
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -207,7 +205,7 @@ func (v *view) print(r io.Reader) error {
 				v.shown.Warnings = append(v.shown.Warnings, fmt.Sprintf("there is more text than %s: the rest is left out", SizeText(maxShown)))
 			}
 			return nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+		case err != nil:
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
@@ -26,6 +27,10 @@ func Charset(name string) (encoding.Encoding, error) {
 		return unicode.UTF8, nil
 	case "cp850", "ibm850", "850":
 		return charmap.CodePage850, nil
+	case "cp932", "ms932":
+		return japanese.ShiftJIS, nil
+	case "utf-16", "utf16": // the byte order mark decides, where there is one
+		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM), nil
 	case "utf-7", "utf7", "unicode-1-1-utf-7", "csutf7":
 		return utf7Encoding{}, nil
 	}

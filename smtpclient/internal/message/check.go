@@ -12,17 +12,6 @@ import (
 // may have spaces.
 var cidReference = regexp.MustCompile(`(?i)(["(=]\s*cid:|'\s*cid:)((?:[^"'()\s>]|\b[ ]\b)+)`)
 
-// references lists the Content-IDs that the HTML shows, each once.
-func (m *Mail) references() []string {
-	var ids []string
-	for _, match := range cidReference.FindAllStringSubmatch(m.HTML, -1) {
-		if id := referredID(match[2]); !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // referredID is the Content-ID that a reference means, which is a URL: "my%20cat.png".
 func referredID(reference string) string {
 	name, err := url.PathUnescape(reference)
@@ -61,17 +50,19 @@ func (m *Mail) Check() []string {
 		}
 		have[id] = true
 	}
-	wanted := m.references()
-	for _, id := range wanted {
-		if !have[id] {
+	wanted := make(map[string]bool)
+	for _, match := range cidReference.FindAllStringSubmatch(m.HTML, -1) {
+		id := referredID(match[2])
+		if !wanted[id] && !have[id] {
 			add("the HTML shows cid:%s, but there is no inline file of that name", id)
 		}
+		wanted[id] = true
 	}
 	for _, f := range m.Inline {
 		switch id := ContentID(f.Name); {
 		case m.HTML == "":
 			add("the inline file %s is sent as an attachment: there is no HTML to show it", f.Name)
-		case !slices.Contains(wanted, id):
+		case !wanted[id]:
 			add("the HTML does not show the inline file %s: refer to it as cid:%s", f.Name, id)
 		}
 	}

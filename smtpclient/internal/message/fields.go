@@ -111,8 +111,8 @@ func lineKind(line []byte, first bool, h Header) int {
 		return lineKind(bytes.TrimLeft(line, " \t"), first, h) // as if it began at the left
 	case after && len(h[len(h)-1].Name) > 8 && strings.EqualFold(h[len(h)-1].Name[:8], "Content-") && forgotten.Match(line):
 		return moreLine
-	case bytes.HasPrefix(line, []byte("From ")), bytes.HasPrefix(line, []byte(">From ")):
-		return oddLine // the mark of an mbox file
+	case mboxMark(line):
+		return oddLine
 	case line[0] == ':' && !first:
 		return oddLine
 	}
@@ -129,4 +129,11 @@ func lineKind(line []byte, first bool, h Header) int {
 		}
 	}
 	return fieldLine
+}
+
+// mboxMark tells whether a line is what an mbox file has before each message, and
+// not the field "From : ann@example.com".
+func mboxMark(line []byte) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimPrefix(line, []byte(">")), []byte("From "))
+	return ok && !bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte(":"))
 }

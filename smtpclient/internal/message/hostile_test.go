@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,6 +18,14 @@ func TestHostileInput(t *testing.T) {
 		do   func()
 	}{
 		{"folded field", func() { _, _ = ReadHeader(strings.NewReader("A: b\n" + strings.Repeat(" c\n", size/3))) }},
+		{"folded field to be sent", func() { _, _ = ReadRaw(strings.NewReader("A: b\n" + strings.Repeat(" c\n", size/5) + "\n")) }},
+		{"many pictures", func() {
+			var page strings.Builder
+			for i := range 4 * size / 12 {
+				fmt.Fprintf(&page, "\"cid:%06d\"", i)
+			}
+			(&Mail{HTML: page.String()}).Check()
+		}},
 		{"long file name", func() { SafeName(&Part{Filename: strings.Repeat("a", size) + ".pdf"}) }},
 		{"links in links", func() {
 			page := strings.Repeat("<a href=http:>", 20_000) + strings.Repeat("Ab ", 80_000) + strings.Repeat("</a>", 20_000)

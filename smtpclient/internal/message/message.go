@@ -292,12 +292,19 @@ func textEncoding(body []byte) string {
 	return "7bit"
 }
 
+// longestName is how long a file's name may be, in bytes: on one line, with three
+// characters for each byte.
+const longestName = 255
+
 // files writes file parts.
 func (w *composer) files(files []File, next func(), disposition string) error {
 	for i := range files {
 		f := &files[i]
 		if err := checkLine(f.Name); err != nil {
 			return fmt.Errorf("file name %q cannot be sent: %w", f.Name, err)
+		}
+		if len(f.Name) > longestName {
+			return fmt.Errorf("file name %.40q… cannot be sent: it has %d bytes, more than %d", f.Name, len(f.Name), longestName)
 		}
 		next()
 		writeRaw(w.b, "Content-Type", mediaType(f))

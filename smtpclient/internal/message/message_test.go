@@ -163,6 +163,7 @@ func TestRaw(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"as it should be", "Date: d\r\nMessage-ID: <i>\r\n\r\nbody\r\n", "Date: d\r\nMessage-ID: <i>\r\n\r\nbody\r\n"},
 		{"LF, nothing there", "Subject: s\n\na\n.\n\nb", "Date: Fri, 20 Nov 2026 12:00:00 +0100\r\nMessage-ID: <new@id>\r\nSubject: s\r\n\r\na\r\n.\r\n\r\nb\r\n"},
+		{"From with a space", "From : x@y\nDate: d\nMessage-ID: <i>\n\n", "From : x@y\r\nDate: d\r\nMessage-ID: <i>\r\n\r\n"},
 		{"Bcc and mbox", "From x@y\nBcc: a@b,\n c@d\nDate: d\nMessage-ID: <i>\nX: y\n\n", "Date: d\r\nMessage-ID: <i>\r\nX: y\r\n\r\n"},
 		{"bare CR", "Date: d\rMessage-ID: <i>\r\ra\rb\r\r", "Date: d\r\nMessage-ID: <i>\r\n\r\na\r\nb\r\n\r\n"},
 		{"header alone", "Date: d\nMessage-ID: <i>\nX: y", "Date: d\r\nMessage-ID: <i>\r\nX: y\r\n\r\n"},
@@ -191,6 +192,9 @@ func TestRaw(t *testing.T) {
 		if _, err := ReadRaw(strings.NewReader(in)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if h, err := ReadHeader(strings.NewReader("From : x@y\n\n")); err != nil || h.Get("From") != "x@y" {
+		t.Errorf("a From field with a space is read as %q, %v", h, err)
 	}
 	raw, err := ReadRaw(strings.NewReader("Subject: ü\n\nü"))
 	if err != nil || !raw.UTF8() || !raw.EightBit() {
@@ -294,7 +298,7 @@ func TestCharsets(t *testing.T) {
 func TestSafeName(t *testing.T) {
 	for in, want := range map[string]string{
 		"cat.png": "cat.png", "../../etc/passwd": "passwd", `C:\x\evil.exe`: "evil.exe", ".bashrc": "bashrc", "-rf": "rf",
-		"a\x00b\r\n.txt": "ab.txt", "": "part-2.txt", "..": "part-2.txt", "/": "part-2.txt", "NUL.txt": "_NUL.txt", "a:b|c.txt": "a_b_c.txt",
+		"a\x00b\r\n.txt": "ab.txt", "": "part-2.txt", "..": "part-2.txt", "/": "part-2.txt", "NUL.txt": "_NUL.txt", "nul.tar.gz": "_nul.tar.gz", "a:b|c.txt": "a_b_c.txt",
 		"Grüße 你好.pdf": "Grüße 你好.pdf", "trailing. ": "trailing", "right\u202etxt.exe": "righttxt.exe",
 		strings.Repeat("x", 300) + ".jpeg": strings.Repeat("x", maxName-5) + ".jpeg",
 	} {

@@ -31,8 +31,8 @@ func SafeName(p *Part) string {
 	name = strings.TrimLeft(strings.TrimSpace(name), ".-~ ")
 	name = strings.TrimRight(name, ". ")
 	ext := filepath.Ext(name)
-	stem := strings.TrimSuffix(name, ext)
-	switch strings.ToUpper(strings.TrimSpace(stem)) {
+	device, _, _ := strings.Cut(name, ".") // Windows takes "NUL.tar.gz" for NUL
+	switch strings.ToUpper(strings.TrimSpace(device)) {
 	case "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "COM5", "COM6", "COM7", "COM8", "COM9",
 		"LPT1", "LPT2", "LPT3", "LPT4", "LPT5", "LPT6", "LPT7", "LPT8", "LPT9":
 		name = "_" + name

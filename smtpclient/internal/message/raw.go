@@ -43,7 +43,7 @@ func ReadRaw(src io.ReadSeeker) (*Raw, error) {
 	r := bufio.NewReaderSize(src, 64<<10)
 	lines := &lineScan{r: r}
 	raw := &Raw{src: src}
-	var keep bytes.Buffer
+	var all, keep bytes.Buffer // of the header: what is found, what is sent
 	dropping := false
 	for {
 		line, err := lines.next()
@@ -54,36 +54,36 @@ func ReadRaw(src io.ReadSeeker) (*Raw, error) {
 		if len(line) == 0 {
 			break
 		}
-		if lines.n == 1 && bytes.HasPrefix(line, []byte("From ")) {
-			continue // the mark of an mbox file is no field
+		if lines.n == 1 && mboxMark(line) {
+			continue
 		}
-		if keep.Len() > maxHeaderBytes || len(raw.Header) > maxHeaderFields {
-			return nil, fmt.Errorf("%w: its header has more than %d bytes or %d fields", ErrFormat, maxHeaderBytes, maxHeaderFields)
+		if all.Len() > maxHeaderBytes {
+			return nil, fmt.Errorf("%w: its header has more than %d bytes", ErrFormat, maxHeaderBytes)
 		}
-		if line[0] == ' ' || line[0] == '\t' {
-			if len(raw.Header) == 0 {
-				return nil, fmt.Errorf("%w: line %d continues a header field that has not begun", ErrFormat, lines.n)
-			}
-			last := &raw.Header[len(raw.Header)-1]
-			last.Value += " " + strings.TrimSpace(string(line))
-		} else {
-			name, value, ok := strings.Cut(string(line), ":")
-			if err := (Field{Name: strings.TrimRight(name, " \t")}).Check(); !ok || err != nil {
+		if !isSpace(line[0]) {
+			name, _, ok := strings.Cut(string(line), ":")
+			name = strings.TrimRight(name, " \t")
+			if err := (Field{Name: name}).Check(); !ok || err != nil {
 				return nil, fmt.Errorf("%w: line %d is no header field (an empty line must separate header and body)", ErrFormat, lines.n)
 			}
-			f := Field{strings.TrimRight(name, " \t"), strings.TrimSpace(value)}
-			raw.Header = append(raw.Header, f)
-			dropping = strings.EqualFold(f.Name, "Bcc") || strings.EqualFold(f.Name, "Resent-Bcc")
+			dropping = strings.EqualFold(name, "Bcc") || strings.EqualFold(name, "Resent-Bcc")
+		} else if all.Len() == 0 {
+			return nil, fmt.Errorf("%w: line %d continues a header field that has not begun", ErrFormat, lines.n)
 		}
 		raw.utf8 = raw.utf8 || lines.high && !dropping
 		lines.high = false
+		line = append(line, "\r\n"...)
+		all.Write(line)
 		if !dropping {
 			keep.Write(line)
-			keep.WriteString("\r\n")
 		}
 		if end {
 			break
 		}
+	}
+	var err error
+	if raw.Header, err = ReadHeader(&all); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	raw.bodyAt = lines.read
 	keep.WriteString("\r\n")
@@ -180,7 +180,7 @@ type lineScan struct {
 	n    int   // lines so far
 	read int64 // bytes so far
 	high bool  // a byte above 127 was seen
-	buf  [longestLine + 1]byte
+	buf  [longestLine + 2]byte
 }
 
 // next returns a line without its end, valid until the following call. At the

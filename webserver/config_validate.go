@@ -27,6 +27,8 @@ func (c *config) validate(args []string) error {
 		return fmt.Errorf("--cache-control %q: a field cannot hold one of its characters", c.cacheControl)
 	case c.check && c.root == "":
 		return errors.New("--check needs --root or DIR: the sample site has nothing to hide")
+	case c.uploads != "" && c.htpasswd != "" && (c.tokenFile != "" || c.token != ""):
+		return errors.New("an upload token (--upload-token-file, WEBSERVER_UPLOAD_TOKEN) and --htpasswd cannot both be asked for: a request carries one of them; use either")
 	case c.archive && !c.listing:
 		return errors.New("--archive needs --listing: only what is listed is sent as one file")
 	case c.liveReload && c.root == "":

@@ -108,6 +108,9 @@ func size(to *int64) func(string) error {
 		if *to, err = units.RAMInBytes(value); err != nil || *to < 0 {
 			return errors.New("a size is expected, as in 500, 64KiB or 10MiB")
 		}
+		if *to == 0 { // the packages below would take it for their default
+			return errors.New("a size over 0 is expected, as in 500, 64KiB or 10MiB")
+		}
 		return nil
 	}
 }
@@ -171,8 +174,8 @@ func duration(to *time.Duration) func(string) error {
 		} else if *to, err = time.ParseDuration(value); err != nil {
 			return errors.New("a time is expected, as in 0.5, 30s or 5m")
 		}
-		if *to < 0 {
-			return errors.New("a time of 0 or more is expected, as in 0.5, 30s or 5m")
+		if *to <= 0 {
+			return errors.New("a time over 0 is expected, as in 0.5, 30s or 5m")
 		}
 		return nil
 	}

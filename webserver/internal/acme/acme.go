@@ -252,7 +252,8 @@ func (m *Manager) pause(failures int, err error) time.Duration {
 	if wait > maxPause || wait <= 0 {
 		wait = maxPause
 	}
-	if limit, ok := acme.RateLimit(err); ok {
+	if refused, ok := errors.AsType[*acme.Error](err); ok { // RateLimit does not unwrap
+		limit, _ := acme.RateLimit(refused)
 		wait = max(wait, limit)
 	}
 	return wait

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -369,6 +370,37 @@ func TestPause(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[1m0s 4m0s 16m0s 1h4m0s 4h16m0s 6h0m0s 6h0m0s]" {
 		t.Errorf("pauses: %v", got)
+	}
+}
+
+// TestPatience: an authority that says when to come again is not asked before, and
+// what it says is told at once.
+func TestPatience(t *testing.T) {
+	mux := http.NewServeMux()
+	authority := httptest.NewServer(mux)
+	defer authority.Close()
+	mux.HandleFunc("/directory", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"newNonce": "%[1]s/nonce", "newAccount": "%[1]s/account", "newOrder": "%[1]s/order"}`, authority.URL)
+	})
+	mux.HandleFunc("/nonce", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Replay-Nonce", "once") })
+	asked := 0
+	mux.HandleFunc("/account", func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "36000")
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusTooManyRequests)
+		fmt.Fprint(w, `{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many new accounts"}`)
+	})
+	m, err := New(Options{Names: []string{"one.example"}, Dir: t.TempDir(), Directory: authority.URL + "/directory", Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.newAttempt("one.example", 0).obtain(t.Context())
+	if err == nil || err.Error() != "registering with the authority: the authority says: too many new accounts" || asked != 1 {
+		t.Fatalf("asked %d times, %v", asked, err)
+	}
+	if wait := m.pause(1, err); wait < 9*time.Hour {
+		t.Errorf("%v until the next attempt, and the authority asks for ten hours", wait)
 	}
 }
 

@@ -36,8 +36,18 @@ func (m *Manager) newAttempt(name string, number int) *attempt {
 	transport.DisableKeepAlives = true
 	return &attempt{Manager: m, name: name, number: number, client: &acme.Client{
 		Key: m.key, DirectoryURL: m.options.Directory, UserAgent: "topdown-webserver",
-		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second}, RetryBackoff: retryAfter,
 	}}
+}
+
+// retryAfter returns how long to wait before the nth retry of a request within an
+// attempt. An authority that asks for patience (429) gets it between the attempts,
+// where it is told what is waited for.
+func retryAfter(n int, _ *http.Request, response *http.Response) time.Duration {
+	if response != nil && response.StatusCode == http.StatusTooManyRequests {
+		return 0
+	}
+	return min(time.Second<<min(n-1, 4), 10*time.Second)
 }
 
 // obtain gets the certificate. The attempt's number decides by which challenge: one

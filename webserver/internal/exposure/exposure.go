@@ -66,6 +66,9 @@ func Find(root string) (findings []Finding, err error) {
 		if err != nil {
 			return nil // it has just gone
 		}
+		if info.IsDir() && info.Mode().Perm()&0o001 == 0 {
+			add(path, "others may not enter this directory, but what they may read in it is served")
+		}
 		if info.Mode().Perm()&0o002 != 0 && (info.IsDir() && info.Mode()&fs.ModeSticky == 0 || info.Mode().IsRegular()) {
 			add(path, "every user of this machine may write it")
 		}

@@ -27,7 +27,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, mode := range map[string]os.FileMode{"tls/own.pem": 0o600, "open.txt": 0o666, "sub": 0o777} {
+	for name, mode := range map[string]os.FileMode{"tls": 0o700, "tls/own.pem": 0o600, "open.txt": 0o666, "sub": 0o777} {
 		if err := os.Chmod(filepath.Join(root, name), mode); err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +50,7 @@ func TestFind(t *testing.T) {
 		{"page.html.bak", "a leftover of an editor or a backup"},
 		{"sub", "every user of this machine may write it"},
 		{"sub/.htpasswd", "passwords or keys" + but},
+		{"tls", "others may not enter this directory, but what they may read in it is served"},
 		{"tls/key.pem", "a private key"},
 	}
 	got, err := Find(root)

@@ -163,7 +163,8 @@ const (
 
 // close is step 9.
 func (c *conn) close() {
-	if c.flush() == nil && c.more {
+	// What has been read and will not be answered: more of it may be on its way.
+	if unread := c.in.Buffered() > 0 && !c.failed; c.flush() == nil && (c.more || unread) {
 		if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			c.enter(linger)
 			_, _ = io.CopyN(io.Discard, c.nc, lingerMax)
@@ -180,11 +181,11 @@ func (c *conn) close() {
 // account writes down what became of an exchange.
 func (c *conn) account(x *exchange) {
 	now := time.Now()
-	method := c.work.req.Method
+	method, received := c.work.req.Method, c.work.body.Size()
 	if x.refused {
-		method = ""
+		method, received = "", 0 // these are of the request before
 	}
-	c.s.Metrics.Request(method, x.status, x.sent, c.work.body.Size(), now.Sub(x.start))
+	c.s.Metrics.Request(method, x.status, x.sent, received, now.Sub(x.start))
 	if c.s.Access == nil {
 		return
 	}

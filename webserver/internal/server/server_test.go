@@ -205,6 +205,46 @@ func TestKeptConnection(t *testing.T) {
 	}
 }
 
+// TestRequestsBehindTheLast: what is sent behind a request that ends the connection
+// is not answered, and does not cost the answer.
+func TestRequestsBehindTheLast(t *testing.T) {
+	content := strings.Repeat("0123456789abcdef", 1<<16)
+	addr := serveTree(t, map[string]string{"f.bin": content}, nil)
+	conn, _ := dial(t, addr)
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	const next = "GET /f.bin HTTP/1.1\r\nHost: a\r\n\r\n"
+	_, err := io.WriteString(conn, "GET /f.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"+strings.Repeat(next, 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(resp.Body); string(body) != content || err != nil {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+// TestReceivedIsCountedOnce: a request that cannot be read has no body, whatever the
+// one before it had.
+func TestReceivedIsCountedOnce(t *testing.T) {
+	counted := metrics.New()
+	addr := serveTree(t, sampleFiles, func(s *Server) { s.Metrics = counted })
+	conn, r := dial(t, addr)
+	askOn(t, conn, r, "POST /f.txt HTTP/1.1\nHost: a\nContent-Length: 5\n\na=bcdnonsense\n\n")
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	counted.WritePrometheus(&text)
+	if !strings.Contains(text.String(), "\nwebserver_request_body_bytes_total 5\n") {
+		t.Errorf("5 bytes were received:\n%s", text.String())
+	}
+}
+
 // TestContinue: a client that waits for leave to send its body gets it; one whose
 // body is refused does not, and the connection ends.
 func TestContinue(t *testing.T) {
@@ -449,10 +489,15 @@ func TestTraceAndAccessLog(t *testing.T) {
 	for _, request := range []string{
 		"GET /text.txt HTTP/1.1\nHost: a\nAccept-Encoding: gzip\nAuthorization: Basic c2VjcmV0\nUser-Agent: test\n\n",
 		"GET /sub HTTP/1.1\nHost: a\n\n", "GET /none HTTP/1.1\nHost: a\n\n", "GET /sub/ HTTP/1.1\nHost: a\nConnection: close\n\n",
-		"GET /f.txt HTTP/1.1\nHost: a\nIf-None-Match: *\n\n", "GET /f.txt HTTP/1.0\n\n", "no request\n\n",
+		"GET /f.txt HTTP/1.1\nHost: a\nIf-None-Match: *\n\n", "no request\n\n",
 		"GET /x HTTP/1.1\nHost: a\nX-Long: " + strings.Repeat("x", bufferSize) + "\n\n",
 	} {
 		ask(t, addr, request)
+	}
+	conn, r := dial(t, addr)
+	askOn(t, conn, r, "GET /f.txt HTTP/1.0\n\n")
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) { // the trace is written before
+		t.Errorf("the connection stays open: %v", err)
 	}
 	log.Close()
 	for _, want := range []string{

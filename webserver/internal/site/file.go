@@ -32,7 +32,7 @@ type LargeFile struct {
 
 	first, next int64 // what Sent was told of
 	sum         uint32
-	lent        bool // some of it was sent without Sent
+	lent        bool // some was sent that the checksum is not of: without Sent, or a part before
 }
 
 // maxVerified is how often the content is compared during one transfer. It costs
@@ -65,7 +65,10 @@ func (s *Site) Open(rep *Representation) (*LargeFile, error) {
 }
 
 // Start begins a part of the file.
-func (f *LargeFile) Start(first int64) { f.first, f.next, f.sum, f.lent = first, first, 0, false }
+func (f *LargeFile) Start(first int64) {
+	f.lent = f.lent || f.next > f.first
+	f.first, f.next, f.sum = first, first, 0
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -294,8 +294,8 @@ func (s *Site) ErrorPage(name string, now time.Time) *Resource {
 }
 
 // Entries returns what a listing of a directory shows: at most 10,000 entries,
-// without hidden ones, files that others may not read, and everything that is
-// neither file nor directory.
+// without hidden ones, names that no URL can have here, files that others may not
+// read, and everything that is neither file nor directory.
 func (s *Site) Entries(p string) ([]listing.Entry, error) {
 	name := strings.Trim(p, "/")
 	if name == "" {
@@ -308,7 +308,7 @@ func (s *Site) Entries(p string) ([]listing.Entry, error) {
 	}
 	entries := make([]listing.Entry, 0, len(names))
 	for _, base := range names {
-		if hidden("/" + strings.TrimPrefix(name+"/", "./") + base) {
+		if hidden("/"+strings.TrimPrefix(name+"/", "./")+base) || !servable(base) {
 			continue
 		}
 		info, err := t.stat(path.Join(name, base))

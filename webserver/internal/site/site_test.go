@@ -453,6 +453,34 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckOfParts: of a file without a tag, what was sent in an earlier part of the
+// same response counts too.
+func TestCheckOfParts(t *testing.T) {
+	text := strings.Repeat("x", hotMax+1)
+	root := writeTree(t, map[string]string{"f": text})
+	s := newSite(t, Options{Root: root})
+	rep := *s.Find("/f", time.Now()).Resource.Plain()
+	rep.ETag = ""
+	f, err := s.Open(&rep)
+	if f == nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Start(0)
+	f.Sent([]byte(text[:10]))
+	f.Start(1000)
+	f.Sent([]byte(text[1000:1010]))
+	if err := f.Check(false); err != nil {
+		t.Fatalf("untouched: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "f"), []byte("y"+text[1:]), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(false); !errors.Is(err, ErrChanged) {
+		t.Errorf("written over in the part before: %v", err)
+	}
+}
+
 // TestReopen points the root elsewhere, as deployments do.
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
@@ -488,7 +516,7 @@ func TestReopen(t *testing.T) {
 }
 
 func TestEntries(t *testing.T) {
-	root := writeTree(t, map[string]string{"a.txt": "a", "sub/b": "b", ".hidden": "h", ".well-known/x": "x", "private": "p"})
+	root := writeTree(t, map[string]string{"a.txt": "a", "sub/b": "b", ".hidden": "h", ".well-known/x": "x", "private": "p", "b\\c": "no URL leads here"})
 	if err := os.Chmod(filepath.Join(root, "private"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,7 @@ type Server struct {
 	listener net.Listener
 	limit    *limiter
 	beats    *heartbeats
+	lines    outbox // about heartbeats, on their way to Out
 	tcp      tcpCounters
 
 	questions pace // about runs, over TCP
@@ -101,7 +102,8 @@ func (s *Server) Listen(addr string) error {
 		s.Sockets = min(runtime.GOMAXPROCS(0), 16)
 	}
 	s.limit = newLimiter(s.Rate)
-	s.beats = newHeartbeats(s.Out, s.Silence)
+	s.lines = make(outbox, 2*maxLines)
+	s.beats = newHeartbeats(s.lines, s.Silence)
 
 	for try := 1; ; try++ {
 		err := s.open(addr)
@@ -197,6 +199,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		run(func() error { return s.serveTCP(ctx) })
 	}
 	wg.Go(func() { s.beats.watch(ctx) })
+	wg.Go(func() { s.lines.run(ctx, s.Out) })
 	wg.Go(func() { s.stop(ctx) })
 	wg.Wait()
 	select {
@@ -239,7 +242,7 @@ func (s *Server) newShard(socket *socket) *shard {
 		clients: newClients(maxClients / s.Sockets),
 	}
 	if c := s.Impair; c.Delay > 0 || c.Jitter > 0 || c.Reorder > 0 {
-		sh.late = newLate(socket, maxLate/s.Sockets, s.Trace)
+		sh.late = newLate(socket, s.Sockets, s.Trace)
 	}
 	return sh
 }

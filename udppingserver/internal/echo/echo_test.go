@@ -476,15 +476,20 @@ func TestImpairments(t *testing.T) {
 func TestDelayedRepliesAreBounded(t *testing.T) {
 	s := &Server{Sockets: 1, Impair: impair.Config{Delay: 30 * time.Second}}
 	conn := dial(t, start(t, s))
-	s.shards[0].late.mu.Lock()
-	s.shards[0].late.line.Limit = 3
-	s.shards[0].late.mu.Unlock()
+	late := s.shards[0].late
+	late.mu.Lock()
+	late.line.Limit = 3
+	late.mu.Unlock()
 	for range 5 {
 		send(t, conn, "ping")
 	}
 	await(t, "5 packets", func() bool { return s.Counters().Received == 5 })
 	if c := s.Counters(); c.Answered != 3 || c.Overflow != 2 {
 		t.Errorf("counters %+v", c)
+	}
+	const sockets = 16 // share what all may hold
+	if held := newLate(nil, sockets, nil); held.room*sockets > maxLateBytes || held.line.Limit*sockets > maxLate {
+		t.Errorf("a socket holds up to %d replies, %d bytes", held.line.Limit, held.room)
 	}
 }
 
@@ -808,6 +813,126 @@ func TestTCPRefusesTooLongLinesAndTooManyConnections(t *testing.T) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		return line == "AGAIN\n"
 	})
+}
+
+// The answer to a line does not wait for the end of the next one.
+func TestTCPAnswersBeforeTheNextLineEnds(t *testing.T) {
+	conn, err := net.Dial("tcp", start(t, &Server{TCP: true}).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "one\ntw")
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(conn)
+	if line, err := in.ReadString('\n'); line != "ONE\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	fmt.Fprint(conn, "o\n")
+	if line, err := in.ReadString('\n'); line != "TWO\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+// fakeListener has connections from addresses that a test has not.
+type fakeListener struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l fakeListener) Accept() (net.Conn, error) {
+	if conn, ok := <-l.conns; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+type fakeConn struct {
+	net.Conn
+	from netip.Addr
+}
+
+func (c fakeConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.from, 5555))
+}
+
+// Whoever has an IPv6 network has 2^64 addresses, and is one host all the same.
+func TestTCPConnectionsOfOneHost(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		from    func(i byte) netip.Addr
+		refused uint64
+	}{
+		{"IPv4 addresses", func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, i}) }, 0},
+		{"IPv4 in IPv6", func(i byte) netip.Addr { return netip.AddrFrom16(netip.AddrFrom4([4]byte{192, 0, 2, i}).As16()) }, 0},
+		{"IPv6 networks", func(i byte) netip.Addr { return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, i}) }, 0},
+		{"one IPv6 network", func(i byte) netip.Addr { return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: i}) }, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := fakeListener{conns: make(chan net.Conn, maxConns)}
+			s := &Server{listener: l}
+			for i := range maxConnsPerHost + 3 {
+				here, there := net.Pipe()
+				t.Cleanup(func() { _ = here.Close() })
+				l.conns <- fakeConn{there, tt.from(byte(i))}
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error)
+			go func() { done <- s.serveTCP(ctx) }()
+			await(t, "the connections", func() bool { return s.tcp.accepted.Load()+s.tcp.refused.Load() == maxConnsPerHost+3 })
+			if got := s.tcp.refused.Load(); got != tt.refused {
+				t.Errorf("%d refused, want %d", got, tt.refused)
+			}
+			cancel()
+			close(l.conns)
+			<-done
+		})
+	}
+}
+
+// stoppedTerminal is a writer that nobody reads from, until it is closed.
+type stoppedTerminal chan struct{}
+
+func (w stoppedTerminal) Write(p []byte) (int, error) {
+	<-w
+	return len(p), nil
+}
+
+func TestAStoppedTerminalDoesNotStopTheServer(t *testing.T) {
+	out := make(stoppedTerminal)
+	s := &Server{Sockets: 1, Out: out}
+	conn := dial(t, start(t, s))
+	t.Cleanup(func() { close(out) }) // before the server is to end
+	const beats = 3 * maxLines
+	for i := range beats {
+		send(t, conn, fmt.Sprintf("Heartbeat %d %d.0", i+1, time.Now().Unix()))
+	}
+	send(t, conn, "ping")
+	if got, _ := receive(t, conn, 20*time.Second); got != "PING" {
+		t.Errorf("%q", got)
+	}
+	if c := s.Counters(); c.Heartbeats != beats {
+		t.Errorf("%d heartbeats", c.Heartbeats)
+	}
+}
+
+// writes counts calls of Write.
+type writes int
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w++
+	return len(p), nil
+}
+
+func TestStatisticsAreOneWrite(t *testing.T) {
+	s := &Server{Impair: impair.Config{Loss: 1}}
+	conn := dial(t, start(t, s))
+	send(t, conn, "one")
+	await(t, "a packet", func() bool { return s.Counters().Received == 1 })
+	var n writes
+	if err := s.WriteStatistics(&n); err != nil || n != 1 {
+		t.Errorf("%d writes, %v: lines about heartbeats may come in between", n, err)
+	}
 }
 
 func TestStatisticsListClients(t *testing.T) {

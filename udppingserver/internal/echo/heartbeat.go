@@ -1,7 +1,9 @@
 package echo
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -150,5 +152,39 @@ func (h *heartbeats) print(now time.Time, format string, args ...any) {
 		h.skipped++
 		return
 	}
-	fmt.Fprintf(h.out, format+"\n", args...)
+	if _, err := fmt.Fprintf(h.out, format+"\n", args...); err != nil {
+		h.skipped++
+	}
+}
+
+// outbox is where lines wait for a reader. To write to it never waits, for that
+// is done under the lock of a socket: a terminal that somebody has stopped must
+// not stop the server.
+type outbox chan []byte
+
+var errFull = errors.New("the reader is slow")
+
+// Write puts a line in, or returns errFull.
+func (o outbox) Write(line []byte) (int, error) {
+	select {
+	case o <- bytes.Clone(line):
+		return len(line), nil
+	default:
+		return 0, errFull
+	}
+}
+
+// run hands lines on to out until ctx is done, and then those left.
+func (o outbox) run(ctx context.Context, out io.Writer) {
+	for {
+		select {
+		case line := <-o:
+			_, _ = out.Write(line)
+		case <-ctx.Done():
+			for len(o) > 0 {
+				_, _ = out.Write(<-o)
+			}
+			return
+		}
+	}
 }

@@ -12,7 +12,7 @@ import (
 // Limits of replies being held up, all sockets together.
 const (
 	maxLate      = 65536
-	maxLateBytes = 32 << 20 // of each socket
+	maxLateBytes = 64 << 20
 )
 
 // late holds replies up for as long as their fate says.
@@ -21,14 +21,15 @@ type late struct {
 	trace  *Trace
 	wake   chan struct{}
 
-	mu    sync.Mutex
-	line  impair.Line[packet]
-	bytes int
+	mu   sync.Mutex
+	line impair.Line[packet]
+	room int // bytes
 }
 
-func newLate(socket *socket, limit int, trace *Trace) *late {
-	l := &late{socket: socket, trace: trace, wake: make(chan struct{}, 1)}
-	l.line.Limit = limit
+// newLate returns the line of one socket of so many.
+func newLate(socket *socket, sockets int, trace *Trace) *late {
+	l := &late{socket: socket, trace: trace, wake: make(chan struct{}, 1), room: maxLateBytes / sockets}
+	l.line.Limit = maxLate / sockets
 	return l
 }
 
@@ -36,7 +37,7 @@ func newLate(socket *socket, limit int, trace *Trace) *late {
 func (l *late) hold(p *packet, due time.Time, duplicate bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bytes+len(p.data) > maxLateBytes {
+	if len(p.data) > l.room {
 		return false
 	}
 	held := p.keep()
@@ -48,7 +49,7 @@ func (l *late) hold(p *packet, due time.Time, duplicate bool) bool {
 	if !l.line.Push(due, held) {
 		return false
 	}
-	l.bytes += len(held.data)
+	l.room -= len(held.data)
 	if next, _ := l.line.Next(); next.Equal(due) {
 		select {
 		case l.wake <- struct{}{}:
@@ -67,7 +68,7 @@ func (l *late) run(ctx context.Context) {
 		l.mu.Lock()
 		now := time.Now()
 		for p, ok := l.line.Pop(now); ok; p, ok = l.line.Pop(now) {
-			l.bytes -= len(p.data)
+			l.room += len(p.data)
 			l.trace.replied(p)
 			for range p.copies {
 				_ = l.socket.send(&p) // what cannot be sent is lost, as in any network

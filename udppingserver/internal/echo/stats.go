@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -77,18 +78,17 @@ const listed = 50
 // WriteStatistics writes a table of clients and the totals.
 func (s *Server) WriteStatistics(w io.Writer) error {
 	all := s.Clients()
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var text bytes.Buffer // for one write: lines about heartbeats go to the same place
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "client\treceived\tanswered\tdropped on purpose\trate-limited\t")
 	for _, c := range all[:min(len(all), listed)] {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", c.Client, c.Received, c.Answered, c.Dropped, c.Limited)
 	}
 	sum := s.Counters()
 	fmt.Fprintf(t, "all UDP\t%d\t%d\t%d\t%d\t\n", sum.Received, sum.Answered, sum.Dropped, sum.Limited)
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	_ = t.Flush()
 	if more := len(all) - listed; more > 0 {
-		fmt.Fprintf(w, "%d more clients are not listed\n", more)
+		fmt.Fprintf(&text, "%d more clients are not listed\n", more)
 	}
 	for _, extra := range []struct {
 		n    uint64
@@ -104,8 +104,9 @@ func (s *Server) WriteStatistics(w io.Writer) error {
 		{sum.TCPRefused, "TCP connections refused: too many at a time"},
 	} {
 		if extra.n > 0 {
-			fmt.Fprintf(w, "%d %s\n", extra.n, extra.text)
+			fmt.Fprintf(&text, "%d %s\n", extra.n, extra.text)
 		}
 	}
-	return nil
+	_, err := w.Write(text.Bytes())
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -40,7 +41,7 @@ func (s *Server) serveTCP(ctx context.Context) error {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		host := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		host := hostOf(conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
 		mu.Lock()
 		full := total >= maxConns || open[host] >= maxConnsPerHost
 		if !full {
@@ -66,6 +67,16 @@ func (s *Server) serveTCP(ctx context.Context) error {
 	}
 }
 
+// hostOf returns what all limits of TCP take for one host: an IPv4 address, or an
+// IPv6 /64, whose 2^64 addresses are one host's to choose from.
+func hostOf(addr netip.Addr) netip.Addr {
+	if addr = addr.Unmap(); addr.Is6() {
+		network, _ := addr.Prefix(64) // fails for more bits than there are
+		return network.Addr()
+	}
+	return addr
+}
+
 func (s *Server) serveConn(ctx context.Context, conn net.Conn, host netip.Addr) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -74,16 +85,16 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, host netip.Addr) 
 	out := bufio.NewWriterSize(conn, 4096)
 	var own client // of this connection
 	for {
-		if in.Buffered() == 0 {
-			if out.Flush() != nil {
-				return
-			}
+		// Answers to lines that came together leave together; none waits for a
+		// line of which only the beginning is here.
+		if begun, _ := in.Peek(in.Buffered()); !bytes.Contains(begun, []byte{'\n'}) && out.Flush() != nil {
+			return
 		}
 		_ = conn.SetDeadline(time.Now().Add(tcpIdle))
 		line, err := in.ReadSlice('\n')
 		now := time.Now()
-		if len(line) == 0 || errors.Is(err, bufio.ErrBufferFull) {
-			return // the end, or a line longer than any UDP message
+		if len(line) == 0 || err != nil && !errors.Is(err, io.EOF) {
+			return // the end, or a line longer than any UDP message, or too slow
 		}
 		message := bytes.TrimRight(line, "\r\n")
 		req, _ := wire.Parse(message)

@@ -80,7 +80,7 @@ func (c *config) names(stdin io.Reader) ([]string, error) {
 		all = []string{"127.0.0.1"}
 	}
 	if len(all) > maxTargets {
-		return nil, fmt.Errorf("here are %d targets: at most %d are pinged at a time", len(all), maxTargets)
+		return nil, fmt.Errorf("here are more than %d targets: so many are pinged at a time, at most", maxTargets)
 	}
 	return all, nil
 }
@@ -97,7 +97,7 @@ func readList(file string, stdin io.Reader) (targets []string, err error) {
 		in = opened
 	}
 	lines := bufio.NewScanner(in)
-	for n := 1; lines.Scan(); n++ {
+	for n := 1; lines.Scan() && len(targets) <= maxTargets; n++ {
 		target, _, _ := strings.Cut(lines.Text(), "#")
 		if target = strings.TrimSpace(target); target == "" {
 			continue

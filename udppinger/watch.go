@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"topdown/udppinger/internal/report"
 )
@@ -14,7 +15,7 @@ func watch(ctx context.Context, c *config, std stdio) error {
 	if err != nil {
 		return err
 	}
-	view := &report.Watch{W: std.out, Fails: c.watch.fails, MaxLoss: c.watch.loss, MaxRTT: c.watch.rtt}
+	view := &report.Watch{W: std.out, Fails: c.watch.fails, MaxLoss: c.watch.loss, MaxRTT: c.watch.rtt, Now: time.Now}
 	v := &views{all: []report.View{view}}
 	jobs, bad := c.openAll(ctx, std, targets, v)
 	missing = missing || bad

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,6 +47,25 @@ func TestSeveralTargets(t *testing.T) {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is missing:\n%s", want, stdout)
 		}
+	}
+}
+
+// endless is a list of targets that never ends.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	return copy(p, "127.0.0.1\n"), nil
+}
+
+func TestAnEndlessListIsRefused(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, "--targets", "-")
+	cmd.Stdin, cmd.Stderr = endless{}, &said
+	if err := cmd.Run(); ctx.Err() != nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(said.String(), "more than 1000 targets") {
+		t.Errorf("%v, %s", err, said.String())
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"topdown/udppinger/internal/socket"
 	"topdown/udppinger/internal/wire"
 	"topdown/udppinger/internal/wire/wiretest"
 )
@@ -235,6 +237,29 @@ func TestFindings(t *testing.T) {
 				t.Log(text)
 			}
 		})
+	}
+}
+
+// What TCP says is about the same way as what UDP says: it leaves from the address
+// that was asked for.
+func TestTCPLeavesFromTheSource(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere loopback is one address")
+	}
+	from := make(chan string, 1)
+	target := host{tcp: func(conn net.Conn) {
+		from <- conn.RemoteAddr().(*net.TCPAddr).IP.String()
+	}}.start(t)
+	source := netip.MustParseAddr("127.0.0.9")
+	d := Doctor{
+		Target: target, Options: socket.Options{Source: netip.AddrPortFrom(source, 0)},
+		Timeout: 3 * time.Second, Patience: 3 * time.Second, Print: func(string, ...any) {},
+	}
+	if finding, err := d.Examine(t.Context()); err != nil || finding != TCPOnly {
+		t.Fatalf("%q, %v", finding, err)
+	}
+	if got := <-from; got != source.String() {
+		t.Errorf("from %s, want %s", got, source)
 	}
 }
 

@@ -27,7 +27,7 @@ func (d *Doctor) closed(ctx context.Context) Finding {
 
 // dialTCP connects to the same port over TCP.
 func (d *Doctor) dialTCP(ctx context.Context) (*socket.TCP, error) {
-	return socket.DialTCP(ctx, d.Target, netip.AddrPort{}, max(d.Timeout, time.Second))
+	return socket.DialTCP(ctx, d.Target, netip.AddrPortFrom(d.Options.Source.Addr(), 0), max(d.Timeout, time.Second))
 }
 
 // silent finds out more about a port that says nothing: it asks the TCP side of

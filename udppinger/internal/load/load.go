@@ -141,7 +141,7 @@ func (t *Test) ping(ctx context.Context, p *Phase, start time.Time, after time.D
 
 // connect asks the server for a stream.
 func (t *Test) connect(ctx context.Context, up bool) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
+	dialer := socket.Dialer(netip.AddrPortFrom(t.Options.Source.Addr(), 0), 5*time.Second)
 	conn, err := dialer.DialContext(ctx, "tcp", t.Target.String())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s over TCP: the server takes part over TCP, with --load: %w", t.Target, socket.Cause(err))

@@ -46,6 +46,10 @@ type Schedule struct {
 // floodPace is how long a flood waits for a reply.
 const floodPace = 10 * time.Millisecond
 
+// stopped is how far behind its schedule a pinger may be. One that somebody had
+// stopped for an hour (Ctrl-Z) must not send an hour's pings at once.
+const stopped = time.Second
+
 // grace is how long after a timeout a probe is given up, so that a reply which
 // came just in time is not missed for its reader's being slow.
 const grace = 2 * time.Millisecond
@@ -141,6 +145,8 @@ func (p *Pinger) run() error {
 			p.probe(due)
 			sent++
 			switch {
+			case s.Interval > 0 && now-due > stopped:
+				due = now + s.Interval
 			case s.Interval > 0:
 				due += s.Interval
 			case s.Flood:

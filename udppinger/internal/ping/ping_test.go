@@ -5,8 +5,10 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"topdown/udppinger/internal/freeport"
@@ -322,4 +324,50 @@ func TestHeartbeatSendsTheLabsMessage(t *testing.T) {
 			t.Errorf("heartbeat %q, want it to begin with %q", message, want)
 		}
 	}
+}
+
+// stoppable is a connection that is stopped for an hour at the second message, and
+// has nothing to tell.
+type stoppable struct {
+	sent []time.Time
+	end  chan struct{}
+}
+
+func (c *stoppable) Send(tag uint64, _ []byte) error {
+	c.sent = append(c.sent, time.Now())
+	if tag == 2 {
+		time.Sleep(time.Hour)
+	}
+	return nil
+}
+
+func (c *stoppable) Receive(until time.Time) (socket.Notice, error) {
+	select {
+	case <-c.end:
+		return socket.Notice{}, net.ErrClosed
+	case <-time.After(time.Until(until)):
+		return socket.Notice{}, os.ErrDeadlineExceeded
+	}
+}
+
+func (c *stoppable) Drops() uint64 { return 0 }
+func (c *stoppable) Interrupt()    { close(c.end) }
+
+// Stopped for an hour (Ctrl-Z), the pinger does not send an hour's pings at once.
+func TestAfterAStopTheScheduleBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &stoppable{end: make(chan struct{})}
+		p := Pinger{Conn: conn, Format: wire.Format{}, Schedule: Schedule{Count: 10, Interval: 100 * time.Millisecond, Timeout: time.Second}}
+		if err := p.Run(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < len(conn.sent); i++ {
+			if gap := conn.sent[i].Sub(conn.sent[i-1]); gap < 99*time.Millisecond {
+				t.Errorf("pings %d and %d are %v apart", i, i+1, gap)
+			}
+		}
+		if len(conn.sent) != 10 {
+			t.Errorf("%d pings", len(conn.sent))
+		}
+	})
 }

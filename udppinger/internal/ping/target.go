@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // DefaultPort is the port of a target that names none: the lab's.
@@ -36,7 +38,7 @@ func SplitTarget(s string) (host string, port uint16, err error) {
 		host = "127.0.0.1"
 	}
 	for _, c := range host {
-		if c <= ' ' || c == 0x7f || c == '/' {
+		if c == ' ' || c == '/' || c == utf8.RuneError || !unicode.IsPrint(c) {
 			return "", 0, fmt.Errorf("target %q: a host name is expected", host)
 		}
 	}

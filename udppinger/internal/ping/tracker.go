@@ -150,11 +150,11 @@ func (t *Tracker) endWithoutReply(seq uint64, v Verdict, reason error) {
 	if p == nil || p.Verdict != Pending && p.Verdict != Lost {
 		return
 	}
-	revised := p.Verdict == Lost
+	was := p.Verdict
 	p.Reason = reason
 	p.ICMP, _ = errors.AsType[*socket.ICMPError](reason)
 	t.setVerdict(p, v)
-	t.emit(Event{Kind: Decided, Probe: *p, Revised: revised})
+	t.emit(Event{Kind: Decided, Probe: *p, Was: was})
 }
 
 // setVerdict gives the probe a verdict, or another one.
@@ -192,16 +192,22 @@ func (t *Tracker) Arrive(a Arrival) {
 	if report != nil {
 		t.learn(p, report)
 	}
-	if p.Verdict != Pending && p.Verdict != Lost {
+	if p.Verdict.replied() {
 		p.Duplicates++
 		t.Counts.Duplicates++
 		t.emit(Event{Kind: Duplicate, Probe: *p, From: a.From, Text: wire.Text(a.Data)})
 		return
 	}
-	revised := p.Verdict == Lost
+	// A probe that was refused may be answered all the same: an ICMP error is easily
+	// forged, and a router may send one in passing.
+	was := p.Verdict
+	p.Reason, p.ICMP = nil, nil
 	verdict, damaged := verdictOf(quality)
 	note := ""
-	if quality == wire.Unchanged {
+	switch {
+	case was == Refused && !damaged:
+		note = "an ICMP error about it came before"
+	case quality == wire.Unchanged:
 		t.Counts.Unchanged++
 		note = "the request came back as it was sent: this server does not upper-case"
 	}
@@ -218,7 +224,7 @@ func (t *Tracker) Arrive(a Arrival) {
 	t.highest = max(t.highest, p.Seq)
 	t.setVerdict(p, verdict)
 	t.replied++
-	t.emit(Event{Kind: Decided, Probe: *p, From: a.From, Text: wire.Text(a.Data), Revised: revised, Note: note})
+	t.emit(Event{Kind: Decided, Probe: *p, From: a.From, Text: wire.Text(a.Data), Was: was, Note: note})
 }
 
 // judge compares a reply with the probe that it belongs to.

@@ -223,6 +223,26 @@ func TestEachVerdict(t *testing.T) {
 			Counts{Sent: 3, OnTime: 1, Refused: 1, Lost: 1, LostUnknown: 1},
 		},
 		{
+			"refused, and answered all the same", func(s *script) {
+				seq := s.send(0)
+				s.tracker.RefuseMessage(s.sent[seq], errors.New("forged"))
+				s.reply(0.1, seq, nil)
+				s.reply(0.2, seq, nil)
+			},
+			[]string{"1 refused", "1 on time", "1 duplicate"},
+			Counts{Sent: 1, OnTime: 1, Duplicates: 1},
+		},
+		{
+			"no room for a reply, which was another's", func(s *script) {
+				seq := s.send(0)
+				s.send(0.1)
+				s.tracker.Expire(at(1.05), 1)
+				s.reply(1.5, seq, nil)
+			},
+			[]string{"1 dropped locally", "2 timed out", "1 late"},
+			Counts{Sent: 2, Late: 1, Lost: 1, LostUnknown: 1},
+		},
+		{
 			"not sent", func(s *script) { s.tracker.Failed(s.send(0), errors.New("no buffers")) },
 			[]string{"1 dropped locally"},
 			Counts{Sent: 1, Dropped: 1},
@@ -531,6 +551,10 @@ func TestSplitTarget(t *testing.T) {
 		{"a:b:c", "", 0, false},
 		{"http://x", "", 0, false},
 		{"two words", "", 0, false},
+		{"\u009b31mred", "", 0, false}, // a terminal may obey
+		{"\x9b31mred", "", 0, false},
+		{"right\u202eleft", "", 0, false},
+		{"bücher.example", "bücher.example", 8080, true},
 	} {
 		host, port, err := SplitTarget(tt.in)
 		if (err == nil) != tt.ok || host != tt.host && tt.ok || port != tt.port && tt.ok {

@@ -30,6 +30,9 @@ func (v Verdict) String() string { return verdictNames[v] }
 // Received reports whether an intact reply came, however late.
 func (v Verdict) Received() bool { return v == OnTime || v == Reordered || v == Late }
 
+// replied reports whether a reply came, in whatever state.
+func (v Verdict) replied() bool { return v.Received() || v == Corrupt || v == Truncated }
+
 // Where is where a probe was lost, as far as the server's reports tell.
 type Where uint8
 
@@ -101,8 +104,8 @@ type Event struct {
 	// From and Text are the address and the text of the message that came.
 	From string
 	Text string
-	// Revised is set if the probe had timed out before.
-	Revised bool
+	// Was is the verdict before: Lost if the probe had timed out.
+	Was Verdict
 	// Note says what was wrong with the message that came.
 	Note string
 	// Ours is set for a Stray that bears this run's nonce: somebody has replied

@@ -49,11 +49,14 @@ func (v *Lab) verdict(s *Summary, e ping.Event) {
 	}
 	switch p.Verdict {
 	case ping.OnTime:
-		if e.Revised {
-			reply("Reply", "    (came in time after all; this program was slow to read it)")
-		} else {
-			reply("Reply", "")
+		note := ""
+		switch {
+		case e.Was == ping.Lost:
+			note = "    (came in time after all; this program was slow to read it)"
+		case e.Note != "":
+			note = "    (" + e.Note + ")"
 		}
+		reply("Reply", note)
 	case ping.Reordered:
 		reply("Reply", "    (out of order)")
 	case ping.Late:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"runtime"
@@ -95,7 +96,7 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 }
 
 func TestStatusLineTellsOfTheWindow(t *testing.T) {
-	view := &Watch{W: &bytes.Buffer{}}
+	view := &Watch{W: &bytes.Buffer{}, Now: time.Now}
 	s := course(view, "192.0.2.7")
 	if line, want := StatusLine(s), "; last 30s: 10% of 100 lost, avg 51.167 ms, max 100.000 ms"; !strings.HasSuffix(line, want) {
 		t.Errorf("%q, want it to end with %q", line, want)
@@ -105,7 +106,7 @@ func TestStatusLineTellsOfTheWindow(t *testing.T) {
 // A day of events in one line for each change.
 func TestWatch(t *testing.T) {
 	var out bytes.Buffer
-	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond}
+	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond, Now: time.Now}
 	s := NewSummary(Target{Name: "lab.example", Address: "192.0.2.7", Port: 8080, Timeout: time.Second}, time.Unix(1763679000, 0).UTC(), 10*time.Second)
 	view.Begin(s)
 	seq := uint64(0)
@@ -156,12 +157,46 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A host behind a router that gives it up after 3 s: each ping has timed out by
+// then, and is told of twice. It is one ping without a reply, and one line.
+func TestWatchCountsEachPingOnce(t *testing.T) {
+	var out bytes.Buffer
+	at := time.Date(2026, 11, 21, 13, 5, 12, 0, time.UTC)
+	view := &Watch{W: &out, Fails: 5, Now: func() time.Time { return at }}
+	// It began before the machine slept for eight hours.
+	s := NewSummary(Target{Name: "192.0.2.7", Address: "192.0.2.7", Port: 8080, Timeout: time.Second}, at.Add(-8*time.Hour), time.Minute)
+	view.Begin(s)
+	tracker := ping.NewTracker(wire.Format{Nonce: 7}, time.Second, 0, func(e ping.Event) {
+		s.Observe(e)
+		view.Event(s, e)
+	})
+	second := func(n int) { // after n seconds
+		now := time.Duration(n) * time.Second
+		tracker.Expire(now, 0)
+		tracker.Begin(now, now, s.Start.Add(now))
+	}
+	for n := range 4 {
+		second(n)
+	}
+	for seq := range uint64(3) {
+		tracker.Refuse(seq+1, errors.New("host unreachable"))
+	}
+	if out.Len() > 0 {
+		t.Errorf("after 3 pings: %s", out.String())
+	}
+	second(4)
+	second(5)
+	if got, want := out.String(), "2026-11-21T13:05:12Z 192.0.2.7:8080 down: 5 pings in a row without a reply (request timed out)\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // An hour of watch at ten pings a second: after the first fifth of it memory does
 // not grow.
 func TestWatchInBoundedMemory(t *testing.T) {
 	const probes, interval = 36_000, 100 * time.Millisecond
 	var out bytes.Buffer
-	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond}
+	view := &Watch{W: &out, Fails: 3, MaxLoss: 0.25, MaxRTT: 55 * time.Millisecond, Now: time.Now}
 	start := time.Unix(1763679000, 0)
 	summary := NewSummary(Target{Name: "127.0.0.1", Address: "127.0.0.1", Port: 8080, Timeout: time.Second}, start, time.Minute)
 	summary.Endless()

@@ -97,10 +97,10 @@ func (s *Summary) Observe(e ping.Event) {
 	s.Latest = max(s.Latest, p.Begun, p.Read)
 	switch e.Kind {
 	case ping.TimedOut:
-		s.Window.Loss(p.Begun)
+		s.Window.Loss(p.Begun, s.Target.Timeout)
 		s.Latest = max(s.Latest, p.Begun+s.Target.Timeout)
 	case ping.Decided:
-		s.decided(p, e.Revised)
+		s.decided(p, e.Was)
 		if p.Verdict == ping.Refused {
 			s.refused(p)
 		}
@@ -128,15 +128,18 @@ func (s *Summary) Observe(e ping.Event) {
 const maxResidence = time.Duration(1<<32 - 1)
 
 // decided takes a verdict into the window.
-func (s *Summary) decided(p *ping.Probe, revised bool) {
+func (s *Summary) decided(p *ping.Probe, was ping.Verdict) {
 	switch p.Verdict {
 	case ping.Refused, ping.Dropped:
-		if !revised {
-			s.Window.Loss(p.Begun)
+		if was == ping.Pending {
+			s.Window.Loss(p.Begun, 0)
 		}
 	default:
-		if revised {
-			s.Window.Revise(p.Begun)
+		switch was {
+		case ping.Lost:
+			s.Window.Revise(p.Begun, s.Target.Timeout)
+		case ping.Refused, ping.Dropped:
+			s.Window.Revise(p.Begun, 0)
 		}
 		s.Window.Reply(p.Begun, p.RTT, p.Verdict == ping.OnTime || p.Verdict == ping.Reordered)
 	}

@@ -16,6 +16,9 @@ type Watch struct {
 	Fails   int           // probes in a row without a reply that mean down
 	MaxLoss float64       // share of the window's probes; 0: no limit
 	MaxRTT  time.Duration // mean of the window; 0: no limit
+	// Now is the wall clock. The time since the start would not do: while a
+	// machine sleeps, the monotonic clock stands still.
+	Now func() time.Time
 
 	states map[*Summary]*watchState
 	err    error
@@ -52,8 +55,8 @@ func (v *Watch) Event(s *Summary, e ping.Event) {
 	switch {
 	case e.Kind == ping.TimedOut:
 		v.failed(s, st, p, "request timed out")
-	case e.Kind != ping.Decided:
-		return
+	case e.Kind != ping.Decided || e.Was == ping.Lost && p.Came == 0:
+		return // or an ICMP error about a probe that counts as lost already
 	case p.Verdict == ping.Refused:
 		v.failed(s, st, p, refusal(&s.Target, p))
 	case p.Verdict == ping.Dropped:
@@ -121,7 +124,7 @@ func above(over bool) string {
 }
 
 func (v *Watch) line(s *Summary, format string, args ...any) {
-	at := s.Start.Add(s.Latest).Format(time.RFC3339)
+	at := v.Now().Format(time.RFC3339)
 	if _, err := fmt.Fprintf(v.W, "%s %s %s\n", at, address(&s.Target), fmt.Sprintf(format, args...)); v.err == nil {
 		v.err = err
 	}

@@ -29,16 +29,21 @@ type TCP struct {
 
 // DialTCP connects to target within timeout.
 func DialTCP(ctx context.Context, target netip.AddrPort, source netip.AddrPort, timeout time.Duration) (*TCP, error) {
-	dialer := net.Dialer{Timeout: timeout}
-	if source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
-	}
 	start := time.Now()
-	conn, err := dialer.DialContext(ctx, "tcp", target.String())
+	conn, err := Dialer(source, timeout).DialContext(ctx, "tcp", target.String())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s over TCP: %w", target, Cause(err))
 	}
 	return &TCP{Connect: time.Since(start), conn: conn, in: bufio.NewReaderSize(conn, bufferSize), peer: target}, nil
+}
+
+// Dialer returns a dialer from source, if that is valid.
+func Dialer(source netip.AddrPort, timeout time.Duration) *net.Dialer {
+	d := &net.Dialer{Timeout: timeout}
+	if source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(source)
+	}
+	return d
 }
 
 // Cause returns what is behind the dialer's error, without the address and the

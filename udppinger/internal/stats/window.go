@@ -8,6 +8,10 @@ const windowBuckets = 240
 
 // Window gathers loss and RTT of the probes of the last so much time. Its memory
 // does not depend on how many there are. Make it with NewWindow.
+//
+// A reply counts from when its probe was sent, a loss from when it was known, a
+// timeout later. So each probe counts once for as long as the window is, even
+// where that is less than the timeout.
 type Window struct {
 	Length time.Duration
 
@@ -18,6 +22,7 @@ type Window struct {
 type bucket struct {
 	number int64 // of the part, counted from the start; 0 is 1
 	Point
+	known int // losses that were found out in this part
 }
 
 // NewWindow returns an empty window of the given length.
@@ -53,46 +58,51 @@ func (w *Window) Reply(sent, rtt time.Duration, timed bool) {
 	}
 }
 
-// Loss takes in a probe that was lost.
-func (w *Window) Loss(sent time.Duration) {
-	if b := w.at(sent); b != nil {
-		b.Probes++
-		b.Lost++
-	}
-}
+// Loss takes in a probe that was lost, as was known so long after it was sent.
+func (w *Window) Loss(sent, after time.Duration) { w.lose(sent, after, 1) }
 
 // Revise takes a loss back: a reply has come after all.
-func (w *Window) Revise(sent time.Duration) {
-	if b := w.at(sent); b != nil && b.Lost > 0 {
-		b.Probes--
-		b.Lost--
+func (w *Window) Revise(sent, after time.Duration) { w.lose(sent, after, -1) }
+
+func (w *Window) lose(sent, after time.Duration, n int) {
+	if b := w.at(sent); b != nil {
+		lost := max(b.Lost+n, 0)
+		b.Probes += lost - b.Lost
+		b.Lost = lost
+	}
+	if b := w.at(sent + after); b != nil {
+		b.known = max(b.known+n, 0)
 	}
 }
 
 // Points returns the parts of the window at the time now in which probes were
 // sent, the oldest first.
 func (w *Window) Points(now time.Duration) (points []Point) {
-	w.eachPoint(now, func(p *Point) { points = append(points, *p) })
+	w.eachBucket(now, func(b *bucket) {
+		if b.Probes > 0 {
+			points = append(points, b.Point)
+		}
+	})
 	return points
 }
 
 // Sum sums the window up at the time now.
 func (w *Window) Sum(now time.Duration) (sum Point) {
-	w.eachPoint(now, func(p *Point) {
-		if sum.Probes == 0 {
-			sum = *p
-		} else {
-			sum = merge(sum, *p)
-		}
+	known := 0
+	w.eachBucket(now, func(b *bucket) {
+		sum = merge(sum, b.Point)
+		known += b.known
 	})
+	sum.Probes += known - sum.Lost
+	sum.Lost = known
 	return sum
 }
 
-func (w *Window) eachPoint(now time.Duration, f func(*Point)) {
+func (w *Window) eachBucket(now time.Duration, f func(*bucket)) {
 	last := int64(now/w.each()) + 1
 	for number := max(last-windowBuckets+1, 1); number <= last; number++ {
-		if b := &w.buckets[number%windowBuckets]; b.number == number && b.Probes > 0 {
-			f(&b.Point)
+		if b := &w.buckets[number%windowBuckets]; b.number == number {
+			f(b)
 		}
 	}
 }

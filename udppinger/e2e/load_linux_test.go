@@ -65,14 +65,16 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 		}
 		return ms
 	}
-	up, down := queues(t, near, far)
-	t.Logf("by the captures, while uploading %+v, while downloading %+v", up, down)
+	idle, up, down := queues(t, near, far)
+	t.Logf("by the captures, idle %v ms, while uploading %+v, while downloading %+v", idle, up, down)
+	// A busy machine holds up the pinger, too, which the captures do not see.
+	noise := math.Abs(held(`idle ([0-9.]+) ms, while downloading`) - idle)
 	// The bucket holds 400 ms at most; TCP fills at least half of it.
-	if ms := held(`the queue on the way there holds ([0-9.]+) ms; calls will suffer while something uploads`); ms < 200 || ms > 450 || math.Abs(ms-up.both) > up.both/10 {
+	if ms := held(`the queue on the way there holds ([0-9.]+) ms; calls will suffer while something uploads`); ms < 200 || ms > 450 || math.Abs(ms-up.both) > up.both/10+noise {
 		t.Errorf("the deep queue holds %v ms, by the capture %+v\n%s", ms, up, out)
 	}
 	// Under 10 ms the sentence does not say how much it is, but how long pings take.
-	if ms := held(`idle .*, while downloading ([0-9.]+) ms: `) - held(`idle ([0-9.]+) ms, while downloading`); ms > 50 || math.Abs(ms-down.both) > down.both/10 {
+	if ms := held(`idle .*, while downloading ([0-9.]+) ms: `) - held(`idle ([0-9.]+) ms, while downloading`); ms > 50 || math.Abs(ms-down.both) > down.both/10+noise {
 		t.Errorf("the short queue holds %v ms, by the capture %+v\n%s", ms, down, out)
 	}
 	// What is not on the named way is the server's, on a busy machine.
@@ -94,9 +96,10 @@ func TestLoadTellsADeepQueueFromAShortOne(t *testing.T) {
 // added is how many ms longer than on an idle line pings are under way.
 type added struct{ both, there, back float64 }
 
-// queues returns what pings take longer while the way there is filled, and the way
-// back: medians, without the first second, by captures at both ends.
-func queues(t *testing.T, near, far *capturetest.Capture) (up, down added) {
+// queues returns how many ms pings take on an idle line, and what they take longer
+// while the way there is filled, and the way back: medians, without the first second,
+// by captures at both ends.
+func queues(t *testing.T, near, far *capturetest.Capture) (idle float64, up, down added) {
 	t.Helper()
 	type passing struct{ begun, there, asked, back int64 }
 	runs := make(map[string]map[uint64]*passing) // by their nonces: one a phase
@@ -148,13 +151,14 @@ func queues(t *testing.T, near, far *capturetest.Capture) (up, down added) {
 		slices.Sort(all)
 		return float64(all[len(all)/2]) / 1e6
 	}
+	both := func(p *passing) (int64, int64) { return p.begun, p.back }
 	longer := func(run string) added {
 		over := func(way func(*passing) (from, to int64)) float64 { return median(run, way) - median(order[0], way) }
 		return added{
-			both:  over(func(p *passing) (int64, int64) { return p.begun, p.back }),
+			both:  over(both),
 			there: over(func(p *passing) (int64, int64) { return p.begun, p.there }),
 			back:  over(func(p *passing) (int64, int64) { return p.asked, p.back }),
 		}
 	}
-	return longer(order[1]), longer(order[2])
+	return median(order[0], both), longer(order[1]), longer(order[2])
 }

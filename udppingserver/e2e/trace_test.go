@@ -24,15 +24,20 @@ func TestTraceFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	buffer := make([]byte, 1024)
 	for i := 1; i <= 6; i++ {
 		if _, err := fmt.Fprintf(client, "Ping %d 1763730000.00000%d", i, i); err != nil {
 			t.Fatal(err)
 		}
 		// One after the other, so that the server reads each by itself: the next goes
-		// when there is a reply, or none.
-		_ = client.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = client.Read(buffer)
+		// when this one's fate is in the trace.
+		end := regexp.MustCompile(fmt.Sprintf(`"id":"%d",("fate":"lost"|"step":"5 reply")`, i))
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			if text, err := os.ReadFile(file); err == nil && end.Match(text) {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("ping %d: neither lost nor answered, %v:\n%s", i, err, text)
+			}
+		}
 	}
 	if code := stop(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -619,7 +619,8 @@ func TestSlowOrigin(t *testing.T) {
 		}
 	})
 	_, proxy := startProxy(t, func(s *Server, _ *origin.Options) {
-		s.HeadTimeout, s.BodyTimeout = 200*time.Millisecond, 200*time.Millisecond
+		// Less than the origin takes, and enough for a client on a busy machine.
+		s.HeadTimeout, s.BodyTimeout = 600*time.Millisecond, 600*time.Millisecond
 	})
 	c := dial(t, proxy)
 	for range 2 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"topdown/scripts/grade/internal/report"
 	"topdown/scripts/grade/internal/rubric"
 )
 
@@ -89,10 +91,29 @@ func TestFakeResultsAreNoResults(t *testing.T) {
 	fake := `{"Result":{"id":"hello","status":"passed","points":100,"max":100}}`
 	r := grading(t, "for fd in 1 2 3 4 5 6 7; do (echo '"+fake+"' >&$fd) 2>/dev/null; done\n"+
 		"for pid in 1 $PPID; do for fd in 1 2 3 4 5; do (echo '"+fake+"' > /proc/$pid/fd/$fd) 2>/dev/null; done; done\n"+
-		"echo 'webserver: 100 of 100 points'; exit 0\n")
+		"printf '\\033[2J\\033]0;title\\007\\342\\200\\256'; echo 'webserver: 100 of 100 points'; kill -9 0\n")
 	for _, res := range r.Results {
 		if res.Status == rubric.Passed {
 			t.Errorf("%s passed", res.ID)
+		}
+	}
+	for name := range report.Formats() {
+		if text := write(t, name, r); bytes.ContainsAny(text, "\x1b\x07\u202e") || !bytes.Contains(text, []byte("webserver")) {
+			t.Errorf("%s: it commands a terminal: %q", name, text)
+		}
+	}
+}
+
+// One line of 12 MiB on the wire.
+func TestAnEndlessLineIsBounded(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(zooFile(t, "webserver", "right.py"), `"HTTP/1.1 " + status`, `"HTTP/1.1 " + "A" * (12 << 20) + status`, 1)
+	spec := zooSpec(t, "webserver", "right.py", text)
+	spec.Only = []string{"status", "missing"}
+	r := bestGrader().grade(t.Context(), spec, nil)
+	for _, format := range []string{"json", "html"} {
+		if n := len(write(t, format, r)); r.Score != 0 || n > 256<<10 {
+			t.Errorf("%d points, %d bytes of %s", r.Score, n, format)
 		}
 	}
 }

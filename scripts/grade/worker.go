@@ -148,11 +148,11 @@ func (g grader) grade(ctx context.Context, spec submission.Spec, each func(*rubr
 	return report
 }
 
-// visible replaces what would command a terminal: names of files are the student's,
-// and stand in command lines.
+// visible replaces what would command a terminal, or turn the direction of writing:
+// names of files are the student's, and stand in command lines.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if !unicode.IsGraphic(r) && r != '\n' && r != '\t' {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -114,8 +114,18 @@ func (l *lab) start(t *rubric.T) *rubric.Failure {
 	if l.s.Addr != "" || !l.s.Has("port") {
 		return nil
 	}
-	want := "for the port \"notaport\": a line that says how the program is used, and exit code 2"
-	p, err := l.s.Start(l.s.Command, l.vars("notaport"))
+	// The handout's skeleton looks only whether there is an argument.
+	f := l.usage(t, "for the port \"notaport\"", l.s.Command)
+	if f != nil && l.usage(t, "for no port at all", strings.ReplaceAll(l.s.Command, "{port}", "")) == nil {
+		return nil
+	}
+	return f
+}
+
+// usage fails unless a command line that is wrong is answered as it should be.
+func (l *lab) usage(t *rubric.T, mistake, command string) *rubric.Failure {
+	want := mistake + ": a line that says how the program is used, and exit code 2"
+	p, err := l.s.Start(command, l.vars("notaport"))
 	if err != nil {
 		return rubric.Failf(want, "%v", err)
 	}
@@ -157,13 +167,16 @@ func (l *lab) pathForm(t *rubric.T) *rubric.Failure {
 		if f.Hint == "" && len(l.origin.asked("/dir/page.html")) == 0 {
 			f.Seen += "; the origin was not asked for /dir/page.html"
 		}
+		if l.ready(t) == nil && !strings.Contains(l.origin.addr(), ":") {
+			f.Hint = "It fetches from port 80 only: what stands behind the colon of host:port is the port to connect to."
+		}
 	}
 	return f
 }
 
 func (l *lab) absolute(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return rubric.Skipf("the proxy does not start: %s", f.Seen)
+	if f := l.ready(t); f != nil {
+		return f
 	}
 	body := l.page("/dir/absolute.html")
 	want := "the origin's page for GET http://" + l.origin.addr() + "/dir/absolute.html"
@@ -291,7 +304,7 @@ func (l *lab) key(t *rubric.T) *rubric.Failure {
 	other.follow(t.Log)
 	origins := []*origin{l.origin, other}
 	if l.s.Box.Isolated {
-		_, port, _ := net.SplitHostPort(l.origin.addr())
+		_, port, _ := net.SplitHostPort(l.origin.ln.Addr().String())
 		third, err := newOrigin("origin 3", net.JoinHostPort("127.0.0.2", port))
 		if err == nil {
 			defer third.close()
@@ -315,6 +328,9 @@ func (l *lab) key(t *rubric.T) *rubric.Failure {
 				if f != nil {
 					f.Expected = want
 					return f
+				}
+				if m.Code() != 200 {
+					return rubric.Failf(want, "%q", m.StartLine)
 				}
 				if got := m.Content(); !bytes.Contains(got, []byte(o.name+" has "+path+"\n")) {
 					text := strings.TrimSpace(string(clip(got)))

@@ -30,6 +30,13 @@ type request struct {
 	body   []byte
 }
 
+// Bounds of an origin: what a proxy can make it keep.
+const (
+	maxConns    = 500
+	maxRequests = 2000
+	maxRequest  = 64 << 10 // bytes
+)
+
 // An origin is a web server of the grader's that counts what it is asked for.
 type origin struct {
 	ln   net.Listener
@@ -64,7 +71,8 @@ func newOrigin(name, addr string) (*origin, error) {
 	return o, nil
 }
 
-func (o *origin) addr() string { return o.ln.Addr().String() }
+// addr is how the origin is called in a URL.
+func (o *origin) addr() string { return strings.TrimSuffix(o.ln.Addr().String(), ":80") }
 
 // close ends the origin, connections included, as if it had been killed.
 func (o *origin) close() {
@@ -113,6 +121,7 @@ func (o *origin) follow(log *transcript.Log) {
 
 func (o *origin) serve(raw net.Conn) {
 	o.mu.Lock()
+	many := len(o.conns) >= maxConns
 	o.conns[raw] = true
 	o.mu.Unlock()
 	defer func() {
@@ -121,6 +130,9 @@ func (o *origin) serve(raw net.Conn) {
 		delete(o.conns, raw)
 		o.mu.Unlock()
 	}()
+	if many {
+		return
+	}
 	var rest []byte
 	buf := make([]byte, 32<<10)
 	for range 100 {
@@ -136,7 +148,7 @@ func (o *origin) serve(raw net.Conn) {
 			n, err := raw.Read(buf)
 			o.log.Add("origin<", o.name, buf[:n])
 			rest = append(rest, buf[:n]...)
-			if err != nil || len(rest) > 4<<20 {
+			if err != nil || len(rest) > maxRequest {
 				return
 			}
 		}
@@ -162,6 +174,10 @@ func (o *origin) serve(raw net.Conn) {
 // answer sends the response and reports whether the connection goes on.
 func (o *origin) answer(conn net.Conn, r request) bool {
 	o.mu.Lock()
+	if len(o.requests) == maxRequests {
+		o.mu.Unlock()
+		return false
+	}
 	o.requests = append(o.requests, r)
 	path, _, _ := strings.Cut(r.path, "?")
 	res, ok := o.resources[path]

@@ -24,8 +24,9 @@ type lab struct {
 	host   string
 	port   int
 	proc   *sandbox.Process
-	origin *origin
-	path   *bool // whether the proxy takes the path form; found out once
+	origin *origin // at a port of its own
+	port80 *origin // for a proxy that knows no other port; nil where it is not ours to use
+	path   *bool   // whether the proxy takes the path form; found out once
 
 	canary []byte
 	secret string
@@ -69,6 +70,11 @@ func (l *lab) prepare() error {
 	if l.origin, err = newOrigin("origin", "127.0.0.1:0"); err != nil {
 		return err
 	}
+	if s.Box.Isolated {
+		if l.port80, err = newOrigin("origin", "127.0.0.1:80"); err != nil {
+			return err
+		}
+	}
 	l.canary = []byte("secret-" + s.Text(20))
 	// Outside the folder in which the proxy runs: a file beside it may be served,
 	// as one of the assignments has it.
@@ -81,6 +87,9 @@ func (l *lab) close() {
 		l.proc.Stop()
 	}
 	l.origin.close()
+	if l.port80 != nil {
+		l.port80.close()
+	}
 }
 
 func (l *lab) addr() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
@@ -105,25 +114,39 @@ func (l *lab) vars(port string) map[string]string {
 }
 
 // ready is ensure for checks that cannot say anything of a proxy that does not
-// start, or takes no form of request.
+// start, or takes no form of request. One that fetches from port 80 alone, as the
+// handout's example has it, is asked for pages there from then on: that it knows no
+// other port is for "path".
 func (l *lab) ready(t *rubric.T) *rubric.Failure {
 	if f := l.ensure(t); f != nil {
 		return rubric.Skipf("the proxy does not start: %s", f.Seen)
 	}
-	if l.path == nil {
-		word := []byte(l.s.Text(12))
-		l.origin.set("/probe", resource{body: word})
-		yes := false
-		if m, f := l.get(t, "/"+l.origin.addr()+"/probe", ""); f == nil && m.Code() == 200 && bytes.Contains(m.Raw, word) {
-			yes = true
-		} else if f := l.ensure(t); f != nil {
-			return rubric.Skipf("the proxy does not start: %s", f.Seen)
-		} else if m, f := l.get(t, "http://"+l.origin.addr()+"/probe", l.origin.addr()); f != nil || !bytes.Contains(m.Raw, word) {
-			return rubric.Skipf("the proxy fetches no page, neither in the path form nor in the absolute form")
-		}
-		l.path = &yes
+	if l.path != nil {
+		return nil
 	}
-	return nil
+	word := []byte(l.s.Text(12))
+	for _, o := range []*origin{l.origin, l.port80} {
+		if o == nil {
+			continue
+		}
+		o.set("/probe", resource{body: word})
+		for _, yes := range []bool{true, false} {
+			if f := l.ensure(t); f != nil {
+				return rubric.Skipf("the proxy does not start: %s", f.Seen)
+			}
+			l.path = &yes
+			target, host := l.form(o, "/probe")
+			if m, f := l.get(t, target, host); f == nil && bytes.Contains(m.Raw, word) {
+				if o == l.port80 {
+					l.origin, l.port80 = o, l.origin
+					l.origin.follow(t.Log)
+				}
+				return nil
+			}
+		}
+	}
+	l.path = nil
+	return rubric.Skipf("the proxy fetches no page, neither in the path form nor in the absolute form")
 }
 
 // form writes the target for a page of an origin, in the form that the proxy takes.
@@ -173,7 +196,7 @@ func (l *lab) exchange(t *rubric.T, request []byte, timeout time.Duration) (*raw
 	}
 	switch {
 	case m.TimedOut:
-		return nil, rubric.Failf("a response", "no byte came within %v%s", timeout, submission.State(l.proc))
+		return nil, rubric.Failf("a response", "no byte came within %v", timeout)
 	case m.Reset:
 		return nil, rubric.Failf("a response", "the connection was reset before a byte came%s", submission.State(l.proc))
 	}

@@ -223,14 +223,14 @@ func runCheck(ctx context.Context, c Check, res *Result, keep bool) {
 			return
 		}
 		if f.Skip {
-			res.Status, res.Seen = Skipped, f.Seen
+			res.Status, res.Seen = Skipped, printable(f.Seen)
 			return
 		}
 		if try < c.Again && ctx.Err() == nil {
 			continue
 		}
 		res.Status = Failed
-		res.Expected, res.Seen = f.Expected, printable(f.Seen)
+		res.Expected, res.Seen = printable(f.Expected), printable(f.Seen)
 		res.Transcript = t.Log.String()
 		res.Hint = first(f.Hint, c.Hint)
 		res.Try = first(f.Try, c.Try)
@@ -239,11 +239,18 @@ func runCheck(ctx context.Context, c Check, res *Result, keep bool) {
 	}
 }
 
-// printable escapes what would do something to a terminal: a part of it comes from
-// the submission.
+// maxSeen is how much of what was seen is kept, in bytes.
+const maxSeen = 8 << 10
+
+// printable escapes what would do something to a terminal, and cuts what is longer
+// than a reader wants: a part of it comes from the submission.
 func printable(s string) string {
 	var b strings.Builder
-	for _, r := range s {
+	for i, r := range s {
+		if i >= maxSeen {
+			fmt.Fprintf(&b, "… (%d more bytes)", len(s)-i)
+			break
+		}
 		if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
 			fmt.Fprintf(&b, `\x%02x`, r)
 			continue

@@ -61,7 +61,7 @@ func (l *lab) checks() []rubric.Check {
 		},
 		{
 			ID: "stops", Points: 10, Stage: 4, Title: "stops when the server refuses", Run: l.stops, Try: "nc -C -l 127.0.0.1 2525, and answer MAIL with \"550 no\"",
-			Requirement: "S3: on an unexpected reply say so with the reply; carrying on after an error reply is a mistake", RFC: "RFC 5321, 4.2.1 and 4.3.2",
+			Requirement: "S3: on an unexpected reply say so with the reply, and end with an exit code other than 0; carrying on is a mistake", RFC: "RFC 5321, 4.2.1 and 4.3.2",
 			Hint: "Compare the code with the one expected after each reply; if it differs, print the reply, send QUIT and exit with a code other than 0.",
 		},
 		{
@@ -268,13 +268,17 @@ func (l *lab) blank(t *rubric.T) *rubric.Failure {
 	text := strings.ReplaceAll(string(s.message), "\r\n", "\n")
 	header, body, ok := parts(s.message)
 	if strings.HasPrefix(text, "\n") {
-		return rubric.Failf(want, "the message begins with an empty line: everything behind it is body, and there is no header")
+		if first, _, _ := strings.Cut(strings.TrimLeft(text, "\n"), "\n"); fieldLine.MatchString(first) {
+			return rubric.Failf(want, "the message begins with an empty line: everything behind it is body, and there is no header")
+		}
+		// The handout's own text: a body behind no header, which is for "headers".
+		header, body, ok = "", text[1:], true
 	}
 	if !ok {
 		return rubric.Failf(want, "there is no empty line in the message")
 	}
 	for line := range strings.SplitSeq(header, "\n") {
-		if !fieldLine.MatchString(line) && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
+		if header != "" && !fieldLine.MatchString(line) && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
 			return rubric.Failf(want, "%q stands in the header and is no \"Name: value\": is the empty line before the body missing?", clip(line))
 		}
 	}

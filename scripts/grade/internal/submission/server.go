@@ -62,9 +62,11 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// State says that the program has ended, if it has, and how.
+// State says that the program has ended, if it has, and how. It is asked when a
+// connection went wrong: one that dies of it is given the time to, or the next check
+// would find it running still.
 func State(p *sandbox.Process) string {
-	if p != nil && p.Wait(300*time.Millisecond) {
+	if p != nil && p.Wait(Patience()/2) {
 		return "; the program is not running any more: " + p.Ending() + Printed(p.Output())
 	}
 	return ""

@@ -263,7 +263,7 @@ func (l *lab) begin(name string, script func(*scene, int)) *scene {
 }
 
 func (sc *scene) serve() {
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, 4096) // a flood shall not fill the memory; no ping is longer
 	for {
 		n, from, err := sc.conn.ReadFromUDP(buf)
 		at := time.Now()

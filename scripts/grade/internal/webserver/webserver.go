@@ -169,7 +169,7 @@ func (l *lab) answered(m *rawhttp.Message, want string) *rubric.Failure {
 	}
 	switch {
 	case m.TimedOut:
-		return rubric.Failf(want, "no byte came within %v%s", l.s.Timeout, l.state())
+		return rubric.Failf(want, "no byte came within %v", l.s.Timeout)
 	case m.Reset:
 		return rubric.Failf(want, "the connection was reset before a byte came%s", l.state())
 	}

@@ -86,6 +86,9 @@ func fromEnvironment(settings []*setting) {
 // check returns what is wrong with the first value that is.
 func check(settings []*setting) error {
 	for _, s := range settings {
+		if flag := s.flagAsValue(settings); flag != "" {
+			return usageError{fmt.Errorf("%s needs a value (%s), got the flag %s", s.given, s.arg, flag)}
+		}
 		if s.err != nil {
 			return usageError{s.wrong(s.err.Error())}
 		}

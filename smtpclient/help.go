@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -136,6 +137,17 @@ func badFlag(err error, settings []*setting) error {
 		return usage("--%s needs a value", flag)
 	}
 	return usage("%w", err)
+}
+
+// flagAsValue returns the flag that stands where a value has been left out, "" if
+// there is a value. One that looks like a flag can be given by the environment.
+func (s *setting) flagAsValue(settings []*setting) string {
+	flag, _, _ := strings.Cut(s.raw, "=")
+	known := func(other *setting) bool { return flag == "--"+other.name }
+	if strings.HasPrefix(s.given, "-") && (flag == "--help" || slices.ContainsFunc(settings, known)) {
+		return flag
+	}
+	return ""
 }
 
 // near proposes the flag that may have been meant: one that begins alike.

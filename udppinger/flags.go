@@ -96,6 +96,9 @@ func fromEnvironment(settings []*setting) {
 // check returns what is wrong with the first value that is.
 func check(settings []*setting) error {
 	for _, s := range settings {
+		if flag := s.flagAsValue(settings); flag != "" {
+			return fmt.Errorf("%s needs a value (%s), got the flag %s", s.given, s.arg, flag)
+		}
 		if s.err != nil {
 			return s.wrong(s.err.Error())
 		}

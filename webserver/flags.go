@@ -75,6 +75,9 @@ func fromEnvironment(settings []*setting) {
 // check returns what is wrong with the first value that is.
 func check(settings []*setting, command string) error {
 	for _, s := range settings {
+		if flag := s.flagAsValue(settings); flag != "" {
+			return usageError{fmt.Errorf("%s needs a value (%s), got the flag %s", s.given, s.arg, flag), command}
+		}
 		if s.err != nil {
 			return usageError{s.wrong(s.err.Error()), command}
 		}
@@ -97,11 +100,6 @@ func text(to *string) func(string) error {
 	return func(value string) error { *to = value; return nil }
 }
 
-// texts takes the flag again and again.
-func texts(to *[]string) func(string) error {
-	return func(value string) error { *to = append(*to, value); return nil }
-}
-
 // size takes a number of bytes.
 func size(to *int64) func(string) error {
 	return func(value string) (err error) {
@@ -109,7 +107,7 @@ func size(to *int64) func(string) error {
 			return errors.New("a size is expected, as in 500, 64KiB or 10MiB")
 		}
 		if *to == 0 { // the packages below would take it for their default
-			return errors.New("a size over 0 is expected, as in 500, 64KiB or 10MiB")
+			return errors.New("a size above 0 is expected, as in 500, 64KiB or 10MiB")
 		}
 		return nil
 	}
@@ -175,7 +173,7 @@ func duration(to *time.Duration) func(string) error {
 			return errors.New("a time is expected, as in 0.5, 30s or 5m")
 		}
 		if *to <= 0 {
-			return errors.New("a time over 0 is expected, as in 0.5, 30s or 5m")
+			return errors.New("a time above 0 is expected, as in 0.5, 30s or 5m")
 		}
 		return nil
 	}

@@ -90,3 +90,8 @@ func isTerminal(w io.Writer) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
+
+// texts takes the flag again and again.
+func texts(to *[]string) func(string) error {
+	return func(value string) error { *to = append(*to, value); return nil }
+}

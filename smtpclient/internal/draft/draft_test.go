@@ -225,6 +225,11 @@ func TestReady(t *testing.T) {
 	if _, err := newDraft(Draft{Message: write(t, "m.eml", "From: a@b.c\nTo: nobody at all\n\nx")}, "").Prepare(); !errors.Is(err, message.ErrFormat) {
 		t.Error(err)
 	}
+	group := newDraft(Draft{Message: write(t, "m.eml", "From: nobody:;\nTo: a@b.c\n\nx")}, "")
+	group.From = ""
+	if _, err := group.Prepare(); err == nil || !strings.Contains(err.Error(), `"nobody:;" names nobody`) {
+		t.Error(err)
+	}
 	if _, err := newDraft(Draft{Message: "/nowhere/m.eml"}, "").Prepare(); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}

@@ -30,6 +30,9 @@ func (d *Draft) ready(m *Mail) error {
 		from = raw.Header.Get("From")
 	}
 	senders, err := message.ParseAddressList(from)
+	if err == nil && len(senders) == 0 {
+		err = fmt.Errorf("%q names nobody", from)
+	}
 	if err != nil {
 		return mistake("no sender: give --from, or a From field in the message: %w", err)
 	}

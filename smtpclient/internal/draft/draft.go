@@ -8,6 +8,7 @@
 package draft
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -184,9 +185,13 @@ func (d *Draft) signer(from string) (*dkim.Signer, error) {
 	if d.DKIMSelector == "" {
 		return nil, mistake("--dkim-key needs --dkim-selector")
 	}
-	domain := d.DKIMDomain
-	if domain == "" {
-		domain = from[strings.LastIndexByte(from, '@')+1:]
+	if strings.Trim(strings.ToLower(d.DKIMSelector), "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+		return nil, mistake("--dkim-selector %q: letters, digits, dots and dashes are expected", d.DKIMSelector)
+	}
+	domain := cmp.Or(d.DKIMDomain, from[strings.LastIndexByte(from, '@')+1:])
+	domain, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return nil, mistake("--dkim-domain %q: a domain is expected, as in example.com", domain)
 	}
 	key, err := dkim.LoadKey(d.DKIMKey)
 	if err != nil {

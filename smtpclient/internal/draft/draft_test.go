@@ -178,6 +178,9 @@ func TestMistakes(t *testing.T) {
 		"line in a header": {Header: []string{"X: a\r\nBcc: b@c.d"}},
 		"key alone":        {DKIMKey: "x"},
 		"selector alone":   {DKIMSelector: "x"},
+		"bad selector":     {DKIMKey: "x", DKIMSelector: "s\r\nBcc: b@c.d"},
+		"bad domain":       {DKIMKey: "x", DKIMSelector: "s", DKIMDomain: "c.d\r\nBcc: b@c.d"},
+		"domain and more":  {DKIMKey: "x", DKIMSelector: "s", DKIMDomain: "c.d; x=y"},
 		"message and text": {Message: "x", Text: "y"},
 		"bad reply-to":     {ReplyTo: "@"},
 		"no media type":    {Attach: []string{"-:type=foo"}},
@@ -226,7 +229,6 @@ func TestReady(t *testing.T) {
 		t.Error(err)
 	}
 	group := newDraft(Draft{Message: write(t, "m.eml", "From: nobody:;\nTo: a@b.c\n\nx")}, "")
-	group.From = ""
 	if _, err := group.Prepare(); err == nil || !strings.Contains(err.Error(), `"nobody:;" names nobody`) {
 		t.Error(err)
 	}

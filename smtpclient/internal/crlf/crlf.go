@@ -13,7 +13,8 @@ import (
 // line that starts with a dot gets a second one (section 4.5.2).
 type Writer struct {
 	w         io.Writer
-	stuff     bool // double the dots: DATA, not BDAT
+	err       error // the first of w
+	stuff     bool  // double the dots: DATA, not BDAT
 	lineStart bool
 	cr        bool // a CR has been read and not yet written
 }
@@ -24,76 +25,73 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w, lineStart: true} }
 // NewDotWriter returns a Writer that also doubles a dot at the start of a line.
 func NewDotWriter(w io.Writer) *Writer { return &Writer{w: w, lineStart: true, stuff: true} }
 
-var crlf = []byte("\r\n")
+var (
+	cr   = []byte("\r")
+	lf   = []byte("\n")
+	crlf = []byte("\r\n")
+)
+
+// ahead is how far a line's end is looked for at a time, in bytes: in text that
+// has only CRs the search for LF must not go to the end each time.
+const ahead = 1 << 10
 
 // Write implements io.Writer.
 func (c *Writer) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
+	for rest := p; len(rest) > 0 && c.err == nil; {
 		if c.cr {
 			c.cr = false
-			if p[0] == '\n' {
-				p = p[1:]
-			}
-			if err := c.newline(); err != nil {
-				return 0, err
-			}
+			c.newline()
+			rest = bytes.TrimPrefix(rest, lf)
 			continue
 		}
-		if c.stuff && c.lineStart && p[0] == '.' {
-			if _, err := c.w.Write(p[:1]); err != nil {
-				return 0, err
-			}
+		if c.stuff && c.lineStart && rest[0] == '.' {
+			c.put(rest[:1])
 		}
 		c.lineStart = false
-		lf := bytes.IndexByte(p, '\n')
-		line := p
-		if lf >= 0 {
-			line = p[:lf]
-		}
-		cr := bytes.IndexByte(line, '\r')
+		piece := rest[:min(len(rest), ahead)]
+		line, _, hasLF := bytes.Cut(piece, lf)
+		text, after, hasCR := bytes.Cut(line, cr)
+		n := len(piece)
 		switch {
-		case cr >= 0 && cr == lf-1: // CRLF as it should be: the usual case
-			if _, err := c.w.Write(p[:lf+1]); err != nil {
-				return 0, err
-			}
+		case hasCR && hasLF && len(after) == 0: // CRLF as it should be: the usual case
+			n = len(line) + 1
+			c.put(rest[:n])
 			c.lineStart = true
-			p = p[lf+1:]
-		case cr >= 0:
-			if _, err := c.w.Write(p[:cr]); err != nil {
-				return 0, err
-			}
+		case hasCR:
+			n = len(text) + 1
+			c.put(text)
 			c.cr = true
-			p = p[cr+1:]
-		case lf >= 0:
-			if _, err := c.w.Write(line); err != nil {
-				return 0, err
-			}
-			if err := c.newline(); err != nil {
-				return 0, err
-			}
-			p = p[lf+1:]
+		case hasLF:
+			n = len(line) + 1
+			c.put(line)
+			c.newline()
 		default:
-			if _, err := c.w.Write(p); err != nil {
-				return 0, err
-			}
-			p = nil
+			c.put(piece)
 		}
+		rest = rest[n:]
 	}
-	return n, nil
+	if c.err != nil {
+		return 0, c.err
+	}
+	return len(p), nil
 }
 
-func (c *Writer) newline() error {
+func (c *Writer) newline() {
 	c.lineStart = true
-	_, err := c.w.Write(crlf)
-	return err
+	c.put(crlf)
+}
+
+func (c *Writer) put(p []byte) {
+	if c.err == nil {
+		_, c.err = c.w.Write(p)
+	}
 }
 
 // Close finishes the last line. It does not close the writer below.
 func (c *Writer) Close() error {
 	if c.cr || !c.lineStart {
 		c.cr = false
-		return c.newline()
+		c.newline()
 	}
-	return nil
+	return c.err
 }

@@ -2,8 +2,10 @@ package crlf
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,6 +48,23 @@ func TestWriter(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A text that has only CRs costs no more than another.
+func TestWriterCost(t *testing.T) {
+	done := make(chan error)
+	go func() {
+		_, err := NewWriter(io.Discard).Write(bytes.Repeat(cr, 8<<20))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it takes too long")
 	}
 }
 

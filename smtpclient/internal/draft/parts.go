@@ -146,7 +146,7 @@ func (d *Draft) files(m *Mail, flag string, specs []string) ([]message.File, err
 	list := make([]message.File, 0, len(specs))
 	for _, spec := range specs {
 		f, path := parseFile(spec)
-		if kind, _, err := mime.ParseMediaType(f.Type); f.Type != "" && (err != nil || !strings.Contains(kind, "/")) {
+		if kind, _, err := mime.ParseMediaType(f.Type); f.Type != "" && (err != nil || !strings.Contains(kind, "/") || len(f.Type) > 255) {
 			return nil, mistake("%s %q: a media type is expected, as in type=text/csv", flag, spec)
 		}
 		if path == "-" {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -125,7 +126,7 @@ func (p *program) session(ctx context.Context, s *server, host, port string, det
 	if s.user == "" {
 		return cfg, nil
 	}
-	if name := strings.ToUpper(s.auth); name != "" && name != "USER" && !sasl.Known(name) {
+	if name := strings.ToUpper(s.auth); name != "" && name != "USER" && !slices.Contains(sasl.Names(), name) {
 		return nil, usage("--auth %q: one of %s is expected", s.auth, strings.Join(sasl.Names(), ", "))
 	}
 	password, err := p.password(ctx, &s.secret)

@@ -39,9 +39,7 @@ func (p *program) doctor(ctx context.Context) error {
 	c := &p.cfg.doctor
 	report := &doctorReport{Domain: c.domain, Findings: []doctor.Finding{}}
 	err := p.examine(ctx, report)
-	if report.Exit = exitCode(err); err != nil {
-		report.Error = p.mask.Hide(err.Error())
-	}
+	report.Exit, report.Error = p.outcome(err)
 	if p.cfg.json {
 		return errors.Join(err, p.printJSON(report))
 	}

@@ -66,9 +66,7 @@ func (p *program) sendEach(ctx context.Context) error {
 		r.Journal = p.cfg.each.list + ".journal"
 	}
 	err := p.runEach(ctx, r)
-	if r.Exit = exitCode(err); err != nil {
-		r.Error = p.mask.Hide(err.Error())
-	}
+	r.Exit, r.Error = p.outcome(err)
 	r.Result = resultOf(r.Exit)
 	if p.cfg.json {
 		return errors.Join(err, p.printJSON(r))
@@ -195,9 +193,7 @@ func (p *program) reportRow(out bulk.Outcome, progress *bar) {
 	to := p.recipient(out.Row.To.Spec(), out.Status, out.Reply)
 	if p.cfg.json {
 		row := rowReport{Row: out.Row.Number, recipient: to, MessageID: out.MessageID, Again: out.Again}
-		if out.Err != nil {
-			row.Error = p.mask.Hide(out.Err.Error())
-		}
+		_, row.Error = p.outcome(out.Err)
 		if err := p.printJSON(row); err != nil {
 			p.warn("%v", err)
 		}

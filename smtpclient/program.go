@@ -70,6 +70,14 @@ func (p *program) safe(text string) string {
 	return session.Printable(strings.ReplaceAll(p.mask.Hide(text), "\n", "; "))
 }
 
+// outcome is what a report says about err.
+func (p *program) outcome(err error) (exit int, text string) {
+	if err != nil {
+		text = p.mask.Hide(err.Error())
+	}
+	return exitCode(err), text
+}
+
 // printJSON writes one value on one line. Control characters, and those that
 // reorder what a terminal shows, leave as escapes.
 func (p *program) printJSON(v any) error {

@@ -53,9 +53,7 @@ type proof struct {
 func (p *program) roundtrip(ctx context.Context) error {
 	r := &roundtripReport{Result: "failed", Parts: []partReport{}}
 	err := p.sendAndFetch(ctx, r)
-	if r.Exit = exitCode(err); err != nil {
-		r.Error = p.mask.Hide(err.Error())
-	}
+	r.Exit, r.Error = p.outcome(err)
 	if p.cfg.json {
 		return errors.Join(err, p.printJSON(r))
 	}

@@ -20,9 +20,7 @@ func (p *program) send(ctx context.Context) error {
 	if p.cfg.dryRun && err == nil {
 		return nil
 	}
-	if r.Exit = exitCode(err); err != nil {
-		r.Error = p.mask.Hide(err.Error())
-	}
+	r.Exit, r.Error = p.outcome(err)
 	r.Result = resultOf(r.Exit)
 	if p.cfg.json {
 		return errors.Join(err, p.printJSON(r))

@@ -3,10 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -197,22 +194,5 @@ func matches(r *dns.TLSA, chain []*x509.Certificate) bool {
 	default:
 		return false // of no use for mail (RFC 7672 section 3.1.3)
 	}
-	for _, c := range chain {
-		data := c.Raw
-		if r.Selector == 1 {
-			data = c.RawSubjectPublicKeyInfo
-		}
-		switch r.MatchingType {
-		case 1:
-			sum := sha256.Sum256(data)
-			data = sum[:]
-		case 2:
-			sum := sha512.Sum512(data)
-			data = sum[:]
-		}
-		if strings.EqualFold(hex.EncodeToString(data), r.Certificate) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return r.Verify(c) == nil })
 }

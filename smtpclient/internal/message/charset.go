@@ -70,18 +70,24 @@ func isUTF8(enc encoding.Encoding) bool {
 // windows1252 is the character that a byte stands for.
 func windows1252(b byte) rune { return charmap.Windows1252.DecodeByte(b) }
 
-// toText is bytes of a character set as UTF-8, as well as can be.
-func toText(b []byte, name string) string {
+// decoder makes UTF-8 of a character set; of an unknown one, which is the error,
+// as well as can be.
+func decoder(name string) (transform.Transformer, error) {
 	enc, err := Charset(name)
 	if err != nil || enc == encoding.Replacement || isUTF8(enc) {
-		text, _, _ := transform.String(guess{}, string(b)) // it never fails
-		return text
+		return guess{}, err
 	}
-	text, err := enc.NewDecoder().Bytes(b)
+	return enc.NewDecoder(), nil
+}
+
+// toText is bytes of a character set as UTF-8, as well as can be.
+func toText(b []byte, name string) string {
+	d, _ := decoder(name)
+	text, _, err := transform.String(d, string(b))
 	if err != nil {
 		return strings.ToValidUTF8(string(b), string(utf8.RuneError))
 	}
-	return string(text)
+	return text
 }
 
 // utf7Encoding is UTF-7 (RFC 2152), which old mail programs write. It is only

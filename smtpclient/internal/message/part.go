@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/html/charset"
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
 )
 
@@ -113,14 +112,11 @@ func (p *Part) Text() io.Reader {
 			return transform.NewReader(r, enc.NewDecoder())
 		}
 	}
-	enc, err := Charset(name)
+	d, err := decoder(name)
 	if err != nil {
 		p.walker.warn("part %s: %v", p.Path, err)
 	}
-	if err != nil || enc == encoding.Replacement || isUTF8(enc) {
-		return transform.NewReader(r, guess{})
-	}
-	return transform.NewReader(r, enc.NewDecoder())
+	return transform.NewReader(r, d)
 }
 
 // guess passes UTF-8 and takes other bytes for Windows-1252.

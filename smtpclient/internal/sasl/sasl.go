@@ -43,9 +43,6 @@ var (
 // Names returns the known mechanisms, strongest first.
 func Names() []string { return slices.Concat(passwordNames, tokenNames) }
 
-// Known tells whether New knows a mechanism.
-func Known(name string) bool { return slices.Contains(Names(), name) }
-
 // Choose returns the strongest mechanism for a password among those offered;
 // ok is false if there is none.
 func Choose(offered []string) (name string, ok bool) {
@@ -57,16 +54,14 @@ func Choose(offered []string) (name string, ok bool) {
 	return "", false
 }
 
-// A Server is where the mechanism is used; OAUTHBEARER tells it.
-type Server struct{ Host, Port string }
-
 // New returns the named mechanism for a user and a password (for OAUTHBEARER
-// and XOAUTH2: an access token).
-func New(name, user, password string, server Server) (Mechanism, error) {
-	if strings.ContainsRune(user, 0) || strings.ContainsRune(password, 0) {
-		return nil, errors.New("user name and password must not contain NUL")
+// and XOAUTH2: an access token) at a server, which OAUTHBEARER names.
+func New(name, user, password, host, port string) (Mechanism, error) {
+	if strings.ContainsAny(user+password, "\x00\x01") {
+		return nil, errors.New("user name and password must not contain the bytes 0 and 1")
 	}
-	switch strings.ToUpper(name) {
+	name = strings.ToUpper(name)
+	switch name {
 	case "SCRAM-SHA-256", "SCRAM-SHA-1":
 		hash := scram.SHA256
 		if strings.HasSuffix(name, "-1") {
@@ -76,47 +71,38 @@ func New(name, user, password string, server Server) (Mechanism, error) {
 		if err != nil {
 			return nil, fmt.Errorf("user name or password cannot be used with %s: %w", name, err)
 		}
-		return &scrammed{strings.ToUpper(name), client.NewConversation()}, nil
+		return &scrammed{name, client.NewConversation()}, nil
 	case "CRAM-MD5":
 		return &cramMD5{user, password}, nil
 	case "PLAIN":
-		return &plain{user, password}, nil
-	case "LOGIN":
-		return &login{answers: []string{user, password}}, nil
-	case "XOAUTH2":
-		if !tokenFits(user, password) {
-			return nil, errToken
+		return &recited{name: name, first: "\x00" + user + "\x00" + password}, nil
+	case "LOGIN": // it has no RFC: the server asks twice, whatever its questions say
+		return &recited{name: name, answers: []string{user, password}}, nil
+	case "XOAUTH2": // a challenge describes an error; an empty answer asks for the final reply
+		return &recited{name: name, first: "user=" + user + "\x01auth=Bearer " + password + "\x01\x01", answers: []string{""}}, nil
+	case "OAUTHBEARER": // the same, asked for by byte 1 (RFC 7628 section 3.2.3)
+		first := "n,a=" + strings.NewReplacer("=", "=3D", ",", "=2C").Replace(user) + ",\x01" // RFC 5801 section 4
+		if host != "" {
+			first += "host=" + host + "\x01port=" + port + "\x01"
 		}
-		return &xoauth2{user, password}, nil
-	case "OAUTHBEARER":
-		if !tokenFits(user, password) {
-			return nil, errToken
-		}
-		return &oauthBearer{user, password, server}, nil
+		return &recited{name: name, first: first + "auth=Bearer " + password + "\x01\x01", answers: []string{"\x01"}}, nil
 	}
 	return nil, fmt.Errorf("authentication mechanism %q is unknown: use one of %s", name, strings.Join(Names(), ", "))
 }
 
 var errExtra = errors.New("the server asks for more than the mechanism has to say")
 
-type plain struct{ user, password string }
-
-func (*plain) Name() string { return "PLAIN" }
-
-func (m *plain) Start() ([]byte, bool, error) {
-	return []byte("\x00" + m.user + "\x00" + m.password), true, nil
+// recited is a mechanism that says the same whatever the challenges are.
+type recited struct {
+	name    string
+	first   string   // empty: the server speaks first
+	answers []string // not yet given
 }
-func (*plain) Next([]byte) ([]byte, error) { return nil, errExtra }
-func (*plain) Done() error                 { return nil }
 
-// LOGIN has no RFC: the server asks twice, the answers are the user name and
-// the password, whatever the questions say.
-type login struct{ answers []string }
+func (m *recited) Name() string                 { return m.name }
+func (m *recited) Start() ([]byte, bool, error) { return []byte(m.first), m.first != "", nil }
 
-func (*login) Name() string                 { return "LOGIN" }
-func (*login) Start() ([]byte, bool, error) { return nil, false, nil }
-
-func (m *login) Next([]byte) ([]byte, error) {
+func (m *recited) Next([]byte) ([]byte, error) {
 	if len(m.answers) == 0 {
 		return nil, errExtra
 	}
@@ -124,7 +110,7 @@ func (m *login) Next([]byte) ([]byte, error) {
 	m.answers = m.answers[1:]
 	return []byte(answer), nil
 }
-func (*login) Done() error { return nil }
+func (*recited) Done() error { return nil }
 
 type cramMD5 struct{ user, password string }
 

@@ -11,7 +11,7 @@ import (
 // talk plays a server's challenges and returns the answers.
 func talk(t *testing.T, name, user, password string, challenges ...string) ([]string, error) {
 	t.Helper()
-	m, err := New(name, user, password, Server{Host: "mail.test", Port: "587"})
+	m, err := New(name, user, password, "mail.test", "587")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestMechanisms(t *testing.T) {
 			t.Errorf("%s: %v %s", tt.name, err, diff)
 		}
 	}
-	for _, name := range []string{"PLAIN", "LOGIN"} {
+	for _, name := range []string{"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"} {
 		if _, err := talk(t, name, "u", "p", "1", "2", "3"); err == nil {
 			t.Errorf("%s answers without end", name)
 		}
@@ -60,12 +60,12 @@ func TestMechanisms(t *testing.T) {
 	if _, err := talk(t, "CRAM-MD5", "u", "p", ""); err == nil {
 		t.Error("CRAM-MD5 answers an empty challenge")
 	}
-	for _, bad := range [][2]string{{"u\x00", "p"}, {"u", "p\x00"}} {
-		if _, err := New("PLAIN", bad[0], bad[1], Server{}); err == nil {
+	for _, bad := range [][2]string{{"u\x00", "p"}, {"u", "p\x00"}, {"u\x01", "p"}} {
+		if _, err := New("PLAIN", bad[0], bad[1], "", ""); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
-	if _, err := New("GSSAPI", "u", "p", Server{}); err == nil || !strings.Contains(err.Error(), "SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5") {
+	if _, err := New("GSSAPI", "u", "p", "", ""); err == nil || !strings.Contains(err.Error(), "SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5") {
 		t.Error(err)
 	}
 }
@@ -92,7 +92,7 @@ func testSCRAM(t *testing.T, name string, hash scram.HashGeneratorFcn) {
 			t.Fatal(err)
 		}
 		conversation := server.NewConversation()
-		m, err := New(name, "user", "pencil", Server{})
+		m, err := New(name, "user", "pencil", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func testSCRAM(t *testing.T, name string, hash scram.HashGeneratorFcn) {
 // TestSCRAMIterations does not let a server keep the client busy for hours.
 func TestSCRAMIterations(t *testing.T) {
 	for _, count := range []string{"2147483647", "99999999999999999999", "5000001", "x"} {
-		m, err := New("SCRAM-SHA-256", "user", "pencil", Server{})
+		m, err := New("SCRAM-SHA-256", "user", "pencil", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,15 +74,12 @@ func (c *Conn) Mechanism(offered []string) (sasl.Mechanism, error) {
 	} else if len(offered) == 0 {
 		return nil, &AuthError{Mechanism: name, Err: errors.New("the server offers no AUTH")}
 	}
-	mechanism, err := sasl.New(name, l.User, l.Password, l.address(c.cfg))
+	mechanism, err := sasl.New(name, l.User, l.Password, c.cfg.Host, c.cfg.Port)
 	if err != nil {
 		return nil, &AuthError{Mechanism: name, Err: err}
 	}
 	return mechanism, nil
 }
-
-// address is the server as OAUTHBEARER wants it told.
-func (*Login) address(cfg *Config) sasl.Server { return sasl.Server{Host: cfg.Host, Port: cfg.Port} }
 
 // An Exchange is how a protocol carries SASL (RFC 4422 section 4).
 type Exchange struct {

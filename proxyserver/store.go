@@ -46,6 +46,7 @@ func (c *config) rules() rules.Config {
 	r := rules.Config{Lab: c.lab}
 	if c.upstream != nil {
 		r.Targeted, r.Groups = []string{"CDN-Cache-Control"}, true
+		r.Selecting = []string{"x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"}
 	}
 	return r
 }

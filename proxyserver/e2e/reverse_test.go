@@ -136,22 +136,44 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// Two names of one reverse proxy have two entries in its cache where the origin
-// learns the name.
-func TestPreservedHostIsInTheKey(t *testing.T) {
+// An application makes its links of what the proxy tells it: who asks under one
+// name is not given what was stored for those who ask under another, neither from
+// the store nor as what the origin says is still right.
+func TestNamesShareNothing(t *testing.T) {
 	t.Parallel()
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=60")
-		io.WriteString(w, "this is "+r.Host)
-	}))
-	t.Cleanup(app.Close)
-	p := start(t, nil, "--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--upstream", app.URL, "--preserve-host")
-	client := &http.Client{Timeout: patience}
-	for range 2 {
-		for _, host := range []string{"a.example", "b.example"} {
-			if got := getText(t, client, "http://"+p.addr+"/", "Host", host); got != "this is "+host {
-				t.Errorf("%s: %q", host, got)
+	for name, age := range map[string]string{"fresh": "60", "validated": "0"} {
+		app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age="+age)
+			w.Header().Set("Etag", `"of the application's version"`)
+			if h := r.Header; h.Get("If-None-Match") != "" {
+				w.WriteHeader(http.StatusNotModified)
+			} else {
+				fmt.Fprint(w, h.Get("X-Forwarded-Proto"), "://", h.Get("X-Forwarded-Host"), ":", h.Get("X-Forwarded-Port"), " at ", r.Host)
 			}
+		}))
+		t.Cleanup(app.Close)
+		appHost := strings.TrimPrefix(app.URL, "http://")
+		client := &http.Client{Timeout: patience}
+		for _, args := range [][]string{nil, {"--preserve-host"}, {"--trust-proxy", "127.0.0.1"}} {
+			t.Run(name+" "+strings.Join(args, " "), func(t *testing.T) {
+				p := start(t, nil, append([]string{"--addr", "127.0.0.1:0", "--cache-dir", t.TempDir(), "--upstream", app.URL}, args...)...)
+				for range 2 {
+					for _, by := range []string{"http://a.example:80", "http://b.example:80", "https://a.example:443"} {
+						proto, rest, _ := strings.Cut(by, "://")
+						host, port, _ := strings.Cut(rest, ":")
+						at := appHost
+						if len(args) == 1 {
+							at = host
+						}
+						if len(args) < 2 && proto == "https" {
+							continue // nobody is believed
+						}
+						if got, want := getText(t, client, "http://"+p.addr+"/", "Host", host, "X-Forwarded-Proto", proto), proto+"://"+host+":"+port+" at "+at; got != want {
+							t.Errorf("%q, want %q", got, want)
+						}
+					}
+				}
+			})
 		}
 	}
 }

@@ -44,16 +44,16 @@ func TestExplain(t *testing.T) {
 			"RFC 9111, 3: it may be stored: max-age 60", "MISS",
 		},
 		{
-			"RFC 9111, 4.1: Vary [accept-encoding] matches the stored response",
+			"RFC 9111, 4.1: what is stored is for requests with the same [accept-encoding]",
 			"RFC 9111, 4.2: stored 43 s ago, age 43, max-age 60: fresh for 17 s", "HIT",
 		},
 		{
-			"RFC 9111, 4.1: 1 stored, but Vary [accept-encoding] selects none of them",
+			"RFC 9111, 4.1: 1 stored, but for requests with other [accept-encoding]",
 			`RFC 9111, 4.3.1: validating what is stored: If-None-Match "a"`,
 			"RFC 9111, 3: it may be stored: max-age 60", "MISS",
 		},
 		{
-			"RFC 9111, 4.1: Vary [accept-encoding] matches the stored response",
+			"RFC 9111, 4.1: what is stored is for requests with the same [accept-encoding]",
 			"RFC 9111, 4.2: stored 63 s ago, age 63, max-age 60: stale for 3 s; stale",
 			`RFC 9111, 4.3.1: validating what is stored: If-None-Match "a"`,
 			"RFC 9111, 3: it may be stored: max-age 60", "MISS",

@@ -94,9 +94,9 @@ func (q *query) lookup() {
 	f.choose(&q.rules, entries)
 	if f.entry == nil {
 		f.forward, f.vary = "vary-miss", entries[0].Stored.VaryNames()
-		f.addOthers(&q.rules, entries)
+		q.addOthers(entries)
 		if q.explained() {
-			q.say("RFC 9111, 4.1", fmt.Sprintf("%d stored, but Vary %v selects none of them", len(entries), f.vary))
+			q.say("RFC 9111, 4.1", fmt.Sprintf("%d stored, but for requests with other %v", len(entries), f.vary))
 		}
 		return
 	}
@@ -104,14 +104,14 @@ func (q *query) lookup() {
 	f.verdict = rules.Reuse(&q.rules, f.stored, q.now)
 	if q.explained() {
 		if len(f.vary) > 0 {
-			q.say("RFC 9111, 4.1", fmt.Sprintf("Vary %v matches the stored response", f.vary))
+			q.say("RFC 9111, 4.1", fmt.Sprintf("what is stored is for requests with the same %v", f.vary))
 		}
 		q.say(f.verdict.Section, f.verdict.Explain(f.stored, q.now))
 	}
 	f.plan = rules.PlanAnswer(&q.rules, f.stored, &f.extent)
 	f.forward = f.verdict.Forward
 	if f.verdict.Use == rules.Validate {
-		f.addOthers(&q.rules, entries)
+		q.addOthers(entries)
 	} else if f.plan.Kind == rules.NotCovered {
 		f.forward = "partial"
 	}
@@ -169,9 +169,10 @@ func (f *found) addParts(req *rules.Request, entries []*store.Entry) {
 	}
 }
 
-func (f *found) addOthers(req *rules.Request, entries []*store.Entry) {
+func (q *query) addOthers(entries []*store.Entry) {
+	f := &q.found
 	for _, e := range entries {
-		if e != f.entry && len(f.others) < maxOthers && rules.MayAskAbout(req, e.Stored) {
+		if e != f.entry && len(f.others) < maxOthers && rules.MayAskAbout(&q.rules, e.Stored, q.c.Rules) {
 			f.others = append(f.others, e)
 		}
 	}

@@ -105,7 +105,7 @@ func FuzzDecision(f *testing.F) {
 		OnError(&req, s, 503, now)
 		Related("http://example.org/", respFields)
 		s.Selects(&req)
-		MayAskAbout(&req, s)
+		MayAskAbout(&req, s, c)
 		v.Explain(s, now)
 		update := Freshen(s, &req, respFields, start, start, c)
 		PlanAnswer(&req, s, &Extent{Total: 5})

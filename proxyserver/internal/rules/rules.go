@@ -20,6 +20,11 @@ type Config struct {
 	// cache, the first that is present and valid wins (RFC 9213); a reverse
 	// proxy's is "CDN-Cache-Control".
 	Targeted []string
+	// Selecting names request fields, in lower case and in order, by which a
+	// response is selected whatever its Vary says: those that tell an origin
+	// under which name its reverse proxy was asked. Applications make their
+	// links of them, and seldom say so.
+	Selecting []string
 	// Lab is the world of the course's handouts: origins that know nothing of
 	// caching. Their 200 and 404 answers are kept for a short time all the same
 	// (RFC 9111, section 4.2.2).

@@ -64,7 +64,7 @@ func NewStored(h Head, c Config) *Stored {
 	apparent = min(apparent, maxSeconds*time.Second)
 	delay := max(h.ResponseTime.Sub(h.RequestTime), 0)
 	s.initial = max(apparent, parseAge(h.Fields)+delay)
-	s.varyNames, s.varyAny = varyNames(h.Fields)
+	s.varyNames, s.varyAny = varyNames(h.Fields, c)
 	if c.Groups {
 		s.groups = groupsOf(h.Fields, "Cache-Groups")
 	}
@@ -104,8 +104,8 @@ func (s *Stored) ETag() string { return s.etag }
 // Modified returns Last-Modified, zero if there is no valid one.
 func (s *Stored) Modified() time.Time { return s.modified }
 
-// VaryNames returns the field names that Vary lists, in lower case and in
-// order.
+// VaryNames returns the names of the fields that select the response, in lower
+// case and in order.
 func (s *Stored) VaryNames() []string { return s.varyNames }
 
 // hasValidator reports whether the response can be validated.
@@ -170,7 +170,7 @@ func Freshen(old *Stored, req *Request, update httpmsg.Fields, requestTime, now 
 		h.Fields.Add("Date", dateField(now).Value)
 	}
 	if update.Has("Vary") {
-		names, _ := varyNames(h.Fields)
+		names, _ := varyNames(h.Fields, c)
 		h.Vary = selecting(names, req.Fields)
 	}
 	return NewStored(h, c)

@@ -30,10 +30,16 @@ func Conditions(req httpmsg.Fields, etags []string, modified time.Time) httpmsg.
 // MayAskAbout reports whether the origin may be asked about a stored response
 // that req does not select: it may choose that for this request as well
 // (RFC 9111, section 4.3.1). Some origins give all codings of a representation
-// the same tag, so one that the client does not accept is left out.
-func MayAskAbout(req *Request, s *Stored) bool {
+// the same tag, so one that the client does not accept is left out; many tag a
+// version of what they know and not the links in it, so one for another name is.
+func MayAskAbout(req *Request, s *Stored, c Config) bool {
 	if s.Partial || s.etag == "" {
 		return false
+	}
+	for _, name := range c.Selecting {
+		if value, _ := selectingValue(name, req.Fields); value != s.Vary.Get(name) {
+			return false
+		}
 	}
 	for coding := range s.Fields.List("Content-Encoding") {
 		accepted := false

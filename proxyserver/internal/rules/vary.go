@@ -9,12 +9,13 @@ import (
 	"topdown/pkg/httpmsg"
 )
 
-// varyNames returns the field names that Vary lists, in lower case and in
-// order, each once. any is true when it has a "*" anywhere.
-func varyNames(f httpmsg.Fields) (names []string, any bool) {
+// varyNames returns the field names that Vary lists and those of c.Selecting, in
+// lower case and in order, each once. any is true when Vary has a "*" anywhere.
+func varyNames(f httpmsg.Fields, c Config) (names []string, any bool) {
 	if !f.Has("Vary") {
-		return nil, false
+		return c.Selecting, false
 	}
+	names = slices.Clone(c.Selecting)
 	for name := range f.List("Vary") {
 		if name == "*" {
 			return nil, true
@@ -34,60 +35,62 @@ func varyNames(f httpmsg.Fields) (names []string, any bool) {
 func selecting(names []string, req httpmsg.Fields) httpmsg.Fields {
 	var sel httpmsg.Fields
 	for _, name := range names {
-		if req.Has(name) {
-			sel.Add(name, selectingValue(name, req))
+		if value, ok := selectingValue(name, req); ok {
+			sel.Add(name, value)
 		}
 	}
 	return sel
 }
 
 // selectingValue is a field's value over all its lines with one way of
-// writing a list. In the fields of content negotiation neither case nor order
-// matters (RFC 9110, section 12.5).
-func selectingValue(name string, req httpmsg.Fields) string {
+// writing a list; ok is false if there is none. In the fields of content
+// negotiation neither case nor order matters (RFC 9110, section 12.5).
+func selectingValue(name string, req httpmsg.Fields) (value string, ok bool) {
 	var buf [8]string
 	members := buf[:0]
+	for line := range req.Values(name) {
+		members = append(members, line)
+	}
+	if len(members) == 0 {
+		return "", false
+	}
 	switch name {
 	case "authorization", "cookie":
 		// Secrets are not written to disk; their hash tells them apart as well.
-		for line := range req.Values(name) {
-			members = append(members, line)
-		}
 		sum := sha256.Sum256([]byte(strings.Join(members, "\n")))
-		return hex.EncodeToString(sum[:])
-	}
-	for line := range req.Values(name) {
-		// Empty members stay: nobody knows whether the field is a list.
-		for member := range strings.SplitSeq(line, ",") {
-			members = append(members, httpmsg.TrimOWS(member))
-		}
-	}
-	switch name {
+		return hex.EncodeToString(sum[:]), true
 	case "accept", "accept-encoding", "accept-language", "accept-charset":
-		for i, member := range members {
-			members[i] = strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(member))
-		}
+		list := strings.ToLower(strings.NewReplacer(" ", "", "\t", "").Replace(strings.Join(members, ",")))
+		members = strings.Split(list, ",")
 		slices.Sort(members)
+	default:
+		if len(members) == 1 && strings.IndexByte(members[0], ',') < 0 {
+			return httpmsg.TrimOWS(members[0]), true
+		}
+		// Empty members stay: nobody knows whether the field is a list.
+		members = strings.Split(strings.Join(members, ","), ",")
+		for i, member := range members {
+			members[i] = httpmsg.TrimOWS(member)
+		}
 	}
-	if len(members) == 1 {
-		return members[0]
-	}
-	return strings.Join(members, ", ")
+	return strings.Join(members, ", "), true
 }
 
 // Selects reports whether req selects the stored response: each field that its
-// Vary lists is absent from both requests or equal in both (RFC 9111, section
-// 4.1).
+// Vary or Config.Selecting lists is absent from both requests or equal in both
+// (RFC 9111, section 4.1).
 func (s *Stored) Selects(req *Request) bool {
 	if s.varyAny {
 		return false
 	}
+	rest := s.Vary // in the order of the names
 	for _, name := range s.varyNames {
-		if s.Vary.Has(name) != req.Fields.Has(name) {
+		value, ok := selectingValue(name, req.Fields)
+		if has := len(rest) > 0 && rest[0].Name == name; has != ok || ok && rest[0].Value != value {
 			return false
 		}
-		if s.Vary.Has(name) && s.Vary.Get(name) != selectingValue(name, req.Fields) {
-			return false
+		if ok {
+			rest = rest[1:]
 		}
 	}
 	return true

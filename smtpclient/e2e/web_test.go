@@ -182,7 +182,7 @@ func TestWeb(t *testing.T) {
 		{"450", nil, 75, "no mail: 450 4.2.0"},
 		{"550", nil, 69, "no mail: 550 5.1.1"},
 		{"drop", nil, 80, "received, and the client was not told"},
-		{"slow", []string{"--timeout", "200ms"}, 75, "going on"},
+		{"slow", []string{"--timeout", "2s"}, 75, "going on"},
 		{"", nil, 0, "received"},
 	} {
 		b.eval(fmt.Sprintf(`document.querySelector('input[value=%q]').click(); window.same = false`, tt.fault), nil)

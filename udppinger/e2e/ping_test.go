@@ -282,11 +282,11 @@ func TestWindowInNDJSON(t *testing.T) {
 func TestWatchTellsOfChangesOnly(t *testing.T) {
 	t.Parallel()
 	var drops []string
-	for seq := 20; seq < 50; seq++ {
+	for seq := 20; seq < 140; seq++ {
 		drops = append(drops, fmt.Sprint(seq))
 	}
 	server := labServer(t, "udp4", drops...)
-	out, cmd := running(t, "watch", "-i", "20ms", "-W", "0.5", "--window", "2s", "--max-loss", "10%", server)
+	out, cmd := running(t, "watch", "-i", "20ms", "-W", "2", "--window", "3s", "--max-loss", "10%", server)
 	want := []string{"up, RTT ", "loss too high: ", "down: 3 pings in a row without a reply (request timed out)", "up again after "}
 	found := 0
 	var all []string
@@ -313,7 +313,7 @@ func TestWatchTellsOfChangesOnly(t *testing.T) {
 
 func TestWatchOfASilentTargetEndsWith1(t *testing.T) {
 	t.Parallel()
-	stdout, _, code := call(t, "watch", "-i", "20ms", "-W", "0.05", "--window", "1s", "--duration", "0.5", closedPort(t))
+	stdout, _, code := call(t, "watch", "-i", "20ms", "-W", "2", "--window", "1s", "--duration", "0.5", closedPort(t))
 	if code != 1 || strings.Count(stdout, "\n") != 1 || !strings.Contains(stdout, "down: 3 pings in a row without a reply (Refused: the port is closed") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}

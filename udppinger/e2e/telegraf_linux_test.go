@@ -16,7 +16,7 @@ func TestTelegrafReadsPing(t *testing.T) {
 	}
 	read := func(target string) (fields map[string]float64) {
 		t.Helper()
-		cmd := exec.Command("go", "run", ".", binary, target, "--format", "ping", "-c", "10", "-i", "0.02", "-W", "0.3")
+		cmd := exec.Command("go", "run", ".", binary, target, "--format", "ping", "-c", "10", "-i", "0.02", "-W", "2")
 		cmd.Dir = "testdata/telegraf"
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		cmd.Stderr = os.Stderr
@@ -42,7 +42,7 @@ func TestTelegrafReadsPing(t *testing.T) {
 		}
 	}
 	least, mean, most := got["minimum_response_ms"], got["average_response_ms"], got["maximum_response_ms"]
-	if least <= 0 || mean < least || most < mean || most > 300 || got["standard_deviation_ms"] <= 0 {
+	if least <= 0 || mean < least || most < mean || most > 2000 || got["standard_deviation_ms"] <= 0 {
 		t.Errorf("times %v", got)
 	}
 	got = read(labServer(t, "udp4", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))

@@ -47,6 +47,7 @@ func TestSlowClients(t *testing.T) {
 	path := realPeer(t, "slowhttptest")
 	needFiles(t, 4096)
 	large := strings.Repeat("a large page for those who read slowly\n", 30_000)
+	const limit = 100 * time.Millisecond
 	for _, mode := range []struct {
 		name string
 		args []string
@@ -56,53 +57,65 @@ func TestSlowClients(t *testing.T) {
 		{"slow reading", []string{"-X", "-w", "256", "-y", "512", "-n", "1", "-z", "16", "-k", "1"}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			root := writeTree(t, map[string]string{"large.html": large})
-			s, control := start(t, "--root", root), start(t, "--root", root)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			report := newOutput()
-			seconds := fmt.Sprint(often(4, 10))
-			cmd := exec.CommandContext(ctx, path, append(mode.args, "-c", "1000", "-r", "500", "-l", seconds, "-p", "2", "-u", s.url("/large.html"))...)
-			cmd.Stdout, cmd.Stderr = report, report
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() { _ = cmd.Wait(); close(done) }()
-			const limit = 100 * time.Millisecond
-			var took []time.Duration
-			most, late, noise := 0, 0, 0
-			for running := true; running; {
-				began := time.Now()
-				control.alive(t)
-				if time.Since(began) > limit/2 {
-					noise++
-				}
-				began = time.Now()
-				s.alive(t)
-				took = append(took, time.Since(began))
-				if took[len(took)-1] > limit {
-					late++
-				}
-				most = max(most, established(t, s))
-				select {
-				case <-done:
-					running = false
-				case <-time.After(20 * time.Millisecond):
+			// A busy machine is late now and then, a server that is held up each time.
+			late := 0
+			for range 3 {
+				if late = beside(t, path, large, limit, mode.args); late <= 0 || raceEnabled {
+					return
 				}
 			}
-			if most < 900 {
-				t.Errorf("slowhttptest held %d connections at most, want 1,000:\n%s", most, report)
-			}
-			slices.Sort(took)
-			n := len(took)
-			t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v; %d over %v, %d of the control over %v",
-				n, most, took[n/2], took[n*99/100], took[n-1], late, limit, noise, limit/2)
-			if late > noise+n/50 && !raceEnabled {
-				t.Errorf("%d of %d requests took more than %v, and only %d the machine's fault", late, n, limit, noise)
-			}
+			t.Errorf("%d requests too many took more than %v, and not by the machine's fault", late, limit)
 		})
 	}
+}
+
+// beside has slowhttptest attack a server, and returns how many more requests beside it
+// took longer than limit than a machine may be to blame for: those of a server that
+// nobody attacks say how busy it is.
+func beside(t *testing.T, path, large string, limit time.Duration, args []string) (late int) {
+	t.Helper()
+	root := writeTree(t, map[string]string{"large.html": large})
+	s, control := start(t, "--root", root), start(t, "--root", root)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	report := newOutput()
+	seconds := fmt.Sprint(often(4, 10))
+	cmd := exec.CommandContext(ctx, path, append(args, "-c", "1000", "-r", "500", "-l", seconds, "-p", "2", "-u", s.url("/large.html"))...)
+	cmd.Stdout, cmd.Stderr = report, report
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	var took []time.Duration
+	most, noise := 0, 0
+	for running := true; running; {
+		began := time.Now()
+		control.alive(t)
+		if time.Since(began) > limit/2 {
+			noise++
+		}
+		began = time.Now()
+		s.alive(t)
+		took = append(took, time.Since(began))
+		if took[len(took)-1] > limit {
+			late++
+		}
+		most = max(most, established(t, s))
+		select {
+		case <-done:
+			running = false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if most < 900 {
+		t.Errorf("slowhttptest held %d connections at most, want 1,000:\n%s", most, report)
+	}
+	slices.Sort(took)
+	n := len(took)
+	t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v; %d over %v, %d of the control over %v",
+		n, most, took[n/2], took[n*99/100], took[n-1], late, limit, noise, limit/2)
+	return late - noise - n/50
 }
 
 // established counts the connections of the server.

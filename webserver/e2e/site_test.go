@@ -231,6 +231,8 @@ func TestNoListing(t *testing.T) {
 	for _, accept := range []string{"text/html", "application/json"} {
 		if r := s.get(t, "/dir/", "Accept: "+accept); !statuses("403|404", r.StatusCode) || strings.Contains(string(r.body), "name-of-a-file") {
 			t.Errorf("%s: %s %q", accept, r.Status, r.body)
+		} else if !strings.Contains(string(r.body), "--listing") {
+			t.Errorf("the page does not say why nothing is shown: %s", r.body)
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // isHelp reports whether the first argument asks for help in a word.
 func isHelp(args []string) bool { return len(args) > 1 && args[1] == "help" }
@@ -32,12 +29,10 @@ func apart(args []string, settings []*setting) (flags, others []string) {
 		case len(arg) < 2 || arg[0] != '-':
 			others = append(others, arg)
 		default:
-			if letter, value, ok := glued(arg, settings); ok {
-				flags = append(flags, letter, value)
-				continue
-			}
-			flags = append(flags, arg)
-			if len(rest) > 1 && takesNext(arg, settings) {
+			words := letters(arg, settings)
+			flags = append(flags, words...)
+			last := find(strings.TrimLeft(words[len(words)-1], "-"), settings)
+			if last != nil && last.arg != "" && len(rest) > 1 {
 				rest = rest[1:]
 				flags = append(flags, rest[0])
 			}
@@ -46,26 +41,33 @@ func apart(args []string, settings []*setting) (flags, others []string) {
 	return flags, others
 }
 
-// glued takes a letter and its value apart that are written as one, as in -c3.
-func glued(arg string, settings []*setting) (letter, value string, ok bool) {
-	if len(arg) < 3 || arg[1] == '-' || arg[2] == '=' {
-		return "", "", false
+// letters takes letters apart that are written as one word, the last perhaps with
+// its value, as in -qc or -qc3. Any other word stays as it is.
+func letters(word string, settings []*setting) (flags []string) {
+	name, _, _ := strings.Cut(word[1:], "=")
+	if len(name) < 2 || name[0] == '-' || find(name, settings) != nil {
+		return []string{word} // one letter, or a long name, with one dash or two
 	}
-	for _, s := range settings {
-		if s.name == arg[1:] {
-			return "", "", false // a long name with one dash
+	for i, letter := range word[1:] {
+		s := find(string(letter), settings)
+		if s == nil {
+			return []string{word}
 		}
-		ok = ok || s.short == arg[1:2] && s.arg != ""
+		flag := "-" + string(letter)
+		if value := word[i+2:]; s.arg != "" && value != "" {
+			return append(flags, flag+"="+strings.TrimPrefix(value, "="))
+		}
+		flags = append(flags, flag)
 	}
-	return arg[:2], arg[2:], ok
+	return flags
 }
 
-// takesNext reports whether the value of a flag is the next argument. Of letters
-// in one word, as in -qc 3, the last may take one.
-func takesNext(arg string, settings []*setting) bool {
-	flag := strings.TrimLeft(arg, "-")
-	named := func(name string) bool {
-		return slices.ContainsFunc(settings, func(s *setting) bool { return s.arg != "" && (s.name == name || s.short == name) })
+// find returns the setting with a name or a letter, nil if there is none.
+func find(name string, settings []*setting) *setting {
+	for _, s := range settings {
+		if s.name == name || s.short == name && name != "" {
+			return s
+		}
 	}
-	return named(flag) || !strings.HasPrefix(arg, "--") && !strings.Contains(arg, "=") && named(flag[len(flag)-1:])
+	return nil
 }

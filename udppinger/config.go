@@ -28,7 +28,6 @@ type config struct {
 	count    *setting // whether it was given matters
 	size     int
 	options  socket.Options
-	source   string
 	tcp      bool
 	four     bool
 	six      bool
@@ -84,7 +83,7 @@ func (c *config) groups(command string) []group {
 		}, c.wayGroup()...)},
 		{"What it tells", []*setting{
 			newSwitch("explain", "say for each ping where the time went", &c.explain),
-			newSetting("plot", "FILE", "", "draw RTT over time and a histogram to this file, a .svg or .png", text(&c.plot)),
+			newSetting("plot", "FILE", "", "draw RTT over time and a histogram to this file, a .svg or .png", picture(&c.plot)),
 			newSetting("trace-file", "FILE", "", "write each message and verdict to this file, which trace.html of the web server draws", text(&c.traceFile)),
 			c.windowSetting(""),
 			c.metricsSetting(),
@@ -112,7 +111,7 @@ func (c *config) wayGroup() []*setting {
 	return []*setting{
 		newSwitch("4", "IPv4 only", &c.four),
 		newSwitch("6", "IPv6 only", &c.six),
-		newSetting("source", "ADDRESS[:PORT]", "", "send from this address", text(&c.source)),
+		newSetting("source", "ADDRESS[:PORT]", "", "send from this address", address(&c.options.Source)),
 	}
 }
 
@@ -148,8 +147,8 @@ func runCommand(ctx context.Context, args []string, std stdio) error {
 	fromEnvironment(settings(c.command))
 	app := &cli.App{
 		Name: name, Writer: std.out, ErrWriter: std.err,
-		HideHelpCommand: true, UseShortOptionHandling: true,
-		ExitErrHandler: func(*cli.Context, error) {}, // run does that
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {}, // run does that
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usageError{badFlag(err, settings(c.command)), c.command}
 		},
@@ -175,11 +174,10 @@ func runCommand(ctx context.Context, args []string, std stdio) error {
 		return chosen.run(ctx.Context, c, std)
 	}
 	for _, s := range settings(c.command) {
-		flag := &cli.GenericFlag{Name: s.name, Value: s}
-		if s.short != "" {
-			flag.Aliases = []string{s.short}
+		app.Flags = append(app.Flags, &cli.GenericFlag{Name: s.name, Value: s})
+		if s.short != "" { // no alias: either may be given, the last one counts
+			app.Flags = append(app.Flags, &cli.GenericFlag{Name: s.short, Value: s})
 		}
-		app.Flags = append(app.Flags, flag)
 	}
 	return app.RunContext(ctx, append(args[:1:1], flags...))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -24,9 +23,6 @@ func (c *config) validate(args []string) (err error) {
 	}
 	c.quiet = c.quiet || c.schedule.Flood
 	if c.network, err = c.family(); err != nil {
-		return err
-	}
-	if c.options.Source, err = parseSource(c.source); err != nil {
 		return err
 	}
 	switch s := c.schedule; {
@@ -55,9 +51,6 @@ func (c *config) validate(args []string) (err error) {
 	case c.window > 0 && c.window < time.Second:
 		return errors.New("--window: 1s or more is expected")
 	}
-	if c.plot != "" {
-		return report.PlotName(c.plot)
-	}
 	return nil
 }
 
@@ -83,21 +76,6 @@ func (c *config) alone() string {
 		return "a --source with a port"
 	}
 	return ""
-}
-
-// parseSource reads ADDRESS[:PORT]; "" is any address.
-func parseSource(text string) (netip.AddrPort, error) {
-	if text == "" {
-		return netip.AddrPort{}, nil
-	}
-	if addr, err := netip.ParseAddr(text); err == nil {
-		return netip.AddrPortFrom(addr, 0), nil
-	}
-	source, err := netip.ParseAddrPort(text)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("--source %q: a numeric ADDRESS[:PORT] is expected", text)
-	}
-	return source, nil
 }
 
 // joined joins words with spaces, without empty ones.

@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"topdown/udppinger/internal/report"
 )
 
 // setting is one flag, with its twin in the environment, bound to a field of
@@ -142,11 +146,11 @@ func oneOf(to *string, choices string) func(string) error {
 // number takes a whole number within limits, both included.
 func number[N int | int64 | uint64](to *N, low, high N) func(string) error {
 	return func(value string) error {
-		var n N
-		if _, err := fmt.Sscanf(value, "%d", &n); err != nil || fmt.Sprint(n) != value {
+		if _, ok := new(big.Int).SetString(value, 10); !ok {
 			return errors.New("a whole number is expected")
 		}
-		if *to = n; n < low || n > high {
+		_, err := fmt.Sscanf(value, "%d", to)
+		if err != nil || *to < low || *to > high {
 			return fmt.Errorf("a number from %d to %d is expected", low, high)
 		}
 		return nil
@@ -163,6 +167,31 @@ func duration(to *time.Duration) func(string) error {
 		}
 		if *to < 0 {
 			return errors.New("a time of 0 or more is expected, as in 0.5, 30s or 5m")
+		}
+		return nil
+	}
+}
+
+// address takes a numeric address, with a port or without; "" is any.
+func address(to *netip.AddrPort) func(string) error {
+	return func(value string) (err error) {
+		*to = netip.AddrPort{}
+		if addr, failed := netip.ParseAddr(value); failed == nil {
+			*to = netip.AddrPortFrom(addr, 0)
+		} else if value != "" {
+			if *to, err = netip.ParseAddrPort(value); err != nil {
+				return errors.New("a numeric ADDRESS[:PORT] is expected")
+			}
+		}
+		return nil
+	}
+}
+
+// picture takes the name of a file to draw to; "" is none.
+func picture(to *string) func(string) error {
+	return func(value string) error {
+		if *to = value; value != "" && !report.CanDraw(value) {
+			return errors.New("a name that ends in .svg or .png is expected")
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"os"
 	"slices"
 	"strconv"
@@ -117,11 +118,11 @@ func oneOf(to *string, choices string) func(string) error {
 // number takes a whole number within limits, both included.
 func number[N int | int64 | uint64](to *N, low, high N) func(string) error {
 	return func(value string) error {
-		var n N
-		if _, err := fmt.Sscanf(value, "%d", &n); err != nil || fmt.Sprint(n) != value {
+		if _, ok := new(big.Int).SetString(value, 10); !ok {
 			return errors.New("a whole number is expected")
 		}
-		if *to = n; n < low || n > high {
+		_, err := fmt.Sscanf(value, "%d", to)
+		if err != nil || *to < low || *to > high {
 			return fmt.Errorf("a number from %d to %d is expected", low, high)
 		}
 		return nil
@@ -144,10 +145,12 @@ func duration(to *time.Duration) func(string) error {
 }
 
 // arrange puts flags before the other arguments, where the flag package looks
-// for them, and makes of the word help the flag. What follows -- is no flag.
+// for them. What follows -- is no flag. Who asks for help, in a word or by a flag,
+// asks for nothing else.
 func arrange(args []string, settings []*setting) []string {
+	helpOnly := []string{args[0], "--help"}
 	if len(args) > 1 && args[1] == "help" {
-		return append(slices.Clone(args[:1]), append(slices.Clone(args[2:]), "--help")...)
+		return helpOnly
 	}
 	var flags, others []string
 	for rest := args; len(rest) > 0; rest = rest[1:] {
@@ -157,6 +160,8 @@ func arrange(args []string, settings []*setting) []string {
 			rest = rest[:1]
 		case len(arg) < 2 || arg[0] != '-':
 			others = append(others, arg)
+		case arg == "-h" || strings.TrimLeft(arg, "-") == "help":
+			return helpOnly
 		default:
 			flags = append(flags, arg)
 			takesNext := func(s *setting) bool { return s.arg != "" && s.name == strings.TrimLeft(arg, "-") }

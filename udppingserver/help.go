@@ -70,10 +70,10 @@ func wrap(text string, width int) (lines []string) {
 // badFlag words what the flag package says against a flag.
 func badFlag(err error, settings []*setting) error {
 	if flag, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		return usageError{fmt.Errorf("unknown flag --%s%s", flag, near(flag, settings))}
+		return usageError{fmt.Errorf("unknown flag %s%s", dashed(flag), near(flag, settings))}
 	}
 	if flag, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
-		return usageError{fmt.Errorf("--%s needs a value", flag)}
+		return usageError{fmt.Errorf("%s needs a value", dashed(flag))}
 	}
 	return usageError{err}
 }
@@ -87,6 +87,15 @@ func (s *setting) flagAsValue(settings []*setting) string {
 		return flag
 	}
 	return ""
+}
+
+// dashed returns a flag as it is written.
+func dashed(flag string) string {
+	flag = strings.TrimLeft(flag, "-")
+	if len(flag) == 1 {
+		return "-" + flag
+	}
+	return "--" + flag
 }
 
 // near proposes the flag that may have been meant: one that begins alike.

@@ -53,6 +53,9 @@ func Resolve(ctx context.Context, network, target string) (host string, addr net
 	if err != nil {
 		return "", netip.AddrPort{}, err
 	}
+	if ip, failed := netip.ParseAddr(host); failed == nil && (network == "ip4" && !ip.Unmap().Is4() || network == "ip6" && !ip.Is6()) {
+		return "", netip.AddrPort{}, fmt.Errorf("%s is no IPv%s address", host, network[2:])
+	}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
 	if err != nil {
 		if failed, ok := errors.AsType[*net.DNSError](err); ok {

@@ -29,13 +29,10 @@ func NewPlot(name string) (*Plot, error) {
 	return &Plot{name, file}, nil
 }
 
-// PlotName reports what is wrong with the name of a file to plot to, if anything.
-func PlotName(name string) error {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".svg", ".png":
-		return nil
-	}
-	return fmt.Errorf("--plot %q: a name that ends in .svg or .png is expected", name)
+// CanDraw reports whether a plot can be drawn to a file of this name.
+func CanDraw(name string) bool {
+	ext := strings.ToLower(filepath.Ext(name))
+	return ext == ".svg" || ext == ".png"
 }
 
 // Begin implements View.

@@ -38,18 +38,22 @@ func measureLoad(ctx context.Context, c *config, std stdio) error {
 		return err
 	}
 	course.Elapsed = time.Since(began)
-	graph := report.Graph{W: std.out, Width: 80}
+	graph, width := report.Graph{W: std.out, Width: 80}, 0
 	if size, ok := terminal(std.out); ok {
-		graph.Width, _ = size()
+		width, _ = size()
+		graph.Width = width
 	}
 	if err := graph.End(course); err != nil {
 		return err
 	}
 	fmt.Fprintln(std.out)
 	for _, p := range []*load.Phase{idle, up, down} {
-		fmt.Fprintln(std.out, p.Line())
+		fmt.Fprintln(std.out, report.Fold(p.Line(), width))
 	}
-	fmt.Fprintf(std.out, "\n%s\n%s\n", load.Verdict(idle, up), load.Verdict(idle, down))
+	fmt.Fprintln(std.out)
+	for _, busy := range []*load.Phase{up, down} {
+		fmt.Fprintln(std.out, report.Fold(load.Verdict(idle, busy), width))
+	}
 	if idle.RTT.N == 0 {
 		return errNoReply
 	}

@@ -28,11 +28,15 @@ type views struct {
 func newViews(c *config, std stdio, targets int) (*views, error) {
 	v := &views{}
 	screen, shown := terminal(std.out)
+	width := 0
+	if shown {
+		width, _ = screen()
+	}
 	live := c.graph && shown
 	quiet := c.quiet || live // a graph that is drawn in place leaves no room for lines
 	switch c.format {
 	case "lab":
-		v.all = append(v.all, &report.Lab{W: std.out, Quiet: quiet, Explain: c.explain})
+		v.all = append(v.all, &report.Lab{W: std.out, Quiet: quiet, Explain: c.explain, Width: width})
 	case "ping":
 		v.all = append(v.all, &report.Ping{W: std.out, Quiet: quiet})
 	case "fping":

@@ -139,8 +139,23 @@ func (t *Test) ping(ctx context.Context, p *Phase, start time.Time, after time.D
 	return pinger.Run(ctx, start)
 }
 
-// connect asks the server for a stream.
+// errBusy is the server's answer if it serves so many loads already.
+var errBusy = errors.New("busy with other loads: try again in half a minute")
+
+// connect asks the server for a stream, for two seconds or so where it is busy: it
+// may be so with the one before this one, of whose end it has not heard yet.
 func (t *Test) connect(ctx context.Context, up bool) (net.Conn, error) {
+	for try := 1; ; try++ {
+		conn, err := t.ask(ctx, up)
+		if !errors.Is(err, errBusy) || try == 10 || ctx.Err() != nil {
+			return conn, err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// ask asks once.
+func (t *Test) ask(ctx context.Context, up bool) (net.Conn, error) {
 	dialer := socket.Dialer(netip.AddrPortFrom(t.Options.Source.Addr(), 0), 5*time.Second)
 	conn, err := dialer.DialContext(ctx, "tcp", t.Target.String())
 	if err != nil {
@@ -165,7 +180,7 @@ func (t *Test) connect(ctx context.Context, up bool) (net.Conn, error) {
 		}
 		return conn, nil
 	case answer == "LOAD BUSY\n":
-		err = fmt.Errorf("%s is busy with other loads: try again in half a minute", t.Target)
+		err = fmt.Errorf("%s is %w", t.Target, errBusy)
 	default:
 		err = fmt.Errorf("%s does not take part: it needs to be udppingserver, started with --load", t.Target)
 	}

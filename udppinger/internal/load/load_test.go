@@ -1,6 +1,9 @@
 package load
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -36,4 +39,30 @@ func TestVerdict(t *testing.T) {
 	if got, want := Verdict(phase("idle", ms), silent), "while uploading: no ping was replied to"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// A server that has not noticed yet that the stream before is over is asked again.
+func TestABusyServerIsAskedAgain(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for _, answer := range []string{"LOAD BUSY\n", "LOAD READY\n"} {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = bufio.NewReader(conn).ReadString('\n')
+			_, _ = io.WriteString(conn, answer)
+			conn.Close()
+		}
+	}()
+	test := Test{Target: ln.Addr().(*net.TCPAddr).AddrPort()}
+	conn, err := test.connect(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 }

@@ -38,16 +38,15 @@ func (v *Graph) End(s *Summary) error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%sRTT to %s in µs, over %s\n", s.Target.Label, &s.Target, duration(s.Elapsed))
-	left := drawPoints(&b, points, v.Width, graphHeight, time.Microsecond)
-	b.WriteString(strings.Repeat(" ", left+1) + "x: all lost or late, .: some\n")
+	b.WriteString("\n" + Fold(fmt.Sprintf("%sRTT to %s in µs, over %s\nx: all lost or late, .: some", s.Target.Label, &s.Target, duration(s.Elapsed)), v.Width) + "\n")
+	drawPoints(&b, points, v.Width, graphHeight, time.Microsecond)
 	_, err := io.WriteString(v.W, b.String())
 	return err
 }
 
 // drawPoints draws the mean RTTs of points, in the given unit, and below them a
-// row that marks losses. It returns the width of what is left of the axis.
-func drawPoints(b *strings.Builder, points []stats.Point, width, height int, unit time.Duration) (left int) {
+// row that marks losses.
+func drawPoints(b *strings.Builder, points []stats.Point, width, height int, unit time.Duration) {
 	columns := max(width-axisWidth, 20)
 	wide := max(1, min(columns/len(points), 6)) // columns a point
 	var rtts []float64
@@ -70,7 +69,7 @@ func drawPoints(b *strings.Builder, points []stats.Point, width, height int, uni
 		}
 		losses.WriteString(mark + strings.Repeat(" ", wide-1))
 	}
-	left = axisWidth - 2
+	left := axisWidth - 2
 	if known > 0 {
 		if len(rtts) == 1 {
 			rtts = append(rtts, rtts[0])
@@ -83,7 +82,37 @@ func drawPoints(b *strings.Builder, points []stats.Point, width, height int, uni
 		b.WriteString(graph + "\n")
 	}
 	fmt.Fprintf(b, "%*s %s\n", left, "lost", strings.TrimRight(losses.String(), " "))
-	return left
+}
+
+// Fold breaks the lines that are too wide between words, and indents what goes on.
+// Width 0 is no limit.
+func Fold(text string, width int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if width == 0 || utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) <= width {
+			b.WriteString(line)
+			continue
+		}
+		at := 0
+		for word := range strings.FieldsSeq(line) {
+			size := utf8.RuneCountInString(word)
+			switch {
+			case at == 0:
+			case at+1+size > width:
+				b.WriteString("\n  ")
+				at = 2
+			default:
+				b.WriteString(" ")
+				at++
+			}
+			b.WriteString(word)
+			at += size
+		}
+		if strings.HasSuffix(line, "\n") {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
 }
 
 // duration writes a length of time with about three digits.

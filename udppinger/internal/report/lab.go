@@ -14,6 +14,7 @@ type Lab struct {
 	W       io.Writer
 	Quiet   bool // the summary alone
 	Explain bool // say for each probe where the time went
+	Width   int  // of the terminal, for the summary; 0: no limit
 }
 
 // Begin implements View.
@@ -94,7 +95,7 @@ func (v *Lab) End(s *Summary) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n--- %s %s ping statistics ---\n", &s.Target, s.protocol())
 	WriteSummary(&b, s)
-	_, err := io.WriteString(v.W, b.String())
+	_, err := io.WriteString(v.W, Fold(b.String(), v.Width))
 	return err
 }
 

@@ -80,6 +80,33 @@ func TestLiveGraphFitsTheTerminalAndDrawsInPlace(t *testing.T) {
 	}
 }
 
+// What stands below a graph at the end fits the terminal too, and no word is cut.
+func TestSummaryAndGraphFitTheTerminal(t *testing.T) {
+	var long bytes.Buffer
+	s := course(&Lab{W: &long, Quiet: true}, "192.0.2.7")
+	s.Elapsed = 10 * time.Second
+	if err := (&Lab{W: &long, Quiet: true}).End(s); err != nil {
+		t.Fatal(err)
+	}
+	for _, columns := range []int{40, 80} {
+		var out bytes.Buffer
+		if err := (&Lab{W: &out, Quiet: true, Width: columns}).End(s); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Fields(long.String()), strings.Fields(out.String())); diff != "" {
+			t.Errorf("words (-want +got):\n%s", diff)
+		}
+		if err := (&Graph{W: &out, Width: columns}).End(s); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				t.Errorf("line of %d characters in %d: %q", n, columns, line)
+			}
+		}
+	}
+}
+
 func TestLiveLineFitsTheTerminal(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)

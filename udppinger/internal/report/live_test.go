@@ -19,8 +19,8 @@ import (
 
 // course plays a run of a view: 100 probes, one each 100 ms, of which those with
 // sequences 40 to 49 are lost.
-func course(view View, target string) *Summary {
-	s := NewSummary(Target{Name: target, Address: target, Port: 8080, Timeout: time.Second}, time.Unix(0, 0), 30*time.Second)
+func course(view View) *Summary {
+	s := NewSummary(Target{Name: "192.0.2.7", Address: "192.0.2.7", Port: 8080, Timeout: time.Second}, time.Unix(0, 0), 30*time.Second)
 	view.Begin(s)
 	for seq := uint64(1); seq <= 100; seq++ {
 		p := ping.Probe{Seq: seq, Verdict: ping.OnTime, Begun: time.Duration(seq) * 100 * time.Millisecond, RTT: time.Duration(seq) * time.Millisecond}
@@ -46,7 +46,7 @@ func TestLiveGraphFitsTheTerminalAndDrawsInPlace(t *testing.T) {
 					now = now.Add(100 * time.Millisecond)
 					return now
 				}}
-				s := course(view, "192.0.2.7")
+				s := course(view)
 				if err := view.End(s); err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +83,7 @@ func TestLiveGraphFitsTheTerminalAndDrawsInPlace(t *testing.T) {
 // What stands below a graph at the end fits the terminal too, and no word is cut.
 func TestSummaryAndGraphFitTheTerminal(t *testing.T) {
 	var long bytes.Buffer
-	s := course(&Lab{W: &long, Quiet: true}, "192.0.2.7")
+	s := course(&Lab{W: &long, Quiet: true})
 	s.Elapsed = 10 * time.Second
 	if err := (&Lab{W: &long, Quiet: true}).End(s); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 		now = now.Add(time.Second)
 		return now
 	}}
-	course(view, "192.0.2.7")
+	course(view)
 	for line := range strings.SplitSeq(out.String(), "\r") {
 		if utf8.RuneCountInString(line) > 29 {
 			t.Fatalf("line %q", line)
@@ -124,7 +124,7 @@ func TestLiveLineFitsTheTerminal(t *testing.T) {
 
 func TestStatusLineTellsOfTheWindow(t *testing.T) {
 	view := &Watch{W: &bytes.Buffer{}, Now: time.Now}
-	s := course(view, "192.0.2.7")
+	s := course(view)
 	if line, want := StatusLine(s), "; last 30s: 10% of 100 lost, avg 51.167 ms, max 100.000 ms"; !strings.HasSuffix(line, want) {
 		t.Errorf("%q, want it to end with %q", line, want)
 	}

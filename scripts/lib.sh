@@ -4,6 +4,14 @@
 # usage FILE: the comment that FILE begins with.
 usage() { sed -n '1d;/^#/!q;s/^# \{0,1\}//p' "$1"; }
 
+# options FILE [ARG…]: for scripts whose one option is -h.
+options() {
+  case ${2-} in
+  -h | --help) usage "$1"; exit ;;
+  -*) die "there is no option $2: see $1 -h" ;;
+  esac
+}
+
 # die MESSAGE…: say what went wrong and end.
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2

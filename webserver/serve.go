@@ -41,7 +41,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files, err := site.New(site.Options{Root: c.root, Builtin: www.Files, SPA: c.spa, CacheControl: c.cacheControl, PageEnd: c.pageEnd()})
+	files, err := site.New(site.Options{Root: c.root, Builtin: www.Files, SPA: c.spa, CacheControl: c.cacheControl, PageEnd: c.pageEnd(), Seal: c.tlsCert == "" && len(c.domains) == 0})
 	if err != nil {
 		return fileError("--root", c.root, err)
 	}

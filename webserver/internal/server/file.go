@@ -37,17 +37,14 @@ type transfer struct {
 // still be what the head said; otherwise the connection is closed, so that the
 // client sees a broken transfer and not a mixture of two versions.
 //
-// Where it can be done the greater part is lent to the kernel (see lend), which
-// saves copying it; the rest is read and written, and each piece is looked at
-// again between the two.
+// Where it can be done, a sealed copy is lent to the kernel, or the greater part of
+// the file (see lend), which saves copying it; the rest is read and written, and each
+// piece is looked at again between the two.
 func (c *conn) sendFile(x *exchange, f *site.LargeFile, r httpmsg.ByteRange, last bool) {
 	if c.work.req.Method == "HEAD" {
 		return
 	}
 	c.trace.content(nil, r.Size())
-	if c.flush() != nil {
-		return
-	}
 	t := &transfer{c: c, x: x, file: f, at: r.First, end: r.Last + 1, last: last}
 	f.Start(r.First)
 	err := t.lend()
@@ -62,6 +59,9 @@ func (c *conn) sendFile(x *exchange, f *site.LargeFile, r httpmsg.ByteRange, las
 
 // copy sends what is left by reading and writing it.
 func (t *transfer) copy() error {
+	if err := t.c.flush(); err != nil {
+		return err
+	}
 	for turn := int64(0); t.at < t.end; {
 		if turn >= fairShare {
 			turn = 0

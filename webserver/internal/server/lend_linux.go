@@ -26,18 +26,44 @@ const (
 
 var errClosed = errors.New("the client has gone or is too slow")
 
-// lend sends the greater part of what is left with sendfile(2): the kernel sends
-// the very pages that hold the file, and nothing is copied. So what another
-// program writes to the file before a page has reached the client reaches the
+// lend sends what is left with sendfile(2): the kernel sends the very pages that hold
+// the file, and nothing is copied. It leaves it to copy where that cannot be done.
+func (t *transfer) lend() error {
+	if t.c.wait == nil { // TLS
+		return nil
+	}
+	if t.file.Sealed() {
+		return t.lendSealed()
+	}
+	return t.lendFile()
+}
+
+// lendSealed lends all of a copy that cannot change any more. The last piece waits
+// until the connection has no more unsent than others may have.
+func (t *transfer) lendSealed() error {
+	if t.end-t.at >= lendMin+lastPiece && t.c.s.lending.take() {
+		defer t.c.s.lending.give()
+		setUnsent(t.c.wait.raw, 0)
+		err := t.sendfile(t.end - lastPiece)
+		setUnsent(t.c.wait.raw, maxUnsent)
+		if err != nil {
+			return err
+		}
+	}
+	return t.sendfile(t.end)
+}
+
+// lendFile lends the greater part of a file that others may write to. What another
+// program writes to it before a page has reached the client reaches the
 // client, too. Therefore the last piece is kept back until the client has got all
 // that was lent; if the file is then still the one that the head promised, all of
 // it was. (A client on this machine shares the pages even in its receive buffer:
 // see delivered. One in another network namespace of this machine, such as a
 // container, does so as well and cannot be asked; its buffer is the one place
 // where a later change can still reach a complete answer.)
-func (t *transfer) lend() error {
-	tcp, ok := t.c.nc.(*net.TCPConn) // not TLS, not a Unix socket
-	if !ok || t.c.wait == nil || !t.last || t.end-t.at < lendMin+lastPiece || !t.file.Lendable(time.Now()) {
+func (t *transfer) lendFile() error {
+	tcp, ok := t.c.nc.(*net.TCPConn) // not a Unix socket
+	if !ok || !t.last || t.end-t.at < lendMin+lastPiece || !t.file.Lendable(time.Now()) {
 		return nil
 	}
 	local, remote := tcp.LocalAddr().(*net.TCPAddr).AddrPort(), tcp.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -51,34 +77,38 @@ func (t *transfer) lend() error {
 		defer lending.give()
 		defer setUnsent(raw, maxUnsent)
 	}
-	from, end := int(t.file.Fd()), t.end-lastPiece
 	start, begun := t.at, time.Now()
+	if err := t.sendfile(t.end - lastPiece); err != nil || t.at == start {
+		return err
+	}
+	return t.delivered(raw, local, remote, t.at-start, begun)
+}
+
+// sendfile lends what comes before end. It leaves it undone where the file system
+// cannot lend.
+func (t *transfer) sendfile(end int64) error {
+	c, from, start := t.c, int(t.file.Fd()), t.at
+	if err := c.flushMore(); err != nil {
+		return err
+	}
 	for turn := int64(0); t.at < end; {
 		if turn >= lendPiece {
 			turn = 0
 			runtime.Gosched() // a fast client must not keep others waiting
 		}
 		var n int
-		var sendErr error
-		t.c.enter(writing)
-		err := raw.Write(func(fd uintptr) bool {
-			for {
-				// The offset is given, so the file's own does not matter, and the count is
-				// exact: without an end sendfile can stall at the end of the file.
-				offset := t.at
-				n, sendErr = unix.Sendfile(int(fd), from, &offset, int(min(end-t.at, lendPiece)))
-				if !errors.Is(sendErr, syscall.EINTR) {
-					return !errors.Is(sendErr, syscall.EAGAIN)
-				}
-			}
+		c.enter(writing)
+		err := c.wait.untilTaken(func(fd int) (err error) {
+			// The offset is given, so the file's own does not matter, and the count is
+			// exact: without an end sendfile can stall at the end of the file.
+			offset := t.at
+			n, err = unix.Sendfile(fd, from, &offset, int(min(end-t.at, lendPiece)))
+			return os.NewSyscallError("sendfile", err)
 		})
-		if err == nil && sendErr != nil {
-			err = os.NewSyscallError("sendfile", sendErr)
-		}
-		t.c.enter(responding)
+		c.enter(responding)
 		switch {
 		case errors.Is(err, syscall.EINVAL) && t.at == start:
-			return nil // a file system that cannot lend
+			return nil
 		case err != nil:
 			return err
 		case n <= 0:
@@ -93,7 +123,43 @@ func (t *transfer) lend() error {
 			return err
 		}
 	}
-	return t.delivered(raw, local, remote, t.at-start, begun)
+	return nil
+}
+
+// flushMore is flush for what is followed by more at once, with which it leaves: a
+// client that is woken for a head alone costs both sides a fifth of 100 KiB.
+func (c *conn) flushMore() error {
+	head := c.work.out
+	c.work.out = head[:0]
+	c.enter(writing)
+	defer c.enter(responding)
+	for len(head) > 0 {
+		err := c.wait.untilTaken(func(fd int) error {
+			n, err := unix.SendmsgN(fd, head, nil, nil, unix.MSG_MORE)
+			head = head[max(n, 0):]
+			return os.NewSyscallError("sendmsg", err)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilTaken calls send until the socket has taken something, or failed.
+func (w *waiter) untilTaken(send func(fd int) error) error {
+	var sent error
+	err := w.raw.Write(func(fd uintptr) bool {
+		for {
+			if sent = send(int(fd)); !errors.Is(sent, syscall.EINTR) {
+				return !errors.Is(sent, syscall.EAGAIN)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return sent
 }
 
 // delivered waits until the client has got all that was lent: nothing of it is

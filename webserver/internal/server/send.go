@@ -162,12 +162,16 @@ func (c *conn) sendWhole(x *exchange, rep *site.Representation) (sent bool) {
 		c.content(x, rep.Body)
 		return true
 	}
-	c.s.Metrics.HotMiss()
 	f, err := c.s.Site.Open(rep)
 	if f == nil {
 		return c.cannotOpen(x, err)
 	}
 	defer f.Close()
+	if f.Sealed() {
+		c.s.Metrics.HotHit()
+	} else {
+		c.s.Metrics.HotMiss()
+	}
 	c.begin(x, 200, rep.OK)
 	c.end(x)
 	c.sendFile(x, f, httpmsg.ByteRange{First: 0, Last: rep.Size - 1}, true)

@@ -26,6 +26,7 @@ var (
 type LargeFile struct {
 	*os.File
 	rep      *Representation
+	sealed   bool     // File is rep's sealed copy: nothing below matters
 	id       identity // when it was last looked at
 	suspect  bool     // it has grown: what was sent must be compared at the end
 	verified int      // how often the content has decided
@@ -39,9 +40,13 @@ type LargeFile struct {
 // as much as sending it.
 const maxVerified = 3
 
-// Open opens the file of a representation without Body. It returns nil without an
-// error when the file is no longer the one that rep describes: find it again.
+// Open opens the file of a representation without Body, or its sealed copy. It
+// returns nil without an error when the file is no longer the one that rep describes:
+// find it again.
 func (s *Site) Open(rep *Representation) (*LargeFile, error) {
+	if rep.sealed != nil {
+		return &LargeFile{File: rep.sealed, rep: rep, sealed: true}, nil
+	}
 	opened, err := s.root().open(rep.name)
 	if err != nil {
 		if isMissing(err) {
@@ -62,6 +67,16 @@ func (s *Site) Open(rep *Representation) (*LargeFile, error) {
 	}
 	opened.Close()
 	return nil, err
+}
+
+// Sealed reports whether it is a copy that cannot change.
+func (f *LargeFile) Sealed() bool { return f.sealed }
+
+// Close closes the file, unless it is a copy for others, too.
+func (f *LargeFile) Close() {
+	if !f.sealed {
+		_ = f.File.Close() // it was only read from
+	}
 }
 
 // Start begins a part of the file.
@@ -97,6 +112,9 @@ func (f *LargeFile) Lendable(now time.Time) bool {
 // It returns ErrChanged or ErrShrunk if no version that was sent so far can be
 // gone on with. last is for the piece that makes the transfer complete.
 func (f *LargeFile) Check(last bool) error {
+	if f.sealed {
+		return nil
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return err

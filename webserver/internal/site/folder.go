@@ -155,4 +155,4 @@ func (f *MemberFile) WriteTo(w io.Writer) (n int64, err error) {
 }
 
 // Close closes the file.
-func (f *MemberFile) Close() error { return f.large.Close() }
+func (f *MemberFile) Close() error { return f.large.File.Close() }

@@ -8,16 +8,18 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"topdown/pkg/httpmsg"
 )
 
 // Resource is what a path stood for at one moment: one file in all the
-// encodings that can be sent of it. It does not change, but for looks.
+// encodings that can be sent of it. It does not change, but for looks and sealable.
 type Resource struct {
 	Name    string    // of the file, below the root
 	Type    string    // media type
@@ -37,6 +39,8 @@ type Resource struct {
 	vary     bool   // the client's Accept-Encoding makes a difference
 	hashing  bool   // a large file's entity tag is being computed
 	looks    looks
+	// sealable says that the content should be sealed when it is asked for again.
+	sealable atomic.Bool
 }
 
 // Representation is a resource in one encoding (RFC 9110, section 8). Its
@@ -46,9 +50,10 @@ type Representation struct {
 	ETag     string // strong, with its quotes; "" while a large file is being hashed
 	Size     int64
 	ModTime  time.Time // zero when it says nothing (stripped, or in the future)
-	// Body is the whole content of a small file; a large one is nil here and
-	// must be opened.
-	Body []byte
+	// Body is the whole content of a small file; a large one, and one that is
+	// sealed, is nil here and must be opened.
+	Body   []byte
+	sealed *os.File // the whole content, unless nil
 
 	// Fields are the field lines that 200 and 206 share, without
 	// Content-Length and, so that a part can have its own, Content-Type.
@@ -77,6 +82,9 @@ func (r *Resource) memory() int64 {
 	for _, rep := range r.reps {
 		if rep != nil {
 			n += int64(len(rep.Body))
+			if rep.sealed != nil {
+				n += rep.Size
+			}
 		}
 	}
 	if r.compress {
@@ -86,14 +94,14 @@ func (r *Resource) memory() int64 {
 	return n
 }
 
-// load makes the resource of a stamp.
-func (s *Site) load(t tree, seen stamp) (*Resource, error) {
+// load makes the resource of a stamp; with seal, one whose content is sealed.
+func (s *Site) load(t tree, seen stamp, seal bool) (*Resource, error) {
 	media := typeOf(seen.name)
 	r := &Resource{Name: seen.name, Type: media.name, stamp: seen, ModTime: time.Unix(0, seen.file.mtime), dir: path.Dir(seen.name)}
 	if r.control = s.options.CacheControl; r.control == "" {
 		r.control = cacheControl(seen.name)
 	}
-	plain, err := s.represent(t, seen.name, "")
+	plain, err := s.represent(t, seen.name, "", seal)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +115,7 @@ func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 			continue // there is none, or it lacks the end
 		}
 		// A sidecar that went away or is being written is left out.
-		rep, err := s.represent(t, r.beside[i], sidecar.coding)
+		rep, err := s.represent(t, r.beside[i], sidecar.coding, false)
 		if err == nil && rep.id == seen.sidecars[i] {
 			r.reps[1+i], r.settled = rep, r.settled && rep.settled
 		} else {
@@ -115,6 +123,8 @@ func (s *Site) load(t tree, seen stamp) (*Resource, error) {
 		}
 	}
 	r.compress = media.compress && plain.Body != nil && plain.Size >= gzipMin && r.reps[3] == nil
+	// Small text is sent compressed as a rule, and has to be in memory for that.
+	r.sealable.Store(!seal && s.options.Seal && r.settled && sealMin < plain.Size && plain.Size <= sealMax && (plain.Body == nil || !media.compress))
 	r.vary = r.Negotiable()
 	for _, rep := range r.reps {
 		if rep != nil {
@@ -141,7 +151,7 @@ func (rep *Representation) extend(end string) bool {
 // of the very bytes. Only an empty one is waited for, briefly, since editors and
 // shells truncate first and write then. A large one must rest before it is sent,
 // or nothing would tell a change during the transfer.
-func (s *Site) represent(t tree, name, coding string) (*Representation, error) {
+func (s *Site) represent(t tree, name, coding string, seal bool) (*Representation, error) {
 	f, err := t.open(name)
 	if err != nil {
 		return nil, err
@@ -150,7 +160,7 @@ func (s *Site) represent(t tree, name, coding string) (*Representation, error) {
 	var rep *Representation
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		var whole bool
-		rep, whole, err = s.read(t, f, name)
+		rep, whole, err = s.read(t, f, name, seal)
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +174,7 @@ func (s *Site) represent(t tree, name, coding string) (*Representation, error) {
 		if time.Since(start) >= limit {
 			// It never comes to rest (a log, say).
 			rep.settled = false
-			if rep.Body == nil {
+			if rep.Body == nil && rep.sealed == nil {
 				rep.ETag = ""
 			}
 			break
@@ -179,7 +189,7 @@ func (s *Site) represent(t tree, name, coding string) (*Representation, error) {
 
 // read reads an open file. whole is false when it is worth while to read it again
 // in a moment.
-func (s *Site) read(t tree, f fs.File, name string) (rep *Representation, whole bool, err error) {
+func (s *Site) read(t tree, f fs.File, name string, seal bool) (rep *Representation, whole bool, err error) {
 	before, err := f.Stat()
 	if err != nil {
 		return nil, false, err
@@ -189,7 +199,14 @@ func (s *Site) read(t tree, f fs.File, name string) (rep *Representation, whole 
 	}
 	id := identify(before)
 	rep = &Representation{Size: id.size, id: id, settled: !id.unsettled(time.Now())}
+	if seal && rep.settled {
+		rep.sealed = s.sealed.seal(fromStart(f, id.size), id.size)
+	}
 	switch {
+	case rep.sealed != nil:
+		if rep.ETag, err = hash(fromStart(rep.sealed, id.size), id.size); err != nil {
+			return nil, false, err
+		}
 	case id.size <= hotMax:
 		rep.Body = make([]byte, id.size)
 		n, readErr := io.ReadFull(fromStart(f, id.size), rep.Body)

@@ -9,7 +9,7 @@
 //
 // It knows nothing of requests and responses but header fields. Reading order:
 // site.go (find), path.go, tree.go, hot.go, looks.go and notices_linux.go (unchanged?), resource.go
-// (read), file.go (large files), hashes.go, negotiate.go, types.go.
+// (read), sealed.go, file.go (large files), hashes.go, negotiate.go, types.go.
 package site
 
 import (
@@ -32,6 +32,7 @@ type Options struct {
 	PageEnd      string // HTML to send behind each page of at most 1 MiB, as if it stood in its file
 	CacheControl string // Cache-Control for every file; default: see cacheControl
 	HotTotal     int64  // bytes of file contents kept in memory; default 64 MiB
+	Seal         bool   // lend hot copies of more than 64 KiB to the kernel, where it can: of use for connections without TLS
 }
 
 const (
@@ -78,6 +79,7 @@ type Site struct {
 	builtin tree
 	hot     hot
 	hashes  hashes
+	sealed  sealedCopies
 }
 
 // New opens the root. It fails when the root is not a directory that can be
@@ -94,6 +96,7 @@ func New(options Options) (*Site, error) {
 		}
 	}
 	s.hot.init(options.HotTotal)
+	s.sealed.budget = 2 * options.HotTotal // some are no longer in hot
 	s.hashes.init()
 	return s, nil
 }
@@ -144,12 +147,16 @@ var index = [...]string{"index.html", "index.htm"}
 // Find finds what a clean path (see CleanPath) names now.
 func (s *Site) Find(p string, now time.Time) Result {
 	t := s.root()
+	seal := false
 	if entry := s.hot.get(p); entry != nil {
 		if r := entry.fresh(t, now); r != nil && (!r.hashing || !s.hashes.has(r.stamp.file)) {
-			return Result{Kind: File, Resource: r}
+			if !r.sealable.Load() || !r.sealable.Swap(false) {
+				return Result{Kind: File, Resource: r}
+			}
+			seal = true
 		}
 	}
-	result := s.find(t, p, now)
+	result := s.find(t, p, now, seal)
 	if result.Kind == NotFound && s.options.SPA && looksLikePage(p) {
 		return s.Find("/"+index[0], now)
 	}
@@ -160,7 +167,8 @@ func (s *Site) Find(p string, now time.Time) Result {
 // missing: its last segment has no extension.
 func looksLikePage(p string) bool { return path.Ext(p) == "" }
 
-func (s *Site) find(t tree, p string, now time.Time) Result {
+// find looks at the files and reads them if they have changed or shall be sealed.
+func (s *Site) find(t tree, p string, now time.Time, seal bool) Result {
 	if hidden(p) {
 		return Result{Kind: NotFound}
 	}
@@ -173,11 +181,11 @@ func (s *Site) find(t tree, p string, now time.Time) Result {
 	entry.mu.Lock()
 	defer entry.mu.Unlock()
 	old := entry.resource.Load()
-	if old != nil && old.settled && old.stamp == seen && (!old.hashing || !s.hashes.has(seen.file)) {
+	if old != nil && !seal && old.settled && old.stamp == seen && (!old.hashing || !s.hashes.has(seen.file)) {
 		entry.dir.Store(&dir)
 		return Result{Kind: File, Resource: old}
 	}
-	r, err := s.load(t, seen)
+	r, err := s.load(t, seen, seal)
 	if err != nil {
 		s.hot.remove(p)
 		return failure(err)
@@ -286,7 +294,7 @@ func (s *Site) ErrorPage(name string, now time.Time) *Resource {
 	if result.Kind != File {
 		return nil
 	}
-	r, err := s.load(s.builtin, seen)
+	r, err := s.load(s.builtin, seen, false)
 	if err != nil {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,9 +19,10 @@ import (
 
 // Bounds of what a page shows of a mail, in bytes.
 const (
-	maxText    = 1 << 20 // of a text
-	maxPicture = 1 << 20 // of a picture within HTML
-	maxInside  = 4 << 20 // of all pictures together
+	maxText    = 1 << 20  // of a text
+	maxPicture = 1 << 20  // of a picture within HTML
+	maxInside  = 4 << 20  // of all pictures together
+	maxFrame   = 16 << 20 // of the pictures in the places where they are shown
 )
 
 // A mail is what a page shows of one.
@@ -86,13 +89,21 @@ func readMail(data []byte) *mail {
 // shown makes a stranger's line safe to show.
 func shown(s string) string { return session.Printable(s) }
 
-// frame is the HTML with the mail's own pictures in it.
+// reference is how HTML names a picture of its mail (RFC 2392).
+var reference = regexp.MustCompile(`(?i)cid:[^"'()\s>]+`)
+
+// frame is the HTML with the mail's own pictures in it, each as often as there is
+// room for.
 func (m *mail) frame() string {
-	var pairs []string
-	for id, data := range m.pictures {
-		pairs = append(pairs, "cid:"+id, data)
-	}
-	return strings.NewReplacer(pairs...).Replace(m.HTML)
+	left := maxFrame
+	return reference.ReplaceAllStringFunc(m.HTML, func(found string) string {
+		id, err := url.PathUnescape(found[len("cid:"):])
+		picture, ok := m.pictures[id]
+		if left -= len(picture); err != nil || !ok || left < 0 {
+			return found
+		}
+		return picture
+	})
 }
 
 // html is the HTML of a mail, for the frame: whatever it says, it runs nothing,

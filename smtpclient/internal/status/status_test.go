@@ -282,3 +282,16 @@ func FuzzMail(f *testing.F) {
 		}
 	})
 }
+
+// TestFrame shows each picture in its place, whatever another one's name begins
+// with, and no more of them than there is room for.
+func TestFrame(t *testing.T) {
+	m := &mail{pictures: map[string]string{"a": "data:A", "a b": "data:AB", "ab": "data:B", "abc": "data:C"}, HTML: `<img src="cid:abc"><img src=cid:ab><img src='CID:a'><img src="cid:a%20b"><img src="cid:x">`}
+	if got, want := m.frame(), `<img src="data:C"><img src=data:B><img src='data:A'><img src="data:AB"><img src="cid:x">`; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	m = &mail{pictures: map[string]string{"a": strings.Repeat("x", maxPicture)}, HTML: strings.Repeat("cid:a ", 10_000)}
+	if got := len(m.frame()); got > maxFrame+len(m.HTML) {
+		t.Errorf("%d bytes", got)
+	}
+}

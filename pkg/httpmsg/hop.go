@@ -1,6 +1,9 @@
 package httpmsg
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // hopByHop are the fields that are meant for the next recipient only (RFC 9110,
 // section 7.6.1; those of proxy authentication: RFC 9111, section 3.1).
@@ -23,9 +26,25 @@ func IsHopByHop(name string) bool {
 // RemoveHopByHop removes the fields for which IsHopByHop holds, and those that
 // the Connection field names.
 func (f *Fields) RemoveHopByHop() {
-	named := slices.Collect(f.List("Connection"))
-	f.DeleteFunc(func(field Field) bool {
-		return IsHopByHop(field.Name) ||
-			slices.ContainsFunc(named, func(name string) bool { return equalFold(name, field.Name) })
-	})
+	named := AnyOf(slices.Collect(f.List("Connection")))
+	f.DeleteFunc(func(field Field) bool { return IsHopByHop(field.Name) || named(field.Name) })
+}
+
+// few is how many names are compared one by one; more are looked up.
+const few = 16
+
+// AnyOf returns a function that tells whether a field name is among names, in any
+// case. A message may list thousands of names beside its many fields: the work is
+// no product of the two numbers.
+func AnyOf(names []string) func(name string) bool {
+	if len(names) <= few {
+		return func(name string) bool {
+			return slices.ContainsFunc(names, func(n string) bool { return equalFold(n, name) })
+		}
+	}
+	set := make(map[string]bool, len(names))
+	for _, n := range names {
+		set[strings.ToLower(n)] = true
+	}
+	return func(name string) bool { return set[strings.ToLower(name)] }
 }

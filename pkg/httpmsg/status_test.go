@@ -1,8 +1,11 @@
 package httpmsg
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -45,5 +48,25 @@ func TestRemoveHopByHop(t *testing.T) {
 		if !IsHopByHop(name) {
 			t.Errorf("%s is not taken for a field of the connection", name)
 		}
+	}
+}
+
+// TestRemoveHopByHopCost has many fields, and a Connection field that names many
+// others: each may come from a stranger.
+func TestRemoveHopByHopCost(t *testing.T) {
+	var f Fields
+	for i := range 20_000 {
+		f.Add(fmt.Sprintf("Name%05d", i), "x")
+	}
+	f.Add("Connection", strings.Repeat("Other0000,", 200_000)+"nAME00007")
+	done := make(chan struct{})
+	go func() { defer close(done); f.RemoveHopByHop() }()
+	select {
+	case <-done:
+	case <-time.After(15 * time.Second):
+		t.Fatal("it takes too long")
+	}
+	if len(f) != 19_999 || f.Has("Name00007") {
+		t.Errorf("%d fields are left, the named one among them: %v", len(f), f.Has("Name00007"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (c *session) prepare() (done bool, err error) {
 	expect := false
 	hops := -1
 	via := ""
-	connection := c.req.Fields.Has("Connection")
+	named := httpmsg.AnyOf(slices.Collect(c.req.Fields.List("Connection")))
 	for _, field := range c.req.Fields {
 		switch kindOf(field.Name) {
 		case dropped:
@@ -84,7 +85,7 @@ func (c *session) prepare() (done bool, err error) {
 				continue // it was meant for the proxy
 			}
 		}
-		if connection && c.req.Fields.HasMember("Connection", field.Name) && !strings.EqualFold(field.Name, "Host") {
+		if named(field.Name) && !strings.EqualFold(field.Name, "Host") {
 			continue
 		}
 		c.out.Fields = append(c.out.Fields, field)

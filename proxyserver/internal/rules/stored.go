@@ -222,17 +222,12 @@ func (s *Stored) Outdates(old *Stored) bool {
 // 3.1): not those of the connection, not those that no-cache or private name,
 // not the framing, which is the store's own, as is the place of a part.
 func storedFields(f httpmsg.Fields, p *policy, partial bool) httpmsg.Fields {
-	var named []string
-	for name := range f.List("Connection") {
-		named = append(named, name)
-	}
-	named = append(named, p.noCacheFields...)
-	named = append(named, p.privateFields...)
+	named := httpmsg.AnyOf(slices.Concat(slices.Collect(f.List("Connection")), p.noCacheFields, p.privateFields))
 	kept := make(httpmsg.Fields, 0, len(f))
 	for _, field := range f {
 		if httpmsg.IsHopByHop(field.Name) || strings.EqualFold(field.Name, "Content-Length") ||
 			partial && strings.EqualFold(field.Name, "Content-Range") ||
-			len(named) > 0 && slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, field.Name) }) {
+			named(field.Name) {
 			continue
 		}
 		kept = append(kept, field)

@@ -85,7 +85,7 @@ type Response struct {
 	//
 	// It may implement io.WriterTo; what it writes to is then an io.ReaderFrom
 	// as well, which has the kernel send a part of a file where it is given an
-	// *io.LimitedReader of an *os.File.
+	// *io.SectionReader of an *os.File.
 	Body io.ReadCloser
 	// Framing is the content's length, or Chunked or UntilClose if unknown. For
 	// HEAD and 304 there is no content, and Framing says nothing: a

@@ -23,7 +23,7 @@ var ErrTooLong = errors.New("more content than was announced")
 
 // Sender writes a message to a connection, its head in one piece with the first
 // of its content. It is what a body's WriteTo is given: a part of a file
-// (io.LimitedReader of *os.File) goes from the page cache to the socket without
+// (io.SectionReader of *os.File) goes from the page cache to the socket without
 // being copied here.
 type Sender struct {
 	Conn    *Conn
@@ -70,22 +70,29 @@ func (s *Sender) count(n int64) {
 
 // ReadFrom implements io.ReaderFrom.
 func (s *Sender) ReadFrom(r io.Reader) (n int64, err error) {
-	if part, ok := r.(*io.LimitedReader); ok && s.Conn.tcp != nil {
-		if file, ok := part.R.(*os.File); ok {
-			return s.sendFile(file, &part.N)
+	if part, ok := r.(*io.SectionReader); ok {
+		if n, err = s.sendFile(part); !errors.Is(err, errors.ErrUnsupported) {
+			return n, err
 		}
 	}
 	buf, _ := copyBuffers.Get().(*[copyBuffer]byte)
 	defer copyBuffers.Put(buf)
-	return io.CopyBuffer(writerOnly{s}, r, buf[:])
+	rest, err := io.CopyBuffer(writerOnly{s}, r, buf[:])
+	return n + rest, err
 }
 
 // writerOnly hides ReadFrom from io.CopyBuffer.
 type writerOnly struct{ io.Writer }
 
-// sendFile sends the next *left bytes of f, and counts them off.
-func (s *Sender) sendFile(f *os.File, left *int64) (n int64, err error) {
-	if *left > s.Left {
+// sendFile sends what is left of a part of a file, as far as the kernel does it.
+func (s *Sender) sendFile(part *io.SectionReader) (n int64, err error) {
+	outer, off, length := part.Outer()
+	file, ok := outer.(*os.File)
+	if !ok || !canSendFile || s.Conn.tcp == nil {
+		return 0, errors.ErrUnsupported
+	}
+	done, _ := part.Seek(0, io.SeekCurrent)
+	if off, length = off+done, length-done; length > s.Left {
 		return 0, ErrTooLong
 	}
 	if s.head != nil {
@@ -95,19 +102,16 @@ func (s *Sender) sendFile(f *os.File, left *int64) (n int64, err error) {
 		}
 		s.head = nil
 	}
-	for *left > 0 {
+	for n < length && err == nil {
 		s.Conn.Timeout(s.Timeout)
-		k, err := s.Conn.tcp.ReadFrom(&io.LimitedReader{R: f, N: min(*left, SendPiece)})
-		s.Conn.Sent.Add(k)
+		var k int64
+		k, err = s.Conn.sendFile(file, off+n, min(length-n, SendPiece))
 		s.count(k)
-		*left -= k
 		n += k
-		if err != nil {
-			return n, err
-		}
-		if k == 0 {
-			return n, nil // the file is shorter than that
-		}
 	}
-	return n, nil
+	if errors.Is(err, io.EOF) {
+		return n, nil // the file is shorter than that
+	}
+	part.Seek(n, io.SeekCurrent) //nolint:errcheck // fails only on a bad offset
+	return n, err
 }

@@ -37,14 +37,14 @@ func TestSender(t *testing.T) {
 		headArrives bool
 	}{
 		"a file": {func(w io.Writer, f *os.File) (int64, error) {
-			return io.Copy(w, &io.LimitedReader{R: f, N: int64(len(content))})
+			return io.Copy(w, io.NewSectionReader(f, 0, int64(len(content))))
 		}, int64(len(content)), int64(len(content)), nil, false, true},
 		"a file where the kernel cannot": {func(w io.Writer, f *os.File) (int64, error) {
-			return io.Copy(w, &io.LimitedReader{R: f, N: int64(len(content))})
+			return io.Copy(w, io.NewSectionReader(f, 0, int64(len(content))))
 		}, int64(len(content)), int64(len(content)), nil, true, true},
 		"a file in two parts": {func(w io.Writer, f *os.File) (int64, error) {
-			a, err := io.Copy(w, &io.LimitedReader{R: f, N: 1000})
-			b, err2 := io.Copy(w, &io.LimitedReader{R: f, N: int64(len(content)) - 1000})
+			a, err := io.Copy(w, io.NewSectionReader(f, 0, 1000))
+			b, err2 := io.Copy(w, io.NewSectionReader(f, 1000, int64(len(content))-1000))
 			return a + b, errors.Join(err, err2)
 		}, int64(len(content)), int64(len(content)), nil, false, true},
 		"memory": {func(w io.Writer, _ *os.File) (int64, error) {
@@ -55,10 +55,10 @@ func TestSender(t *testing.T) {
 			return io.Copy(w, io.MultiReader(bytes.NewReader(content)))
 		}, int64(len(content)), int64(len(content)), nil, false, true},
 		"a file that has shrunk": {func(w io.Writer, f *os.File) (int64, error) {
-			return io.Copy(w, &io.LimitedReader{R: f, N: int64(len(content)) + 5})
+			return io.Copy(w, io.NewSectionReader(f, 0, int64(len(content))+5))
 		}, int64(len(content)) + 5, int64(len(content)), nil, false, true},
 		"a file that is too long": {func(w io.Writer, f *os.File) (int64, error) {
-			return io.Copy(w, &io.LimitedReader{R: f, N: int64(len(content))})
+			return io.Copy(w, io.NewSectionReader(f, 0, int64(len(content))))
 		}, int64(len(content)) - 1, 0, ErrTooLong, false, false},
 		"memory that is too long": {func(w io.Writer, _ *os.File) (int64, error) {
 			n, err := w.Write(content)
@@ -99,7 +99,7 @@ func TestSenderToOneWhoDoesNotRead(t *testing.T) {
 			return err
 		},
 		"file": func(w io.Writer) error {
-			_, err := io.Copy(w, &io.LimitedReader{R: tempFile(t, big), N: int64(len(big))})
+			_, err := io.Copy(w, io.NewSectionReader(tempFile(t, big), 0, int64(len(big))))
 			return err
 		},
 	} {
@@ -129,7 +129,7 @@ func TestSenderToOneWhoReadsSlowly(t *testing.T) {
 		}
 	}()
 	s := NewSender(conn, nil, int64(len(content)), 600*time.Millisecond)
-	if _, err := io.Copy(s, &io.LimitedReader{R: tempFile(t, content), N: int64(len(content))}); err != nil {
+	if _, err := io.Copy(s, io.NewSectionReader(tempFile(t, content), 0, int64(len(content)))); err != nil {
 		t.Error(err)
 	}
 	conn.CloseWrite()

@@ -23,7 +23,7 @@ type DiskOptions struct {
 	Size   int64        // bytes on disk at most, in blocks of 4 KiB, folders included; default 1 GiB
 	Memory int64        // bytes of heads and small bodies held in memory; default 64 MiB
 	Object int64        // bytes of the largest body; default a quarter of Size
-	Small  int64        // bytes of the largest body held in memory; default 256 KiB, at most Memory/64
+	Small  int64        // bytes of the largest body that waits in memory to be written; default 256 KiB, at most Memory/64
 	Rules  rules.Config // what heads are read with; Lab evicts the least recently used
 	Log    *zap.Logger  // default: none
 }
@@ -59,6 +59,7 @@ type Disk struct {
 	serial  atomic.Uint64
 	folders [folders]folder
 	scanned atomic.Bool // all folders are
+	open    *openFiles
 
 	reading, writing health
 	tasks            sync.WaitGroup
@@ -91,6 +92,7 @@ func newDisk(o DiskOptions) *Disk {
 		reading: health{log: o.Log, what: "the disk cannot be read", well: "the disk can be read again"},
 		writing: health{log: o.Log, what: "the disk cannot be written; small responses are kept in memory", well: "the disk can be written again"},
 	}
+	d.open = newOpenFiles()
 	d.work.L, d.idle.L = &d.mem.mu, &d.mem.mu
 	d.serial.Store(uint64(time.Now().UnixMicro()))
 	return d
@@ -380,6 +382,7 @@ func (d *Disk) Close() error {
 		return nil
 	}
 	d.tasks.Wait()
+	d.open.close()
 	if d.lock == nil {
 		return nil
 	}

@@ -484,8 +484,9 @@ type sink struct {
 }
 
 func (s *sink) ReadFrom(r io.Reader) (int64, error) {
-	if limited, ok := r.(*io.LimitedReader); ok {
-		if _, ok = limited.R.(*os.File); ok {
+	if part, ok := r.(*io.SectionReader); ok {
+		outer, _, _ := part.Outer()
+		if _, ok = outer.(*os.File); ok {
 			s.files++
 		}
 	}

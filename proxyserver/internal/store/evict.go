@@ -89,6 +89,7 @@ func (d *Disk) removeFiles(files []file) bool {
 			remove(path+headSuffix, int64(f.head))
 		}
 	}
+	d.open.remove(files)
 	d.unreserve(freed)
 	d.writing.report("remove a stored response", failed)
 	return failed == nil

@@ -29,7 +29,7 @@ func (p primary) counter() int { return (int(p[10])<<8 | int(p[11])) % counters 
 
 // content is what entries that differ in their head alone share.
 type content struct {
-	data   atomic.Pointer[[]byte] // the body, where it is in memory; never taken back
+	data   atomic.Pointer[[]byte] // the body, where it is in memory; taken back only once source has it
 	source source                 // where else it can be had; nil if nowhere
 	file   name                   // the file that Disk has it in, if any; memory.mu guards it
 }

@@ -73,7 +73,10 @@ func (d *Disk) readEntry(f file) (*Entry, error) {
 // open implements source.
 func (f *diskFile) open(e *Entry) (*Body, error) {
 	body, err := f.openBody(e)
-	if !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
+		f.disk.reading.report("", nil)
+	case !errors.Is(err, fs.ErrNotExist):
 		f.disk.reading.report("read "+f.disk.path(f.name), err)
 	}
 	if err != nil && isGone(err) {
@@ -86,11 +89,11 @@ func (f *diskFile) open(e *Entry) (*Body, error) {
 // openBody opens the body of e and checks it; a small one goes to memory.
 func (f *diskFile) openBody(e *Entry) (*Body, error) {
 	d := f.disk
-	file, err := os.Open(d.path(f.name))
-	if err != nil {
-		return nil, err
-	}
-	if e.Size <= d.small {
+	if e.Size <= min(d.small, copied) {
+		file, err := os.Open(d.path(f.name))
+		if err != nil {
+			return nil, err
+		}
 		defer file.Close()
 		data := make([]byte, e.Size)
 		if err = readFull(file, data, 0); err != nil {
@@ -106,6 +109,10 @@ func (f *diskFile) openBody(e *Entry) (*Body, error) {
 		}
 		return &Body{data: data, size: e.Size}, nil
 	}
+	file, err := d.open.open(d, f.name)
+	if err != nil {
+		return nil, err
+	}
 	info, err := file.Stat()
 	if err == nil && info.Size() < e.Size {
 		err = errDamaged
@@ -116,7 +123,7 @@ func (f *diskFile) openBody(e *Entry) (*Body, error) {
 		}
 	}
 	if err != nil {
-		file.Close()
+		file.Close() //nolint:errcheck // only read from
 		return nil, err
 	}
 	return &Body{file: file, size: e.Size}, nil

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 
 	"topdown/proxyserver/internal/rules"
 )
@@ -153,7 +152,7 @@ func (e *Entry) Open() (*Body, error) {
 // time.
 type Body struct {
 	data []byte
-	file *os.File // the body begins where the file does
+	file *openFile // the body begins where the file does
 	size int64
 }
 
@@ -182,8 +181,7 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // WriteTo writes n bytes of the body from off on. A file is handed to w as an
-// *io.LimitedReader of an *os.File, which the ReadFrom of a *net.TCPConn sends
-// without a copy through this process.
+// *io.SectionReader of an *os.File, so that w can have the kernel send it.
 func (b *Body) WriteTo(w io.Writer, off, n int64) (written int64, err error) {
 	n = min(n, b.size-off)
 	if n <= 0 {
@@ -192,10 +190,7 @@ func (b *Body) WriteTo(w io.Writer, off, n int64) (written int64, err error) {
 	if b.file == nil {
 		return io.Copy(w, bytes.NewReader(b.data[off:off+n]))
 	}
-	if _, err = b.file.Seek(off, io.SeekStart); err != nil {
-		return 0, err
-	}
-	written, err = io.Copy(w, &io.LimitedReader{R: b.file, N: n})
+	written, err = io.Copy(w, io.NewSectionReader(b.file.File, off, n))
 	if err == nil && written < n {
 		err = io.ErrUnexpectedEOF // the file has been cut short
 	}

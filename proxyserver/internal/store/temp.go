@@ -100,6 +100,15 @@ func (t *tempFile) place(path string, n name) error {
 	return nil
 }
 
+// placedAt describes the file, now that it is the one of that name, and right.
+func (t *tempFile) placedAt(n name, sum uint32) *diskFile {
+	at := &diskFile{disk: t.disk, name: n, sum: sum}
+	if info, err := t.Stat(); err == nil {
+		at.checked.Store(modified(info))
+	}
+	return at
+}
+
 // close removes the file if it was not placed.
 func (t *tempFile) close() {
 	t.Close()

@@ -140,11 +140,7 @@ func (w *diskWriter) finish(f *tempFile, p primary, stored *rules.Stored) (*Entr
 	if err := f.place(d.path(n), n); err != nil {
 		return nil, err
 	}
-	at := &diskFile{disk: d, name: n, sum: w.sum}
-	if info, err := f.Stat(); err == nil {
-		at.checked.Store(modified(info))
-	}
-	return newEntry(w.key, stored, w.n, &content{file: n, source: at}), nil
+	return newEntry(w.key, stored, w.n, &content{file: n, source: f.placedAt(n, w.sum)}), nil
 }
 
 // Close implements Writer.

@@ -94,6 +94,8 @@ func (c *config) validate(args []string) error {
 		if err := c.validateCommand(); err != nil {
 			return err
 		}
+	case len(args) > 0 && isCacheCommand(args[0]):
+		return usagef("unknown command %s (did you mean %s cache %s?)", args[0], name, args[0])
 	case len(args) > 1:
 		return usagef("unexpected argument %q", args[1])
 	case len(args) == 1:

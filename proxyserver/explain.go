@@ -22,13 +22,12 @@ func (c *config) validateCommand() error {
 		}
 		words = words[1:]
 	}
-	wanted := 2
-	switch words[0] {
-	case "explain", "show", "purge":
-	case "list", "purge-all":
-		wanted = 1
-	default:
+	if words[0] != "explain" && !isCacheCommand(words[0]) {
 		return usagef("unknown command cache %s: one of list, show, purge, purge-all is expected", words[0])
+	}
+	wanted := 2
+	if words[0] == "list" || words[0] == "purge-all" {
+		wanted = 1
 	}
 	if len(words) > wanted {
 		return usagef("unexpected argument %q", words[wanted])
@@ -43,6 +42,11 @@ func (c *config) validateCommand() error {
 		return usagef("argument %q: a URL is expected, as in http://www.example.com/page", words[1])
 	}
 	return nil
+}
+
+// isCacheCommand reports whether word may follow cache.
+func isCacheCommand(word string) bool {
+	return word == "list" || word == "show" || word == "purge" || word == "purge-all"
 }
 
 // explain fetches one URL and shows what happens: in the proxy that has the store

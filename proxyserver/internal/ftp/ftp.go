@@ -54,12 +54,8 @@ type session struct {
 // Exchange implements exchange.Transport.
 func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*exchange.Response, error) {
 	if req.Method != "GET" && req.Method != "HEAD" {
-		body := []byte("Only GET and HEAD are understood for ftp URLs.\n")
 		s := &session{transport: t}
-		return s.response(405, "Method Not Allowed", httpmsg.Fields{
-			{Name: "Allow", Value: "GET, HEAD"},
-			{Name: "Content-Type", Value: "text/plain"},
-		}, inMemory(body), httpmsg.Framing(len(body))), nil
+		return s.text(405, "Method Not Allowed", "Only GET and HEAD are understood for ftp URLs.\n", httpmsg.Field{Name: "Allow", Value: "GET, HEAD"}), nil
 	}
 	dirs, file, err := splitPath(req.Path)
 	if err != nil {
@@ -108,12 +104,8 @@ func (s *session) answer(err error) (*exchange.Response, error) {
 	}
 	switch r.code {
 	case 530, 332:
-		body := []byte("The FTP server asks for a user name and password.\n")
-		return s.response(401, "Unauthorized", httpmsg.Fields{
-			{Name: "WWW-Authenticate", Value: `Basic realm="ftp"`},
-			{Name: "Content-Type", Value: "text/plain"},
-			{Name: "Cache-Control", Value: "no-store"},
-		}, inMemory(body), httpmsg.Framing(len(body))), nil
+		return s.text(401, "Unauthorized", "The FTP server asks for a user name and password.\n",
+			httpmsg.Field{Name: "WWW-Authenticate", Value: `Basic realm="ftp"`}, httpmsg.Field{Name: "Cache-Control", Value: "no-store"}), nil
 	case 550:
 		failure.Status, failure.Type = 404, "http_response_incomplete"
 		failure.Step, failure.Err = "looking for the file on "+s.host, fmt.Errorf("no such file or directory (%w)", r)
@@ -161,19 +153,23 @@ func (s *session) fetch(req *exchange.Request, dirs []string, file string) (*exc
 		return nil, err
 	}
 	for _, dir := range dirs {
-		r, err = s.command("CWD", dir)
-		if err = expect(r, err, 250, 200); err != nil {
+		if err = s.want("CWD", dir, 250, 200); err != nil {
 			return nil, err
 		}
 	}
-	r, err = s.command("TYPE", "I")
-	if err = expect(r, err, 200); err != nil {
+	if err = s.want("TYPE", "I", 200); err != nil {
 		return nil, err
 	}
 	if file == "" {
 		return s.list(req, req.Path)
 	}
 	return s.file(req, file)
+}
+
+// want sends a command that is to be answered with one of codes.
+func (s *session) want(verb, argument string, codes ...int) error {
+	r, err := s.command(verb, argument)
+	return expect(r, err, codes...)
 }
 
 // expect returns r as an error unless its code is one of codes.
@@ -288,8 +284,7 @@ func (s *session) directory(name string) (*exchange.Response, error) {
 
 // enter reports whether name is a directory, and is in it then.
 func (s *session) enter(name string) bool {
-	r, err := s.command("CWD", name)
-	return err == nil && (r.code == 250 || r.code == 200)
+	return s.want("CWD", name, 250, 200) == nil
 }
 
 // parseRange reads one range of bytes; anything else, and what cannot be satisfied,
@@ -326,8 +321,7 @@ func (s *session) retrieve(verb, argument string, from *int64) (*netio.Conn, err
 			*from = 0
 		}
 	}
-	r, err := s.command(verb, argument)
-	if err = expect(r, err, 150, 125); err != nil {
+	if err = s.want(verb, argument, 150, 125); err != nil {
 		data.Shut()
 		return nil, err
 	}
@@ -368,6 +362,11 @@ func (s *session) list(req *exchange.Request, where string) (*exchange.Response,
 	s.quit()
 	content := page("ftp://"+s.host+strings.TrimRight(where, "/")+"/", string(listing), cut)
 	return s.response(200, "OK", fields, inMemory(content), httpmsg.Framing(len(content))), nil
+}
+
+func (s *session) text(status int, reason, text string, fields ...httpmsg.Field) *exchange.Response {
+	fields = append(fields, httpmsg.Field{Name: "Content-Type", Value: "text/plain"})
+	return s.response(status, reason, fields, inMemory([]byte(text)), httpmsg.Framing(len(text)))
 }
 
 func (s *session) response(status int, reason string, fields httpmsg.Fields, body io.ReadCloser, framing httpmsg.Framing) *exchange.Response {

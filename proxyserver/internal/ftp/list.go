@@ -154,7 +154,7 @@ td+td{text-align:right}
 // Lines that cannot be taken apart are shown as they are. cut says that the
 // listing goes on.
 func page(base, lines string, cut bool) []byte {
-	l := listing{Title: "Index of " + base, Up: strings.Count(base, "/") > len("ftp://h/")-len("ftp:h"), Cut: cut}
+	l := listing{Title: "Index of " + base, Up: strings.Count(base, "/") > 3, Cut: cut}
 	for line := range strings.Lines(lines) {
 		line = strings.TrimRight(line, "\r\n")
 		if line == "" || strings.HasPrefix(line, "total ") {

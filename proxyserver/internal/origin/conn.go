@@ -144,7 +144,7 @@ func (c *conn) receive(req *exchange.Request, up *upload) (*exchange.Response, e
 		}
 		resp := &c.resp
 		resp.Fields = make(httpmsg.Fields, 0, 16)
-		if err := resp.Read(c, req.Method, c.transport.opts.Limits); err != nil {
+		if err := resp.Read(c, req.Method, httpmsg.Limits{}); err != nil {
 			return nil, c.headError(err)
 		}
 		if req.Trace != nil {
@@ -270,15 +270,9 @@ func (c *conn) headError(err error) error {
 	case netio.IsTimeout(err):
 		return c.timeout()
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return &exchange.Error{
-			Status: 502, Type: "http_response_incomplete", Step: "reading the answer of " + c.key.host,
-			Err: errors.New("the connection was closed in the middle of the head"),
-		}
+		return c.failure("http_response_incomplete", "reading the answer of", errors.New("the connection was closed in the middle of the head"))
 	case !isProtocol(err):
-		return &exchange.Error{
-			Status: 502, Type: "connection_terminated", Step: "reading the answer of " + c.key.host,
-			Err: errors.New("the connection broke" + systemWords(err)),
-		}
+		return c.failure("connection_terminated", "reading the answer of", errors.New("the connection broke"+systemWords(err)))
 	}
 	return c.protocolError(err)
 }
@@ -289,14 +283,20 @@ func isProtocol(err error) bool {
 }
 
 func (c *conn) timeout() error {
-	return &exchange.Error{
-		Status: 504, Type: "http_response_timeout", Step: "waiting for the answer of " + c.key.host,
-		Err: errLate,
-	}
+	return c.failure("http_response_timeout", "waiting for the answer of", errLate)
 }
 
 func (c *conn) protocolError(err error) error {
-	return &exchange.Error{Status: 502, Type: "http_protocol_error", Step: "reading the answer of " + c.key.host, Err: err}
+	return c.failure("http_protocol_error", "reading the answer of", err)
+}
+
+// failure is what a client is told of err.
+func (c *conn) failure(kind, step string, err error) error {
+	status := 502
+	if errors.Is(err, errLate) {
+		status = 504
+	}
+	return &exchange.Error{Status: status, Type: kind, Step: step + " " + c.key.host, Err: err}
 }
 
 type noBody struct{}

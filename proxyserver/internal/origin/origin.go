@@ -30,11 +30,7 @@ type Options struct {
 
 	ResponseTimeout time.Duration // from the request to the response's head; default 60 s
 	ReadTimeout     time.Duration // between two pieces of content, either way; default 60 s
-	IdleTimeout     time.Duration // how long an idle connection is kept; default 30 s
-	IdlePerHost     int           // idle connections to one origin; default 256
-	Idle            int           // idle connections in all; default 1,024
 
-	Limits httpmsg.Limits // of response heads
 	// Name is this proxy's name in the Via field.
 	Name string
 	// Lab sends HTTP/1.0 with "Connection: close" and "Proxy-Connection:
@@ -60,9 +56,6 @@ func New(ctx context.Context, opts Options) *Transport {
 	}
 	setDefault(&opts.ResponseTimeout, 60*time.Second)
 	setDefault(&opts.ReadTimeout, 60*time.Second)
-	setDefault(&opts.IdleTimeout, 30*time.Second)
-	setDefault(&opts.IdlePerHost, 256)
-	setDefault(&opts.Idle, 1024)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
@@ -71,7 +64,7 @@ func New(ctx context.Context, opts Options) *Transport {
 	}
 	t := &Transport{
 		opts:     opts,
-		pool:     newPool(opts.IdlePerHost, opts.Idle),
+		pool:     newPool(),
 		sessions: tls.NewLRUClientSessionCache(256),
 		via:      [2]string{"1.0 " + opts.Name, "1.1 " + opts.Name},
 	}
@@ -79,14 +72,14 @@ func New(ctx context.Context, opts Options) *Transport {
 	return t
 }
 
-func setDefault[T ~int | ~int64](v *T, value T) {
+func setDefault(v *time.Duration, value time.Duration) {
 	if *v <= 0 {
 		*v = value
 	}
 }
 
 func (t *Transport) reap(ctx context.Context) {
-	ticker := time.NewTicker(min(t.opts.IdleTimeout, 5*time.Second))
+	ticker := time.NewTicker(5 * time.Second)
 	defer ticker.Stop()
 	for {
 		select {
@@ -94,7 +87,7 @@ func (t *Transport) reap(ctx context.Context) {
 			t.pool.close()
 			return
 		case <-ticker.C:
-			t.pool.reap(t.opts.Clock.Now() - t.opts.IdleTimeout)
+			t.pool.reap(t.opts.Clock.Now() - idleTimeout)
 		}
 	}
 }
@@ -134,10 +127,7 @@ func (t *Transport) Exchange(ctx context.Context, req *exchange.Request) (*excha
 			return nil, err
 		}
 		if !c.reused || !repeatable(req) {
-			return nil, &exchange.Error{
-				Status: 502, Type: "http_response_incomplete", Step: "waiting for the answer of " + req.Host,
-				Err: errors.New("the connection was closed before any answer"),
-			}
+			return nil, c.failure("http_response_incomplete", "waiting for the answer of", errors.New("the connection was closed before any answer"))
 		}
 		req.Say("RFC 9112, 9.3.1", "the kept connection had died before any answer: the request is sent again on another")
 	}
@@ -246,10 +236,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, io.EOF
 	}
 	if err != nil && netio.IsTimeout(err) {
-		err = &exchange.Error{
-			Status: 504, Type: "http_response_timeout", Step: "reading the content from " + b.conn.key.host,
-			Err: errLate,
-		}
+		err = b.conn.failure("http_response_timeout", "reading the content from", errLate)
 	}
 	return n, err
 }

@@ -10,20 +10,22 @@ import (
 // that was checked when it was made.
 type poolKey struct{ scheme, host string }
 
+// Bounds of what is kept.
+const (
+	idlePerHost = 256  // connections to one origin
+	idleInAll   = 1024 // connections
+	idleTimeout = 30 * time.Second
+)
+
 // pool keeps idle connections, the youngest first in use again.
 type pool struct {
-	perHost int
-	total   int
-
 	mu     sync.Mutex
 	idle   map[poolKey][]*conn
 	count  int
 	closed bool
 }
 
-func newPool(perHost, total int) *pool {
-	return &pool{perHost: perHost, total: total, idle: make(map[poolKey][]*conn)}
-}
+func newPool() *pool { return &pool{idle: make(map[poolKey][]*conn)} }
 
 // take returns an idle connection on which the origin is still quiet, and that
 // has not been idle since before, or nil.
@@ -62,7 +64,7 @@ func (p *pool) put(c *conn, now time.Duration) {
 	c.idleSince = now
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.count >= p.total || len(p.idle[c.key]) >= p.perHost || c.Buffered() > 0 {
+	if p.closed || p.count >= idleInAll || len(p.idle[c.key]) >= idlePerHost || c.Buffered() > 0 {
 		c.Shut()
 		return
 	}

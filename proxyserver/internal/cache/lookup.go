@@ -70,7 +70,7 @@ type found struct {
 	verdict rules.Verdict
 	plan    rules.Plan
 	forward string         // why the request is forwarded, for Cache-Status
-	vary    []string       // field names that responses of the URI vary by
+	vary    []string       // names of the fields that select responses of the URI
 	others  []*store.Entry // of other variants, which the origin may name in a 304
 }
 
@@ -82,7 +82,7 @@ func (q *query) lookup() {
 	q.now = q.c.Now()
 	q.ended = q.c.fetches.ended.Load()
 	entries, gen := q.c.Store.Lookup(q.ctx, q.key)
-	q.found = found{gen: gen, forward: "uri-miss"}
+	q.found = found{gen: gen, forward: "uri-miss", vary: q.c.Rules.Selecting}
 	f := &q.found
 	entries = q.drop(entries)
 	if len(entries) == 0 {

@@ -407,32 +407,39 @@ func TestUncacheableReleases(t *testing.T) {
 	})
 }
 
-// Each variant is fetched once.
+// Each variant is fetched once, and where it is known beforehand what selects one,
+// nobody waits for another's.
 func TestCollapseByVariant(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		origin := &slowOrigin{serve: func(ctx context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
-			time.Sleep(time.Second)
-			language := req.Fields.Get("Accept-Language")
-			return response("max-age=100", &slowBody{ctx: ctx, left: []byte(language), piece: 1}, httpmsg.Framing(len(language)),
-				httpmsg.Field{Name: "Vary", Value: "Accept-Language"}), nil
-		}}
-		c := &Cache{Next: origin, Store: store.NewMemory(0, 0)}
-		defer c.Close()
-		var clients sync.WaitGroup
-		for i := range 40 {
-			clients.Go(func() {
-				language := fmt.Sprintf("l%d", i%4)
-				_, got, err := readAll(t.Context(), c, get("/", httpmsg.Field{Name: "Accept-Language", Value: language}))
-				if err != nil || string(got) != language {
-					t.Errorf("asked for %s, got %q, %v", language, got, err)
-				}
-			})
-		}
-		clients.Wait()
-		if n := origin.asked.Load(); n != 4 {
-			t.Errorf("the origin was asked %d times, want 4", n)
-		}
-	})
+	for field, selecting := range map[string][]string{"Vary": nil, "Server": {"accept-language"}} {
+		synctest.Test(t, func(t *testing.T) {
+			origin := &slowOrigin{serve: func(ctx context.Context, _ int, req *exchange.Request) (*exchange.Response, error) {
+				time.Sleep(time.Second)
+				language := req.Fields.Get("Accept-Language")
+				return response("max-age=100", &slowBody{ctx: ctx, left: []byte(language), piece: 1}, httpmsg.Framing(len(language)),
+					httpmsg.Field{Name: field, Value: "Accept-Language"}), nil
+			}}
+			c := &Cache{Next: origin, Store: store.NewMemory(0, 0), Rules: rules.Config{Selecting: selecting}}
+			defer c.Close()
+			began := time.Now()
+			var clients sync.WaitGroup
+			for i := range 40 {
+				clients.Go(func() {
+					language := fmt.Sprintf("l%d", i%4)
+					_, got, err := readAll(t.Context(), c, get("/", httpmsg.Field{Name: "Accept-Language", Value: language}))
+					if err != nil || string(got) != language {
+						t.Errorf("asked for %s, got %q, %v", language, got, err)
+					}
+				})
+			}
+			clients.Wait()
+			if n := origin.asked.Load(); n != 4 {
+				t.Errorf("the origin was asked %d times, want 4", n)
+			}
+			if took := time.Since(began); selecting != nil && took > 5*time.Second { // a second for the head, and one for each read of the content
+				t.Errorf("it took %v: they waited for one another", took)
+			}
+		})
+	}
 }
 
 func TestOriginFailsForAll(t *testing.T) {

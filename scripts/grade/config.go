@@ -92,31 +92,37 @@ Flags:
 {{range .VisibleFlags}}  {{index .Names 0 | printf "--%-12s"}} {{.Usage}}
 {{end}}`
 
+// flags are those of a lab's command and of compare.
+func (c *config) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "cmd", Destination: &c.command, Usage: "COMMAND that runs the program, with {placeholders}"},
+		&cli.StringFlag{Name: "compile", Destination: &c.compile, Usage: "COMMAND to run once before, as 'javac Web.java'"},
+		&cli.IntFlag{Name: "fixed-port", Destination: &c.fixedPort, Usage: "the port N that the program has built in"},
+		&cli.Uint64Flag{Name: "seed", Destination: &c.seed, Usage: "NUMBER that the files' and messages' contents are drawn from (default: 1)", Value: 1},
+		&cli.DurationFlag{Name: "timeout", Destination: &c.timeout, Value: 5 * time.Second, Usage: "how long an answer may take, as 5s"},
+		&cli.DurationFlag{Name: "total", Destination: &c.total, Value: 5 * time.Minute, Usage: "how long all of a submission may take, as 5m"},
+		&cli.StringFlag{Name: "isolation", Destination: &c.isolation, Value: "auto", Usage: "auto, full (as root), user (user namespaces) or none"},
+	}
+}
+
 func labCommand(name string, stdout, stderr io.Writer) *cli.Command {
 	c := &config{lab: name}
 	var also, checks cli.StringSlice
-	flags := []cli.Flag{
-		&cli.StringFlag{Name: "cmd", Destination: &c.command, Usage: "COMMAND that runs the program, with {placeholders}"},
+	flags := append(c.flags(),
 		&cli.StringSliceFlag{Name: "also", Destination: &also, Usage: "NAME=COMMAND for a bonus check; repeatable"},
-		&cli.StringFlag{Name: "compile", Destination: &c.compile, Usage: "COMMAND to run once before, as 'javac Web.java'"},
 		&cli.StringFlag{Name: "in", Destination: &c.in, Usage: "FOLDER of the submission; it is copied (default: this one)"},
-		&cli.IntFlag{Name: "fixed-port", Destination: &c.fixedPort, Usage: "the port N that the program has built in"},
 		&cli.StringSliceFlag{Name: "check", Destination: &checks, Usage: "run the check with this ID only; repeatable"},
 		&cli.IntFlag{Name: "stage", Destination: &c.stage, Usage: "go step by step in the textbook's order up to step N, and stop where one fails"},
 		&cli.BoolFlag{Name: "list", Destination: &c.list, Usage: "show the checks with their points and requirements"},
 		&cli.StringFlag{Name: "rubric", Destination: &c.rubric, Usage: "FILE (TOML) that changes points or leaves checks out"},
 		&cli.StringFlag{Name: "format", Destination: &c.format, Value: "text", Usage: "text, json, junit, tap, gradescope, github, classroom50 or html"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &c.output, Usage: "FILE for it (default: standard output)"},
-		&cli.Uint64Flag{Name: "seed", Destination: &c.seed, Usage: "NUMBER that the files' and messages' contents are drawn from (default: 1)", Value: 1},
-		&cli.DurationFlag{Name: "timeout", Destination: &c.timeout, Value: 5 * time.Second, Usage: "how long an answer may take, as 5s"},
-		&cli.DurationFlag{Name: "total", Destination: &c.total, Value: 5 * time.Minute, Usage: "how long all of a submission may take, as 5m"},
-		&cli.StringFlag{Name: "isolation", Destination: &c.isolation, Value: "auto", Usage: "auto, full (as root), user (user namespaces) or none"},
 		&cli.BoolFlag{Name: "verbose", Destination: &c.verbose, Usage: "say how the program was run"},
 		&cli.StringFlag{Name: "dir", Destination: &c.dir, Usage: "grade each folder in FOLDER, into a CSV and a report for each"},
 		&cli.StringFlag{Name: "pattern", Destination: &c.pattern, Value: "*", Usage: "which names in --dir are submissions"},
 		&cli.IntFlag{Name: "jobs", Destination: &c.jobs, Value: 4, Usage: "how many of them at a time"},
 		&cli.StringFlag{Name: "reports", Destination: &c.reports, Usage: "FOLDER for the CSV and the reports (default: FOLDER of --dir with -reports)"},
-	}
+	)
 	if name != "udppinger" && name != "smtpclient" {
 		flags = append(flags, &cli.StringFlag{Name: "addr", Destination: &c.addr, Usage: "HOST:PORT of a server that runs already"})
 	}
@@ -150,16 +156,7 @@ func compareCommand(stdout, stderr io.Writer) *cli.Command {
 		UsageText:          "grade compare --lab LAB --cmd COMMAND FOLDER FOLDER\n\nShows what two submissions do on the wire and how their files are built, side by side.\nIt gives no verdict.",
 		CustomHelpTemplate: "{{.UsageText}}\n\nFlags:\n{{range .VisibleFlags}}  {{index .Names 0 | printf \"--%-12s\"}} {{.Usage}}\n{{end}}",
 		HideHelpCommand:    true, OnUsageError: onUsageError,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "lab", Destination: &c.lab, Usage: "the LAB"},
-			&cli.StringFlag{Name: "cmd", Destination: &c.command, Usage: "COMMAND that runs either, with {placeholders}"},
-			&cli.StringFlag{Name: "compile", Destination: &c.compile, Usage: "COMMAND to run once before"},
-			&cli.IntFlag{Name: "fixed-port", Destination: &c.fixedPort, Usage: "the port N that the programs have built in"},
-			&cli.Uint64Flag{Name: "seed", Destination: &c.seed, Value: 1, Usage: "NUMBER that contents are drawn from"},
-			&cli.DurationFlag{Name: "timeout", Destination: &c.timeout, Value: 5 * time.Second, Usage: "how long an answer may take"},
-			&cli.DurationFlag{Name: "total", Destination: &c.total, Value: 5 * time.Minute, Usage: "how long one submission may take"},
-			&cli.StringFlag{Name: "isolation", Destination: &c.isolation, Value: "auto", Usage: "auto, full, user or none"},
-		},
+		Flags: append([]cli.Flag{&cli.StringFlag{Name: "lab", Destination: &c.lab, Usage: "the LAB"}}, c.flags()...),
 		Action: func(ctx *cli.Context) error {
 			if ctx.Args().Len() != 2 {
 				return usageError{"compare takes two folders"}

@@ -32,22 +32,22 @@ func autograding(w io.Writer, c *config, spec submission.Spec) error {
 	}
 	command := spec.Command
 	if command == "" {
-		command = "./" + c.lab + " {port}"
+		command = labs()[c.lab].command
 	}
 	tests := []autogradingTest{}
 	for _, check := range r.Checks {
 		if check.Bonus {
 			continue
 		}
-		words := []string{"grade", c.lab, "--check", check.ID, "--seed", fmt.Sprint(c.seed), "--cmd", shellQuote(command)}
+		words := []string{"grade", c.lab, "--check", check.ID, "--seed", fmt.Sprint(c.seed), "--cmd", submission.Quote(command)}
 		if c.compile != "" {
-			words = append(words, "--compile", shellQuote(c.compile))
+			words = append(words, "--compile", submission.Quote(c.compile))
 		}
 		if c.fixedPort != 0 {
 			words = append(words, "--fixed-port", fmt.Sprint(c.fixedPort))
 		}
 		for _, also := range c.also {
-			words = append(words, "--also", shellQuote(also))
+			words = append(words, "--also", submission.Quote(also))
 		}
 		tests = append(tests, autogradingTest{
 			Name: check.ID + ": " + check.Title, Run: strings.Join(words, " "),
@@ -59,5 +59,3 @@ func autograding(w io.Writer, c *config, spec submission.Spec) error {
 	enc.SetEscapeHTML(false)
 	return enc.Encode(map[string]any{"tests": tests})
 }
-
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -18,7 +18,7 @@ func (l *lab) checks() []rubric.Check {
 		pathForm = "curl -v http://{host}:{port}/{origin}/page.html   ({origin} was the grader's; try python3 -m http.server)"
 		proxied  = "curl -v -x http://{host}:{port} http://{origin}/page.html   ({origin} was the grader's; try python3 -m http.server)"
 	)
-	return []rubric.Check{
+	return rubric.Prepared([]rubric.Check{
 		{
 			ID: "start", Points: 10, Stage: 1, Title: "starts; a usage line on bad arguments", Run: l.start,
 			Requirement: "P2: a usage line and exit 2 on bad arguments; P5: it says when it is ready",
@@ -104,19 +104,19 @@ func (l *lab) checks() []rubric.Check {
 			Hint: "Do not store a response whose Cache-Control has no-store or, in a shared cache, private.",
 			Try:  "curl a page with \"Cache-Control: no-store\" twice: the origin is asked twice",
 		},
-	}
+	}, l.ready, "start", "path")
 }
 
 func (l *lab) start(t *rubric.T) *rubric.Failure {
 	if f := l.ensure(t); f != nil {
 		return f
 	}
-	if l.s.Addr != "" || !l.s.Has("port") {
+	if l.Addr != "" || !l.Has("port") {
 		return nil
 	}
 	// The handout's skeleton looks only whether there is an argument.
-	f := l.usage(t, "for the port \"notaport\"", l.s.Command)
-	if f != nil && l.usage(t, "for no port at all", strings.ReplaceAll(l.s.Command, "{port}", "")) == nil {
+	f := l.usage(t, "for the port \"notaport\"", l.Command)
+	if f != nil && l.usage(t, "for no port at all", strings.ReplaceAll(l.Command, "{port}", "")) == nil {
 		return nil
 	}
 	return f
@@ -125,7 +125,7 @@ func (l *lab) start(t *rubric.T) *rubric.Failure {
 // usage fails unless a command line that is wrong is answered as it should be.
 func (l *lab) usage(t *rubric.T, mistake, command string) *rubric.Failure {
 	want := mistake + ": a line that says how the program is used, and exit code 2"
-	p, err := l.s.Start(command, l.vars("notaport"))
+	p, err := l.Start(command, map[string]string{"host": l.Host, "port": "notaport", "dir": l.Work})
 	if err != nil {
 		return rubric.Failf(want, "%v", err)
 	}
@@ -147,7 +147,7 @@ func (l *lab) usage(t *rubric.T, mistake, command string) *rubric.Failure {
 }
 
 func (l *lab) page(path string) []byte {
-	body := fmt.Appendf(nil, "<!DOCTYPE html>\n<p>This is %s; the word is %s. Grüße, 你好!</p>\n", path, l.s.Text(8))
+	body := fmt.Appendf(nil, "<!DOCTYPE html>\n<p>This is %s; the word is %s. Grüße, 你好!</p>\n", path, l.Text(8))
 	l.origin.set(path, resource{body: body, fields: fresh + "Content-Type: text/html; charset=utf-8\r\n"})
 	return body
 }
@@ -175,9 +175,6 @@ func (l *lab) pathForm(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) absolute(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	body := l.page("/dir/absolute.html")
 	want := "the origin's page for GET http://" + l.origin.addr() + "/dir/absolute.html"
 	m, f := l.get(t, "http://"+l.origin.addr()+"/dir/absolute.html", l.origin.addr(), "Proxy-Connection: keep-alive", "Connection: close")
@@ -191,10 +188,7 @@ func (l *lab) absolute(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) image(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
-	body := l.s.Bytes(150_000)
+	body := l.Bytes(150_000)
 	copy(body, "\x89PNG\r\n\x1a\n\n\r\n\r\n\x00\xff")
 	l.origin.set("/picture.png", resource{body: body, fields: fresh + "Content-Type: image/png\r\n"})
 	for i := range 2 { // the second time perhaps from the cache
@@ -223,9 +217,6 @@ func (l *lab) image(t *rubric.T) *rubric.Failure {
 var originLine = regexp.MustCompile(`^GET (\S+) HTTP/1\.[01]$`)
 
 func (l *lab) upstream(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	l.page("/up/page.html")
 	want := "at the origin: \"GET /up/page.html?x=1 HTTP/1.0\" or 1.1, Host: " + l.origin.addr() + ", CRLF, an empty line"
 	target, host := l.form(l.origin, "/up/page.html?x=1")
@@ -259,7 +250,7 @@ func (l *lab) upstream(t *rubric.T) *rubric.Failure {
 		if name, _, _ := net.SplitHostPort(l.origin.addr()); r.Get("Host") == name {
 			f.Hint = "The port is missing: it belongs into Host when it is not 80."
 		}
-		if r.Get("Host") == l.addr() {
+		if r.Get("Host") == l.Address() {
 			f.Hint = "That is the proxy's own address: the Host field of the client was passed on; replace it by the origin's host."
 		}
 		return f
@@ -268,9 +259,6 @@ func (l *lab) upstream(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) cache(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	body := l.page("/cached.html")
 	for i := range 2 {
 		want := "the page, and one request at the origin"
@@ -293,9 +281,6 @@ func (l *lab) cache(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) key(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	other, err := newOrigin("origin 2", "127.0.0.1:0")
 	if err != nil {
 		return rubric.Skipf("%v", err)
@@ -303,7 +288,7 @@ func (l *lab) key(t *rubric.T) *rubric.Failure {
 	defer other.close()
 	other.follow(t.Log)
 	origins := []*origin{l.origin, other}
-	if l.s.Box.Isolated {
+	if l.Box.Isolated {
 		_, port, _ := net.SplitHostPort(l.origin.ln.Addr().String())
 		third, err := newOrigin("origin 3", net.JoinHostPort("127.0.0.2", port))
 		if err == nil {
@@ -346,9 +331,6 @@ func (l *lab) key(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) framing(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	tagged := []byte("a page with an entity tag\n")
 	l.origin.set("/empty", resource{fields: "Content-Type: text/plain\r\n"})
 	l.origin.set("/tagged", resource{body: tagged, tag: `"tag-1"`, fields: "Cache-Control: no-cache\r\n"})
@@ -379,7 +361,7 @@ func (l *lab) framing(t *rubric.T) *rubric.Failure {
 		case !ok:
 			return rubric.Failf(want, "%q", m.StartLine)
 		case m.TimedOut:
-			return rubric.Failf(want, "the response did not come to an end within %v", l.s.Timeout)
+			return rubric.Failf(want, "the response did not come to an end within %v", l.Timeout)
 		case c.body != nil && !bytes.Contains(m.Content(), c.body):
 			return rubric.Failf(want, "the body is %q", clip(m.Content()))
 		case m.Code() == 200 && c.path == "/empty" && len(m.Content()) > 0:
@@ -390,11 +372,8 @@ func (l *lab) framing(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) dead(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
-	hosts := []string{fmt.Sprintf("127.0.0.1:%d", l.s.ClosedPort())}
-	if l.s.Box.Isolated {
+	hosts := []string{fmt.Sprintf("127.0.0.1:%d", l.ClosedPort())}
+	if l.Box.Isolated {
 		hosts = append(hosts, "no-such-host.invalid")
 	}
 	for i, addr := range hosts {
@@ -404,7 +383,7 @@ func (l *lab) dead(t *rubric.T) *rubric.Failure {
 		}
 		target, host := l.formOf(addr, "/")
 		if host == "" {
-			host = l.addr()
+			host = l.Address()
 		}
 		request := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"
 		m, f := l.exchange(t, []byte(request), 10*time.Second)
@@ -420,9 +399,6 @@ func (l *lab) dead(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) files(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	for _, target := range []string{
 		"/../canary.txt",
 		"/../../canary.txt",
@@ -448,22 +424,19 @@ func (l *lab) files(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) concurrent(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	l.origin.set("/stalled", resource{body: []byte("never\n"), stall: true})
 	body := l.page("/quick.html")
 	target, host := l.form(l.origin, "/stalled")
 	if host == "" {
-		host = l.addr()
+		host = l.Address()
 	}
-	conn, err := net.DialTimeout("tcp", l.addr(), l.s.Timeout)
+	conn, err := net.DialTimeout("tcp", l.Address(), l.Timeout)
 	if err != nil {
 		return rubric.Failf("a connection is accepted", "%s", submission.Reason(err))
 	}
 	defer conn.Close()
 	_, _ = t.Log.Wrap(conn, "first client").Write([]byte("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"))
-	for begin := time.Now(); len(l.origin.asked("/stalled")) == 0 && time.Since(begin) < l.s.Timeout; {
+	for begin := time.Now(); len(l.origin.asked("/stalled")) == 0 && time.Since(begin) < l.Timeout; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	want := "a second client gets its page, while the first waits for an origin that sends nothing"
@@ -478,19 +451,16 @@ func (l *lab) concurrent(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) post(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	l.origin.set("/form", resource{body: []byte("thank you\n"), fields: fresh})
-	body := append([]byte("name=Alice&text=\r\n\r\n"), l.s.Bytes(20_000)...)
+	body := append([]byte("name=Alice&text=\r\n\r\n"), l.Bytes(20_000)...)
 	target, host := l.form(l.origin, "/form")
 	if host == "" {
-		host = l.addr()
+		host = l.Address()
 	}
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", target, host, len(body))
 	for i := range 2 {
 		want := fmt.Sprintf("POST %d: 200, and the %d bytes of the body at the origin", i+1, len(body))
-		m, f := l.exchange(t, append([]byte(head), body...), l.s.Timeout)
+		m, f := l.exchange(t, append([]byte(head), body...), l.Timeout)
 		if f == nil {
 			f = right(m, []byte("thank you\n"), want)
 		}
@@ -517,16 +487,13 @@ func (l *lab) post(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) offline(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	other, err := newOrigin("origin 4", "127.0.0.1:0")
 	if err != nil {
 		return rubric.Skipf("%v", err)
 	}
 	defer other.close()
 	other.follow(t.Log)
-	body := []byte("still here, " + l.s.Text(8) + "\n")
+	body := []byte("still here, " + l.Text(8) + "\n")
 	other.set("/hit.html", resource{body: body, fields: fresh + "Content-Type: text/html\r\n"})
 	target, host := l.form(other, "/hit.html")
 	for i := range 2 {
@@ -549,10 +516,7 @@ func (l *lab) offline(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) validate(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
-	body := []byte("to be validated, " + l.s.Text(8) + "\n")
+	body := []byte("to be validated, " + l.Text(8) + "\n")
 	l.origin.set("/stale.html", resource{
 		body: body, tag: `"v1"`,
 		fields: "Cache-Control: max-age=0\r\nLast-Modified: Sat, 01 Nov 2025 10:00:00 GMT\r\nContent-Type: text/html\r\n",
@@ -578,13 +542,10 @@ func (l *lab) validate(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) noStore(t *rubric.T) *rubric.Failure {
-	if f := l.ready(t); f != nil {
-		return f
-	}
 	for _, directive := range []string{"no-store", "private, max-age=3600"} {
 		word, _, _ := strings.Cut(directive, ",")
 		path := "/" + word + ".html"
-		body := []byte("not to be kept, " + l.s.Text(8) + "\n")
+		body := []byte("not to be kept, " + l.Text(8) + "\n")
 		l.origin.set(path, resource{body: body, fields: "Cache-Control: " + directive + "\r\nContent-Type: text/html\r\n"})
 		for range 2 {
 			m, f := l.fetch(t, path)

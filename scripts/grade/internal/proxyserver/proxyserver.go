@@ -15,15 +15,12 @@ import (
 
 	"topdown/scripts/grade/internal/rawhttp"
 	"topdown/scripts/grade/internal/rubric"
-	"topdown/scripts/grade/internal/sandbox"
 	"topdown/scripts/grade/internal/submission"
 )
 
 type lab struct {
-	s      *submission.Submission
-	host   string
-	port   int
-	proc   *sandbox.Process
+	*submission.Server
+
 	origin *origin // at a port of its own
 	port80 *origin // for a proxy that knows no other port; nil where it is not ours to use
 	path   *bool   // whether the proxy takes the path form; found out once
@@ -35,13 +32,17 @@ type lab struct {
 // Rubric returns the lab's checks for a submission, and a function that ends it.
 // Without a submission the checks are for reading only.
 func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
-	l := &lab{s: s, host: "127.0.0.1"}
+	server, err := submission.NewServer(s, "tcp")
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &lab{Server: server}
 	r := &rubric.Rubric{
 		Lab:    "proxyserver",
 		Stages: []string{"listen, fetch and answer", "the request to the origin", "the cache", "robust and safe", "beyond GET"},
 		Checks: l.checks(),
 		Vars: func() map[string]string {
-			vars := map[string]string{"host": l.host, "port": strconv.Itoa(l.port)}
+			vars := map[string]string{"host": l.Host, "port": strconv.Itoa(l.Port)}
 			if l.origin != nil {
 				vars["origin"] = l.origin.addr()
 			}
@@ -55,17 +56,7 @@ func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
 }
 
 func (l *lab) prepare() error {
-	s := l.s
-	if s.Addr != "" {
-		host, port, err := net.SplitHostPort(s.Addr)
-		if err != nil {
-			return err
-		}
-		l.host = host
-		if l.port, err = strconv.Atoi(port); err != nil {
-			return err
-		}
-	}
+	s := l.Submission
 	var err error
 	if l.origin, err = newOrigin("origin", "127.0.0.1:0"); err != nil {
 		return err
@@ -83,34 +74,17 @@ func (l *lab) prepare() error {
 }
 
 func (l *lab) close() {
-	if l.proc != nil {
-		l.proc.Stop()
-	}
+	l.End()
 	l.origin.close()
 	if l.port80 != nil {
 		l.port80.close()
 	}
 }
 
-func (l *lab) addr() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
-
 // ensure starts the proxy if it does not run, and makes t's log the origin's.
 func (l *lab) ensure(t *rubric.T) *rubric.Failure {
 	l.origin.follow(t.Log)
-	if l.s.Addr != "" || l.proc != nil && l.proc.Running() {
-		return nil
-	}
-	if l.proc != nil {
-		t.Log.Notef("the proxy had ended (%s) and is started again", l.proc.Ending())
-	}
-	l.port = l.s.FreePort()
-	p, f := l.s.StartTCP(t, l.s.Command, l.port, l.vars(strconv.Itoa(l.port)))
-	l.proc = p
-	return f
-}
-
-func (l *lab) vars(port string) map[string]string {
-	return map[string]string{"host": l.host, "port": port, "dir": l.s.Work}
+	return l.Ensure(t)
 }
 
 // ready is ensure for checks that cannot say anything of a proxy that does not
@@ -124,7 +98,7 @@ func (l *lab) ready(t *rubric.T) *rubric.Failure {
 	if l.path != nil {
 		return nil
 	}
-	word := []byte(l.s.Text(12))
+	word := []byte(l.Text(12))
 	for _, o := range []*origin{l.origin, l.port80} {
 		if o == nil {
 			continue
@@ -170,25 +144,25 @@ func (l *lab) fetch(t *rubric.T, path string, fields ...string) (*rawhttp.Messag
 // get sends a GET to the proxy. Without a host the Host field is the proxy's own.
 func (l *lab) get(t *rubric.T, target, host string, fields ...string) (*rawhttp.Message, *rubric.Failure) {
 	if host == "" {
-		host = l.addr()
+		host = l.Address()
 	}
 	if len(fields) == 0 {
 		fields = []string{"Connection: close"}
 	}
 	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + host, "User-Agent: grade", "Accept: */*"}, fields...)
-	return l.exchange(t, []byte(strings.Join(lines, "\r\n")+"\r\n\r\n"), l.s.Timeout)
+	return l.exchange(t, []byte(strings.Join(lines, "\r\n")+"\r\n\r\n"), l.Timeout)
 }
 
 func (l *lab) exchange(t *rubric.T, request []byte, timeout time.Duration) (*rawhttp.Message, *rubric.Failure) {
-	raw, err := net.DialTimeout("tcp", l.addr(), l.s.Timeout)
+	raw, err := net.DialTimeout("tcp", l.Address(), l.Timeout)
 	if err != nil {
-		return nil, rubric.Failf("a connection is accepted", "%s%s", submission.Reason(err), submission.State(l.proc))
+		return nil, rubric.Failf("a connection is accepted", "%s%s", submission.Reason(err), l.State())
 	}
 	defer raw.Close()
 	conn := t.Log.Wrap(raw, "")
-	_ = conn.SetWriteDeadline(time.Now().Add(l.s.Timeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(l.Timeout))
 	if _, err := conn.Write(request); err != nil {
-		return nil, rubric.Failf("the request is taken", "%s%s", submission.Reason(err), submission.State(l.proc))
+		return nil, rubric.Failf("the request is taken", "%s%s", submission.Reason(err), l.State())
 	}
 	m := rawhttp.Read(conn, rawhttp.Options{Timeout: timeout})
 	if len(m.Raw) > 0 {
@@ -198,9 +172,9 @@ func (l *lab) exchange(t *rubric.T, request []byte, timeout time.Duration) (*raw
 	case m.TimedOut:
 		return nil, rubric.Failf("a response", "no byte came within %v", timeout)
 	case m.Reset:
-		return nil, rubric.Failf("a response", "the connection was reset before a byte came%s", submission.State(l.proc))
+		return nil, rubric.Failf("a response", "the connection was reset before a byte came%s", l.State())
 	}
-	return nil, rubric.Failf("a response", "the connection was closed before a byte came%s", submission.State(l.proc))
+	return nil, rubric.Failf("a response", "the connection was closed before a byte came%s", l.State())
 }
 
 // right fails unless m is a 200 with the body.

@@ -21,42 +21,42 @@ func (l *lab) checks() []rubric.Check {
 	const nc = "nc -C -l 127.0.0.1 2525, and in another terminal the program with port 2525: type the server's replies (220 hi, 250 ok, …)"
 	return []rubric.Check{
 		{
-			ID: "waits", Points: 10, Stage: 1, Title: "waits for 220", Run: l.waits, Try: nc,
+			ID: "waits", Points: 10, Stage: 1, Title: "waits for 220", Run: l.in("normal", l.waits), Try: nc,
 			Requirement: "S2: wait for 220", RFC: "RFC 5321, 3.1 and 4.3.1",
 			Hint: "After connect() receive the greeting first; only then send HELO.",
 		},
 		{
-			ID: "order", Points: 10, Stage: 1, Title: "HELO, MAIL, RCPT, DATA, each after its reply", Run: l.order, Try: nc,
+			ID: "order", Points: 10, Stage: 1, Title: "HELO, MAIL, RCPT, DATA, each after its reply", Run: l.in("normal", l.order), Try: nc,
 			Requirement: "S2: HELO, MAIL FROM, RCPT TO, DATA (354), the message", RFC: "RFC 5321, 3.3 and 4.1.4",
 			Hint: "After every send receive the reply, before the next command is sent; DATA's reply is 354.",
 		},
 		{
-			ID: "crlf", Points: 10, Stage: 2, Title: "CRLF everywhere", Run: l.crlf, Try: nc + " | cat -A",
+			ID: "crlf", Points: 10, Stage: 2, Title: "CRLF everywhere", Run: l.in("normal", l.crlf), Try: nc + " | cat -A",
 			Requirement: "`\\t\\n` or `\\n` as a line end is a mistake", RFC: "RFC 5321, 2.3.8",
 			Hint: "Every line ends with \\r\\n, the message's lines as well: replace \"\\n\" in the text by \"\\r\\n\".",
 		},
 		{
-			ID: "path", Points: 10, Stage: 2, Title: "MAIL FROM:<…> and RCPT TO:<…>", Run: l.path, Try: nc,
+			ID: "path", Points: 10, Stage: 2, Title: "MAIL FROM:<…> and RCPT TO:<…>", Run: l.in("normal", l.path), Try: nc,
 			Requirement: "S2: MAIL FROM, RCPT TO with the address in angle brackets", RFC: "RFC 5321, 4.1.1.2 and 4.1.1.3",
 			Hint: "\"MAIL FROM:<\" + address + \">\\r\\n\": no space behind the colon, and the address in < and >.",
 		},
 		{
-			ID: "blank", Points: 10, Stage: 3, Title: "one blank line, then the body", Run: l.blank, Try: nc,
+			ID: "blank", Points: 10, Stage: 3, Title: "one blank line, then the body", Run: l.message("normal", l.blank), Try: nc,
 			Requirement: "S2: the message: header, blank line, body", RFC: "RFC 5322, 2.1",
 			Hint: "The header's last line, then exactly one empty line (\\r\\n), then the text.",
 		},
 		{
-			ID: "dot", Points: 10, Stage: 3, Title: "CRLF . CRLF at the end, and dots doubled", Run: l.dot, Try: nc,
+			ID: "dot", Points: 10, Stage: 3, Title: "CRLF . CRLF at the end, and dots doubled", Run: l.message("normal", l.dot), Try: nc,
 			Requirement: "S2: CRLF.CRLF; no dot-stuffing is a mistake", RFC: "RFC 5321, 4.1.1.4 and 4.5.2",
 			Hint: "A line of the message that begins with a dot gets a second one in front; the end is \"\\r\\n.\\r\\n\".",
 		},
 		{
-			ID: "replies", Points: 10, Stage: 4, Title: "replies of several lines, and byte by byte", Run: l.many, Try: nc,
+			ID: "replies", Points: 10, Stage: 4, Title: "replies of several lines, and byte by byte", Run: l.in("many", l.many), Try: nc,
 			Requirement: "a multi-line reply must not shift every later one", RFC: "RFC 5321, 4.2.1",
 			Hint: "Receive until a line ends; \"250-…\" says that more lines follow, \"250 …\" is the last one. One recv is not one reply.",
 		},
 		{
-			ID: "prints", Points: 10, Stage: 4, Title: "prints the server's replies", Run: l.prints, Try: nc,
+			ID: "prints", Points: 10, Stage: 4, Title: "prints the server's replies", Run: l.in("normal", l.prints), Try: nc,
 			Requirement: "S3: print each server reply", Hint: "print(reply) after every receive, the reply to the message's end included.",
 		},
 		{
@@ -65,12 +65,12 @@ func (l *lab) checks() []rubric.Check {
 			Hint: "Compare the code with the one expected after each reply; if it differs, print the reply, send QUIT and exit with a code other than 0.",
 		},
 		{
-			ID: "quit", Points: 5, Stage: 4, Title: "QUIT, and reads 221", Run: l.quit, Try: nc,
+			ID: "quit", Points: 5, Stage: 4, Title: "QUIT, and reads 221", Run: l.in("normal", l.quit), Try: nc,
 			Requirement: "S2: QUIT (read 221), close", RFC: "RFC 5321, 4.1.1.10",
 			Hint: "After QUIT receive and print the 221 before you close the socket.",
 		},
 		{
-			ID: "headers", Points: 5, Stage: 3, Title: "From, To, Subject and Date", Run: l.headers, Try: nc,
+			ID: "headers", Points: 5, Stage: 3, Title: "From, To, Subject and Date", Run: l.message("normal", l.headers), Try: nc,
 			Requirement: "the header has From, To, Subject and Date", RFC: "RFC 5322, 3.6",
 			Hint: "Date is as in \"Date: Fri, 21 Nov 2025 12:00:00 +0000\"; email.utils.formatdate() makes it in Python.",
 		},
@@ -81,12 +81,12 @@ func (l *lab) checks() []rubric.Check {
 			Try:  "openssl s_client -starttls smtp -connect HOST:587",
 		},
 		{
-			ID: "auth", Points: 5, Bonus: true, Stage: 5, Title: "AUTH LOGIN in base64, never shown", Run: l.auth, Try: nc,
+			ID: "auth", Points: 5, Bonus: true, Stage: 5, Title: "AUTH LOGIN in base64, never shown", Run: l.in("auth", l.auth), Try: nc,
 			Requirement: "S4 (optional): authentication; AUTH LOGIN (334, 334, 235)", RFC: "RFC 4954, 4",
 			Hint: "Send base64 of the name and of the password, each in a line; print neither.",
 		},
 		{
-			ID: "image", Points: 5, Bonus: true, Stage: 5, Title: "text and PNG decode identically", Run: l.picture,
+			ID: "image", Points: 5, Bonus: true, Stage: 5, Title: "text and PNG decode identically", Run: l.message("image", l.picture),
 			Requirement: "S5 (optional): text and images in one mail", RFC: "RFC 2046, 5.1",
 			Hint: "multipart/mixed: one part text/plain, one image/png with Content-Transfer-Encoding: base64, in lines of at most 76 characters.",
 			Try:  nc,
@@ -94,11 +94,31 @@ func (l *lab) checks() []rubric.Check {
 	}
 }
 
-func (l *lab) waits(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
+// A judge looks at one run of the program.
+type judge func(*rubric.T, *session) *rubric.Failure
+
+// in has the run of that name judged.
+func (l *lab) in(name string, ask judge) func(*rubric.T) *rubric.Failure {
+	return func(t *rubric.T) *rubric.Failure {
+		s, f := l.session(t, name)
+		if f != nil {
+			return f
+		}
+		return ask(t, s)
 	}
+}
+
+// message is in, for what can be told of a message only.
+func (l *lab) message(name string, ask judge) func(*rubric.T) *rubric.Failure {
+	return l.in(name, func(t *rubric.T, s *session) *rubric.Failure {
+		if !s.hasMessage || len(s.message) == 0 {
+			return rubric.Failf("a message after 354", "none came: %s; %s%s", strings.Join(s.verbs(), ", "), s.proc.Ending(), submission.Printed(s.proc.Output()))
+		}
+		return ask(t, s)
+	})
+}
+
+func (l *lab) waits(_ *rubric.T, s *session) *rubric.Failure {
 	if s.earlyGreeting {
 		return rubric.Failf("the client says nothing until the server has said 220", "it sent something before the 220")
 	}
@@ -120,11 +140,7 @@ func (s *session) verbs() []string {
 	return list
 }
 
-func (l *lab) order(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
-	}
+func (l *lab) order(_ *rubric.T, s *session) *rubric.Failure {
 	want := "HELO or EHLO, MAIL, RCPT, DATA, the message, QUIT; each after the reply to the one before"
 	got := s.verbs()
 	for _, c := range s.commands {
@@ -153,11 +169,7 @@ func (l *lab) order(t *rubric.T) *rubric.Failure {
 
 func clip(s string) string { return s[:min(len(s), 80)] }
 
-func (l *lab) crlf(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
-	}
+func (l *lab) crlf(_ *rubric.T, s *session) *rubric.Failure {
 	want := `each line ends with \r\n, of the commands and of the message`
 	if len(s.commands) == 0 {
 		return rubric.Failf(want, "no line came")
@@ -200,11 +212,7 @@ var (
 	rcptPath = regexp.MustCompile(`(?i)^RCPT TO:<[^<>\s@]+@[^<>\s]+>( .*)?$`)
 )
 
-func (l *lab) path(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
-	}
+func (l *lab) path(_ *rubric.T, s *session) *rubric.Failure {
 	seen := map[string]bool{}
 	for _, c := range s.commands {
 		line := strings.TrimRight(c.line, "\r\n\t ")
@@ -237,14 +245,6 @@ func (l *lab) path(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-// received fails if no message came.
-func (s *session) received() *rubric.Failure {
-	if s.hasMessage && len(s.message) > 0 {
-		return nil
-	}
-	return rubric.Failf("a message after 354", "none came: %s; %s%s", strings.Join(s.verbs(), ", "), s.proc.Ending(), submission.Printed(s.proc.Output()))
-}
-
 // parts takes a message apart as it should be: header, body. Line ends are LF.
 func parts(message []byte) (header, body string, ok bool) {
 	text := strings.ReplaceAll(string(unstuff(message)), "\r\n", "\n")
@@ -253,14 +253,7 @@ func parts(message []byte) (header, body string, ok bool) {
 
 var fieldLine = regexp.MustCompile(`^[!-9;-~]+:`)
 
-func (l *lab) blank(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f == nil {
-		f = s.received()
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) blank(_ *rubric.T, s *session) *rubric.Failure {
 	want := "header lines, one empty line, the body"
 	if l.s.Has("body_file") || l.s.Has("body") {
 		want += fmt.Sprintf(", which is %q", l.texts["plain"])
@@ -369,14 +362,7 @@ func leavesOf(contentType, encoding string, r io.Reader) ([]leaf, error) {
 	return []leaf{{kind, data}}, nil
 }
 
-func (l *lab) dot(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f == nil {
-		f = s.received()
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) dot(t *rubric.T, s *session) *rubric.Failure {
 	// Where no line ends with CRLF at all, "crlf" tells.
 	if s.badEnd != "" && bytes.Contains(s.message, []byte("\r\n")) {
 		return rubric.Failf(`the message ends with "\r\n.\r\n"`, "%s: the last bytes are %q", s.badEnd, last(s.message))
@@ -384,13 +370,11 @@ func (l *lab) dot(t *rubric.T) *rubric.Failure {
 	if !l.s.Has("body_file") {
 		return nil
 	}
-	s, f = l.session(t, "dots")
-	if f == nil {
-		f = s.received()
-	}
-	if f != nil {
-		return f
-	}
+	return l.message("dots", l.dots)(t)
+}
+
+// dots is the part of "dot" on a text with dots at the beginning of its lines.
+func (l *lab) dots(_ *rubric.T, s *session) *rubric.Failure {
 	want := fmt.Sprintf("this text arrives as it is: %q", l.texts["dots"])
 	// What else may be wrong with the message is for others.
 	plain := strings.ReplaceAll(string(unstuff(s.message)), "\r\n", "\n")
@@ -404,7 +388,7 @@ func (l *lab) dot(t *rubric.T) *rubric.Failure {
 	if sameText(got, l.texts["dots"]) {
 		return nil
 	}
-	f = rubric.Failf(want, "%q", got)
+	f := rubric.Failf(want, "%q", got)
 	if before, _, _ := strings.Cut(l.texts["dots"], "\n.\n"); sameText(got, before) {
 		f.Seen = "the mail ended at the line that is a lone dot; what followed was taken for commands"
 	}
@@ -413,11 +397,7 @@ func (l *lab) dot(t *rubric.T) *rubric.Failure {
 
 func last(b []byte) []byte { return b[max(0, len(b)-20):] }
 
-func (l *lab) many(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "many")
-	if f != nil {
-		return f
-	}
+func (l *lab) many(_ *rubric.T, s *session) *rubric.Failure {
 	want := "the whole dialogue, though each reply has three lines, the last of them byte by byte"
 	for _, c := range s.commands {
 		if c.early {
@@ -433,11 +413,7 @@ func (l *lab) many(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) prints(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
-	}
+func (l *lab) prints(_ *rubric.T, s *session) *rubric.Failure {
 	out := s.proc.Output()
 	for _, step := range []string{greeting, hello, mailFrom, rcptTo, data, end} {
 		if !strings.Contains(out, s.token(step)) {
@@ -484,11 +460,7 @@ func (l *lab) stops(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) quit(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f != nil {
-		return f
-	}
+func (l *lab) quit(_ *rubric.T, s *session) *rubric.Failure {
 	want := "QUIT, then the 221 is read and printed, then the client closes"
 	switch {
 	case !s.quit:
@@ -501,14 +473,7 @@ func (l *lab) quit(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) headers(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "normal")
-	if f == nil {
-		f = s.received()
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) headers(_ *rubric.T, s *session) *rubric.Failure {
 	header, _, _ := parts(s.message)
 	fields := map[string]string{}
 	for line := range strings.SplitSeq(strings.NewReplacer("\n ", " ", "\n\t", " ").Replace(header), "\n") {
@@ -573,11 +538,7 @@ func (l *lab) startTLS(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) auth(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "auth")
-	if f != nil {
-		return f
-	}
+func (l *lab) auth(_ *rubric.T, s *session) *rubric.Failure {
 	encode := func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) }
 	want := "AUTH LOGIN, base64 of the name, base64 of the password"
 	if len(s.users) == 0 {
@@ -605,14 +566,7 @@ func (l *lab) auth(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) picture(t *rubric.T) *rubric.Failure {
-	s, f := l.session(t, "image")
-	if f == nil {
-		f = s.received()
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) picture(_ *rubric.T, s *session) *rubric.Failure {
 	want := "a message of parts: the text, and picture.png, both as they were"
 	m, err := mail.ReadMessage(bytes.NewReader(unstuff(s.message)))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"topdown/scripts/grade/internal/sandbox"
+	"topdown/scripts/grade/internal/submission"
 	"topdown/scripts/grade/internal/transcript"
 )
 
@@ -121,7 +122,7 @@ func (p *peer) pending() (some, eof bool) {
 // line takes a line with its line end. It ends early when the client closes or
 // nothing comes for the time given.
 func (p *peer) line(wait time.Duration) (string, bool) {
-	deadline := time.After(wait)
+	deadline := time.After(submission.Unhurried(wait))
 	for {
 		p.mu.Lock()
 		if i := bytes.IndexByte(p.buf, '\n'); i >= 0 {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,7 @@ func New(ctx context.Context, spec Spec, box *sandbox.Box) (*Submission, error) 
 		Spec: spec, Box: box, Work: filepath.Join(box.Scratch, "work"),
 		Rand: rand.New(rand.NewPCG(spec.Seed, 0)),
 	}
+	s.Timeout = Unhurried(s.Timeout)
 	if err := os.MkdirAll(s.Work, 0o755); err != nil {
 		return nil, err
 	}
@@ -162,13 +164,13 @@ func (s *Submission) Has(name string) bool { return strings.Contains(s.Command, 
 // Line fills the placeholders of a command.
 func Line(command string, vars map[string]string) string {
 	for name, v := range vars {
-		command = strings.ReplaceAll(command, "{"+name+"}", quote(v))
+		command = strings.ReplaceAll(command, "{"+name+"}", Quote(v))
 	}
 	return command
 }
 
-// quote makes v one word of the shell.
-func quote(v string) string {
+// Quote makes v one word of the shell.
+func Quote(v string) string {
 	if v != "" && strings.IndexFunc(v, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-", r)
 	}) < 0 {
@@ -258,19 +260,18 @@ func (s *Submission) Bytes(n int) []byte {
 
 // Patience is how long a program may take to start: 5 seconds, more on a machine
 // that is busy.
-func Patience() time.Duration {
-	const normal = 5 * time.Second
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return normal
-	}
+func Patience() time.Duration { return Unhurried(5 * time.Second) }
+
+// Unhurried makes a time longer, up to six times, as the machine is busy.
+func Unhurried(d time.Duration) time.Duration {
+	text, _ := os.ReadFile("/proc/loadavg")
 	word, _, _ := strings.Cut(string(text), " ")
 	load, err := strconv.ParseFloat(word, 64)
 	if err != nil {
-		return normal
+		return d
 	}
-	busy := load / float64(cpus())
-	return time.Duration(min(max(1, busy), 6) * float64(normal))
+	busy := load / float64(runtime.NumCPU())
+	return time.Duration(min(max(1, busy), 6) * float64(d)).Round(d / 10)
 }
 
 // Printed formats the end of what a program printed, for a failure's text.

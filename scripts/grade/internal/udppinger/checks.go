@@ -23,52 +23,52 @@ func (l *lab) checks() []rubric.Check {
 			Hint: "A loop over 1 to 10, with one sendto in each round; a lost ping is not sent again.",
 		},
 		{
-			ID: "form", Points: 15, Stage: 1, Title: "message form and numbering", Run: l.form, Try: listen,
+			ID: "form", Points: 15, Stage: 1, Title: "message form and numbering", Run: l.in("plain", 1, l.form), Try: listen,
 			Requirement: "U1: one ASCII line each: Ping <sequence> <time>, sequence 1..10",
 			Hint:        "\"Ping \" + sequence + \" \" + time, with single spaces, and the sequence from 1 to 10.",
 		},
 		{
-			ID: "reply", Points: 10, Stage: 2, Title: "prints the reply", Run: l.reply, Try: listen,
+			ID: "reply", Points: 10, Stage: 2, Title: "prints the reply", Run: l.in("plain", 1, l.reply), Try: listen,
 			Requirement: "U3: prints the server's reply",
 			Hint:        "Print what recvfrom returned: it is the message in capitals.",
 		},
 		{
-			ID: "rtt", Points: 15, Stage: 2, Title: "RTT in seconds, right to 20 ms", Run: l.rtt, Try: listen, Again: 2,
+			ID: "rtt", Points: 15, Stage: 2, Title: "RTT in seconds, right to 20 ms", Run: l.in("delay", 10, l.rtt), Try: listen, Again: 2,
 			Requirement: "U4: prints the RTT in seconds",
 			Hint:        "Take a monotonic clock just before sendto and just after recvfrom, and print the difference in seconds (0.200), not in ms.",
 		},
 		{
-			ID: "timeout", Points: 15, Stage: 3, Title: "one timeout line per loss, after 1 s", Run: l.timeout, Try: listen, Again: 1,
+			ID: "timeout", Points: 15, Stage: 3, Title: "one timeout line per loss, after 1 s", Run: l.in("loss", 10, l.timeout), Try: listen, Again: 1,
 			Requirement: "U2: waits at most 1 second for each; U5: otherwise prints that the request timed out",
 			Hint:        "settimeout(1) on the socket, and print \"Request timed out\" when the time is up; then go on with the next ping.",
 		},
 		{
-			ID: "late", Points: 10, Stage: 4, Title: "a late reply is not credited to the next ping", Run: l.late, Try: listen, Again: 1,
+			ID: "late", Points: 10, Stage: 4, Title: "a late reply is not credited to the next ping", Run: l.in("late", 4, l.late), Try: listen, Again: 1,
 			Requirement: "a late reply to 2 is not the reply to 3",
 			Hint:        "Read the sequence number in the reply; if it is not the one waited for, go on receiving for the rest of the second.",
 		},
 		{
-			ID: "duplicate", Points: 5, Stage: 4, Title: "a duplicate is not counted", Run: l.duplicate, Try: listen, Again: 1,
+			ID: "duplicate", Points: 5, Stage: 4, Title: "a duplicate is not counted", Run: l.in("twice", 4, l.duplicate), Try: listen, Again: 1,
 			Requirement: "a second reply to 2 is not the reply to 3",
 			Hint:        "Read the sequence number in the reply; a number that has had its reply already is thrown away, and the waiting goes on.",
 		},
 		{
-			ID: "stray", Points: 5, Stage: 4, Title: "a wrong sequence number or source is ignored", Run: l.stray, Try: listen, Again: 1,
+			ID: "stray", Points: 5, Stage: 4, Title: "a wrong sequence number or source is ignored", Run: l.in("stray", 7, l.stray), Try: listen, Again: 1,
 			Requirement: "only the server's reply to this very ping counts",
 			Hint:        "Compare the sequence number and the address that recvfrom returned with those that you sent to, or connect() the socket.",
 		},
 		{
-			ID: "all-lost", Points: 5, Stage: 3, Title: "ends when every ping is lost", Run: l.allLost, Try: "start the program with a port on which nc -u -l listens, and type nothing",
+			ID: "all-lost", Points: 5, Stage: 3, Title: "ends when every ping is lost", Run: l.in("allLost", 0, l.allLost), Try: "start the program with a port on which nc -u -l listens, and type nothing",
 			Requirement: "U5: all lost: ends, without a crash",
 			Hint:        "If no reply came there is no minimum, maximum or average: check for an empty list before min(), max() and the division.",
 		},
 		{
-			ID: "closed", Points: 5, Stage: 3, Title: "a closed port is handled", Run: l.closed, Try: "start the program with a port that nothing listens on",
+			ID: "closed", Points: 5, Stage: 3, Title: "a closed port is handled", Run: l.in("closed", 0, l.closed), Try: "start the program with a port that nothing listens on",
 			Requirement: "every exception called a timeout is a mistake: a refused port is not a timeout",
 			Hint:        "On a connected socket a closed port shows as \"connection refused\": catch it apart from the timeout, say so, and do not count it as one.",
 		},
 		{
-			ID: "stats", Points: 10, Bonus: true, Stage: 5, Title: "min, max, average RTT and loss are right", Run: l.stats, Try: listen, Again: 2,
+			ID: "stats", Points: 10, Bonus: true, Stage: 5, Title: "min, max, average RTT and loss are right", Run: l.in("stats", 10, l.stats), Try: listen, Again: 2,
 			Requirement: "U7 (optional): min, max, average RTT and loss in percent at the end",
 			Hint:        "Only replies count for the RTTs; loss is (sent − received) / sent, in percent.",
 		},
@@ -77,6 +77,23 @@ func (l *lab) checks() []rubric.Check {
 			Requirement: "U8 (optional): heartbeat: sequence number and timestamp at an interval",
 			Hint:        "Send the next number with the time every interval, without waiting for a reply.",
 		},
+	}
+}
+
+// in has a scene judged in which the program has sent as many pings at least.
+func (l *lab) in(name string, pings int, ask func(*rubric.T, *scene) *rubric.Failure) func(*rubric.T) *rubric.Failure {
+	return func(t *rubric.T) *rubric.Failure {
+		sc, f := l.scene(t, name)
+		if f == nil {
+			f = sc.sent(pings)
+		}
+		if f != nil {
+			return f
+		}
+		if f = ask(t, sc); f != nil {
+			l.again(name)
+		}
+		return f
 	}
 }
 
@@ -103,14 +120,7 @@ func (l *lab) ten(t *rubric.T) *rubric.Failure {
 
 var message = regexp.MustCompile(`^Ping (\d+) (\S[ -~]*?)\s*$`)
 
-func (l *lab) form(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "plain")
-	if f == nil {
-		f = sc.sent(1)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) form(_ *rubric.T, sc *scene) *rubric.Failure {
 	want := `"Ping 1 <time>" to "Ping 10 <time>"`
 	for i, p := range sc.packets {
 		m := message.FindStringSubmatch(p.data)
@@ -147,14 +157,7 @@ func answer(p packet) string {
 	return strings.Join(words[:min(len(words), 3)], " ")
 }
 
-func (l *lab) reply(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "plain")
-	if f == nil {
-		f = sc.sent(1)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) reply(_ *rubric.T, sc *scene) *rubric.Failure {
 	out := sc.proc.Output()
 	printed := 0
 	var missing *rubric.Failure
@@ -194,14 +197,7 @@ func numbers(line string, sc *scene) []float64 {
 	return list
 }
 
-func (l *lab) rtt(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "delay")
-	if f == nil {
-		f = sc.sent(10)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) rtt(_ *rubric.T, sc *scene) *rubric.Failure {
 	want := "an RTT of 0.200 to 0.220 s for each ping: the server holds every reply for 200 ms"
 	// The delay that the server made, which a busy machine may lengthen.
 	hold := sc.replied[1].Sub(sc.packets[0].at)
@@ -233,8 +229,7 @@ func (l *lab) rtt(t *rubric.T) *rubric.Failure {
 	if near >= 1 && plausible >= 10 {
 		return nil
 	}
-	l.again("delay")
-	f = rubric.Failf(want, "%d such lines%s", near, submission.Printed(out))
+	f := rubric.Failf(want, "%d such lines%s", near, submission.Printed(out))
 	if millis >= 10 {
 		f.Seen = "the RTT is printed in milliseconds" + submission.Printed(out)
 		f.Hint = "The lab wants seconds: print 0.200, not 200."
@@ -255,14 +250,7 @@ func timeouts(out string) (n int) {
 	return n
 }
 
-func (l *lab) timeout(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "loss")
-	if f == nil {
-		f = sc.sent(10)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) timeout(_ *rubric.T, sc *scene) *rubric.Failure {
 	const least, most = 900 * time.Millisecond, 1300 * time.Millisecond
 	// A pause that the program makes between pings is not part of the waiting.
 	var pauses []time.Duration
@@ -284,10 +272,8 @@ func (l *lab) timeout(t *rubric.T) *rubric.Failure {
 	// A busy machine makes waits longer, never shorter.
 	switch shortest := waits[0]; {
 	case shortest < least && waits[1] < least:
-		l.again("loss")
 		return rubric.Failf("0.9 to 1.3 s of waiting for a reply that does not come", "%.2f s", waits[1].Seconds())
 	case shortest > most:
-		l.again("loss")
 		f := rubric.Failf("0.9 to 1.3 s of waiting for a reply that does not come", "%.2f s", shortest.Seconds())
 		if pause > 500*time.Millisecond {
 			f.Seen += fmt.Sprintf(" (besides %.2f s between all pings)", pause.Seconds())
@@ -309,16 +295,8 @@ func (sc *scene) before(next, n int) bool {
 	return len(sc.packets) >= next && (!ok || sc.packets[next-1].at.Before(at))
 }
 
-func (l *lab) late(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "late")
-	if f == nil {
-		f = sc.sent(4)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) late(_ *rubric.T, sc *scene) *rubric.Failure {
 	if sc.before(4, 3) {
-		l.again("late")
 		return rubric.Failf("while it waits for the reply to 3, the late reply to 2 is thrown away",
 			"the reply to 2 was taken for the reply to 3: ping 4 was sent before the server had replied to 3")
 	}
@@ -333,33 +311,15 @@ func (l *lab) others(sc *scene) *rubric.Failure {
 	return sc.sent(10)
 }
 
-func (l *lab) duplicate(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "twice")
-	if f == nil {
-		f = sc.sent(4)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) duplicate(_ *rubric.T, sc *scene) *rubric.Failure {
 	if sc.before(4, 3) {
-		l.again("twice")
 		return rubric.Failf("the second reply to 2 is thrown away",
 			"it was taken for the reply to 3: ping 4 was sent before the server had replied to 3")
 	}
 	return l.others(sc)
 }
 
-func (l *lab) stray(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "stray")
-	if f == nil {
-		f = sc.sent(7)
-	}
-	if f != nil {
-		return f
-	}
-	if sc.before(4, 3) || sc.before(7, 6) {
-		l.again("stray")
-	}
+func (l *lab) stray(_ *rubric.T, sc *scene) *rubric.Failure {
 	switch {
 	case sc.before(4, 3):
 		return rubric.Failf("a reply with the sequence number 99 is thrown away", "it was taken for the reply to 3").
@@ -371,11 +331,7 @@ func (l *lab) stray(t *rubric.T) *rubric.Failure {
 	return l.others(sc)
 }
 
-func (l *lab) allLost(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "allLost")
-	if f != nil {
-		return f
-	}
+func (l *lab) allLost(_ *rubric.T, sc *scene) *rubric.Failure {
 	want := "10 pings, 10 timeouts, and an end"
 	if why := crashed(sc.proc); why != "" {
 		return rubric.Failf(want, "it crashed: %s", why)
@@ -389,11 +345,7 @@ func (l *lab) allLost(t *rubric.T) *rubric.Failure {
 	return nil
 }
 
-func (l *lab) closed(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "closed")
-	if f != nil {
-		return f
-	}
+func (l *lab) closed(_ *rubric.T, sc *scene) *rubric.Failure {
 	want := "an end without a crash, and no reply and no timeout made up"
 	out := sc.proc.Output()
 	if why := crashed(sc.proc); why != "" {
@@ -411,14 +363,7 @@ func (l *lab) closed(t *rubric.T) *rubric.Failure {
 
 var summary = regexp.MustCompile(`(?i)\b(min|max|avg|average|mean|minimum|maximum|loss|lost|statistics|rtts?)\b`)
 
-func (l *lab) stats(t *rubric.T) *rubric.Failure {
-	sc, f := l.scene(t, "stats")
-	if f == nil {
-		f = sc.sent(10)
-	}
-	if f != nil {
-		return f
-	}
+func (l *lab) stats(_ *rubric.T, sc *scene) *rubric.Failure {
 	var least, most, sum float64
 	count := 0
 	for n, at := range sc.replied {
@@ -460,7 +405,6 @@ func (l *lab) stats(t *rubric.T) *rubric.Failure {
 		}
 	}
 	if len(missing) > 0 {
-		l.again("stats")
 		return rubric.Failf(want, "%s not found behind the last ping%s", strings.Join(missing, ", "), submission.Printed(sc.proc.Output()))
 	}
 	return nil

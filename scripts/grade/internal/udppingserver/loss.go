@@ -43,7 +43,7 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 	full := c.log
 	c.log = transcript.New()
 	defer c.close()
-	key := l.s.Text(5)
+	key := l.Text(5)
 	o := &outcome{}
 	send := func(counted bool) (n int) {
 		n = len(o.counted) + 1
@@ -67,7 +67,7 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 		}
 		if !answered {
 			return nil, rubric.Failf(fmt.Sprintf("%d pings are answered but for those that are dropped on purpose", n),
-				"after %d pings no reply came to %d more%s", sent, 2*tries, l.state())
+				"after %d pings no reply came to %d more%s", sent, 2*tries, l.State())
 		}
 	}
 	time.Sleep(50 * time.Millisecond)
@@ -88,9 +88,6 @@ func (l *lab) sample(t *rubric.T, n int) (*outcome, *rubric.Failure) {
 }
 
 func (l *lab) loss(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	o, f := l.sample(t, 300)
 	if f != nil {
 		return f
@@ -98,7 +95,7 @@ func (l *lab) loss(t *rubric.T) *rubric.Failure {
 	l.run = o
 	n, lost := o.sample()
 	var shares, ranges []string
-	for _, p := range l.s.Loss {
+	for _, p := range l.Loss {
 		low, high := interval(n, p)
 		if low <= lost && lost <= high {
 			return nil
@@ -144,9 +141,6 @@ func interval(n int, p float64) (low, high int) {
 // before it was.
 func (l *lab) random(t *rubric.T) *rubric.Failure {
 	if l.run == nil {
-		if f := l.ensure(t); f != nil {
-			return f
-		}
 		o, f := l.sample(t, 300)
 		if f != nil {
 			return f
@@ -174,25 +168,22 @@ func (l *lab) random(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) adjustable(t *rubric.T) *rubric.Failure {
-	command := l.s.Also["loss"]
+	command := l.Also["loss"]
 	if command == "" {
 		return rubric.Skipf("no command was named: --also loss='python3 server.py {port} {loss} {seed}'")
 	}
-	if l.s.Addr != "" {
+	if l.Addr != "" {
 		return rubric.Skipf("a server that was started elsewhere is not started again")
 	}
 	run := func(loss string, seed int) (*outcome, *rubric.Failure) {
-		l.close()
-		l.proc = nil
-		l.port = l.s.FreePort()
-		p, f := l.start(t, command, map[string]string{"loss": loss, "seed": strconv.Itoa(seed)})
-		l.proc = p
-		if f != nil {
+		l.End()
+		l.Port = l.FreePort()
+		if f := l.Launch(t, command, map[string]string{"loss": loss, "seed": strconv.Itoa(seed)}); f != nil {
 			return nil, f
 		}
 		return l.sample(t, 60)
 	}
-	defer func() { l.close(); l.proc = nil }()
+	defer l.End()
 	o, f := run("0", 1)
 	if f != nil {
 		return f

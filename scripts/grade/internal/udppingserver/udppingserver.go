@@ -5,27 +5,22 @@ package udppingserver
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"topdown/scripts/grade/internal/rubric"
-	"topdown/scripts/grade/internal/sandbox"
 	"topdown/scripts/grade/internal/submission"
 	"topdown/scripts/grade/internal/transcript"
 )
 
 type lab struct {
-	s    *submission.Submission
-	host string
-	port int
-	proc *sandbox.Process
-	run  *outcome // the 300 pings, sent once for two checks
+	*submission.Server
+
+	run *outcome // the 300 pings, sent once for two checks
 }
 
 // tries is how often a message is sent until a reply must have come: at the
@@ -35,39 +30,27 @@ const tries = 40
 // Rubric returns the lab's checks for a submission, and a function that ends it.
 // Without a submission the checks are for reading only.
 func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
-	l := &lab{s: s, host: "127.0.0.1"}
+	server, err := submission.NewServer(s, "udp")
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &lab{Server: server}
 	r := &rubric.Rubric{
 		Lab:    "udppingserver",
 		Stages: []string{"receive and reply", "change the message", "lose some", "robust"},
 		Checks: l.checks(),
-		Vars:   func() map[string]string { return map[string]string{"host": l.host, "port": strconv.Itoa(l.port)} },
+		Vars:   func() map[string]string { return map[string]string{"host": l.Host, "port": strconv.Itoa(l.Port)} },
 	}
 	if s == nil {
 		return r, nil, nil
 	}
-	if s.Addr != "" {
-		host, port, err := net.SplitHostPort(s.Addr)
-		if err != nil {
-			return nil, nil, err
-		}
-		l.host = host
-		if l.port, err = strconv.Atoi(port); err != nil {
-			return nil, nil, err
-		}
-	}
-	return r, l.close, nil
-}
-
-func (l *lab) close() {
-	if l.proc != nil {
-		l.proc.Stop()
-	}
+	return r, l.End, nil
 }
 
 func (l *lab) checks() []rubric.Check {
 	const nc = "printf 'Ping 1 12:00' | nc -u -w1 {host} {port}"
 	needs := []string{"reply"}
-	return []rubric.Check{
+	return rubric.Prepared([]rubric.Check{
 		{
 			ID: "reply", Points: 15, Stage: 1, Title: "replies to the sender", Run: l.reply,
 			Requirement: "sends the message back to where it came from",
@@ -115,7 +98,7 @@ func (l *lab) checks() []rubric.Check {
 			Hint:        "Take the share and the seed from the command line, and seed the generator of random numbers once at the start.",
 			Try:         "start the server with loss 0: each ping is answered; start it twice with one seed: the same pings are lost",
 		},
-	}
+	}, l.Ensure, "adjustable")
 }
 
 // client is a socket of the grader's that sends pings and takes note of replies.
@@ -135,7 +118,7 @@ type client struct {
 }
 
 func (l *lab) client(t *rubric.T, name, local string) (*client, *rubric.Failure) {
-	to, err := net.ResolveUDPAddr("udp", net.JoinHostPort(l.host, strconv.Itoa(l.port)))
+	to, err := net.ResolveUDPAddr("udp", net.JoinHostPort(l.Host, strconv.Itoa(l.Port)))
 	if err != nil {
 		return nil, rubric.Skipf("%v", err)
 	}
@@ -246,70 +229,13 @@ func (c *client) replies() []string {
 	return append([]string(nil), c.all...)
 }
 
-// start starts a command and waits until it answers a ping.
-func (l *lab) start(t *rubric.T, command string, vars map[string]string) (*sandbox.Process, *rubric.Failure) {
-	all := map[string]string{"host": l.host, "port": strconv.Itoa(l.port), "dir": l.s.Work}
-	maps.Copy(all, vars)
-	p, err := l.s.Start(command, all)
-	if err != nil {
-		return nil, rubric.Failf("the program starts", "%v", err)
-	}
-	t.Log.Notef("started: %s", p.Line)
-	limit := submission.Patience()
-	var ports []int
-	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(20 * time.Millisecond) {
-		if !p.Running() {
-			break
-		}
-		// A socket on the port says that the server is ready; where that cannot be
-		// seen, a moment must do, and the first pings may be lost.
-		if ports = submission.Listening(l.s.Box, "udp"); l.s.Box.Isolated {
-			if slices.Contains(ports, l.port) {
-				return p, nil
-			}
-		} else if time.Since(begin) > time.Second {
-			return p, nil
-		}
-	}
-	want := fmt.Sprintf("within %v it is bound to UDP port %d", limit.Round(time.Second), l.port)
-	if !p.Running() {
-		return p, rubric.Failf(want, "%s%s", p.Ending(), submission.Printed(p.Output()))
-	}
-	f := rubric.Failf(want, "nothing is bound to port %d%s", l.port, submission.Printed(p.Output()))
-	if len(ports) > 0 {
-		f.Hint = fmt.Sprintf("It is bound to %v instead. Take the port from the command line ({port} in --cmd), or grade with --fixed-port %d.", ports, ports[0])
-	}
-	p.Stop()
-	return p, f
-}
-
-func (l *lab) ensure(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" || l.proc != nil && l.proc.Running() {
-		return nil
-	}
-	if l.proc != nil {
-		t.Log.Notef("the program had ended (%s) and is started again", l.proc.Ending())
-	}
-	l.port = l.s.FreePort()
-	p, f := l.start(t, l.s.Command, nil)
-	l.proc = p
-	return f
-}
-
-func (l *lab) state() string {
-	return submission.State(l.proc)
-}
-
 func (l *lab) reply(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	c, f := l.client(t, "", "")
 	if f != nil {
 		return f
 	}
 	defer c.close()
-	word := "ping 1 " + l.s.Text(8)
+	word := "ping 1 " + l.Text(8)
 	for range tries {
 		c.send(word)
 		if c.wait("", 0) || len(c.replies()) > 0 {
@@ -321,7 +247,7 @@ func (l *lab) reply(t *rubric.T) *rubric.Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.all) == 0 {
-		return rubric.Failf(want, "no reply to %d messages%s", tries, l.state())
+		return rubric.Failf(want, "no reply to %d messages%s", tries, l.State())
 	}
 	for from := range c.from {
 		if from != c.to.AddrPort().String() {
@@ -332,16 +258,13 @@ func (l *lab) reply(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) upper(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	for _, message := range []string{
 		"Ping 1 1763678999.123456",
 		"abcXYZ 0189 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 		"  spaces in front and behind  ",
 		"a line end behind\n",
 		"ALREADY IN CAPITALS",
-		"how do you do, " + strings.Repeat("long ", 100) + l.s.Text(12),
+		"how do you do, " + strings.Repeat("long ", 100) + l.Text(12),
 	} {
 		c, f := l.client(t, "", "")
 		if f != nil {
@@ -356,7 +279,7 @@ func (l *lab) upper(t *rubric.T) *rubric.Failure {
 		expected := fmt.Sprintf("the reply %q to the message %q", shorten(want), shorten(message))
 		replies := c.replies()
 		if len(replies) == 0 {
-			return rubric.Failf(expected, "no reply to it in %d tries%s", tries, l.state())
+			return rubric.Failf(expected, "no reply to it in %d tries%s", tries, l.State())
 		}
 		return rubric.Failf(expected, "%s", near(message, want, replies[0]))
 	}
@@ -391,11 +314,8 @@ func near(message, want, got string) string {
 }
 
 func (l *lab) clients(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	other := ""
-	if l.s.Box.Isolated {
+	if l.Box.Isolated {
 		other = "127.0.0.2"
 	}
 	a, f := l.client(t, "client A", "")
@@ -408,7 +328,7 @@ func (l *lab) clients(t *rubric.T) *rubric.Failure {
 		return f
 	}
 	defer b.close()
-	key := l.s.Text(6)
+	key := l.Text(6)
 	text := func(who string, i int) string { return fmt.Sprintf("client %s %d %s", who, i, key) }
 	for i := range 25 {
 		a.send(text("a", i))
@@ -432,7 +352,7 @@ func (l *lab) clients(t *rubric.T) *rubric.Failure {
 	}
 	for _, c := range []*client{a, b} {
 		if len(c.replies()) == 0 {
-			return rubric.Failf(want, "%s got no reply at all%s", c.name, l.state())
+			return rubric.Failf(want, "%s got no reply at all%s", c.name, l.State())
 		}
 	}
 	return nil
@@ -442,10 +362,10 @@ func (l *lab) survive(t *rubric.T) *rubric.Failure {
 	for i, odd := range []struct{ name, data string }{
 		{"an empty datagram", ""},
 		{"a datagram of binary bytes", "\x00\x01\x80\xff\xfe\xc3\x28 \xed\xa0\x80"},
-		{"a datagram of 1,500 bytes", string(l.s.Bytes(1500))},
+		{"a datagram of 1,500 bytes", string(l.Bytes(1500))},
 		{"a datagram of text without a number", "Ping"},
 	} {
-		if f := l.ensure(t); f != nil {
+		if f := l.Ensure(t); f != nil {
 			return f
 		}
 		c, f := l.client(t, "", "")
@@ -467,7 +387,7 @@ func (l *lab) survive(t *rubric.T) *rubric.Failure {
 		}
 		c.close()
 		if !ok {
-			return rubric.Failf("pings are still answered after "+odd.name, "no reply%s", l.state())
+			return rubric.Failf("pings are still answered after "+odd.name, "no reply%s", l.State())
 		}
 	}
 	return nil
@@ -483,23 +403,18 @@ func (c *client) any(message string) bool {
 	return false
 }
 
-func (l *lab) alive() bool { return l.proc == nil || l.proc.Running() }
+func (l *lab) alive() bool { return l.Proc == nil || l.Proc.Running() }
 
 func (l *lab) restart(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" {
+	if l.Addr != "" {
 		return rubric.Skipf("a server that was started elsewhere is not started again")
 	}
-	if f := l.ensure(t); f != nil {
-		return f
-	}
-	ports := []int{l.port, l.s.FreePort()}
+	ports := []int{l.Port, l.FreePort()}
 	for i, port := range ports {
-		l.proc.Stop()
+		l.Proc.Stop()
 		t.Log.Notef("ended; started again at once")
-		l.port = port
-		p, f := l.start(t, l.s.Command, nil)
-		l.proc = p
-		if f != nil {
+		l.Port = port
+		if f := l.Launch(t, l.Command, nil); f != nil {
 			return f
 		}
 		c, f := l.client(t, "", "")
@@ -516,7 +431,7 @@ func (l *lab) restart(t *rubric.T) *rubric.Failure {
 		}
 		c.close()
 		if !ok {
-			return rubric.Failf(fmt.Sprintf("pings to port %d are answered", port), "no reply%s", l.state())
+			return rubric.Failf(fmt.Sprintf("pings to port %d are answered", port), "no reply%s", l.State())
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ const curl = "curl -v http://{host}:{port}"
 
 func (l *lab) checks() []rubric.Check {
 	start := []string{"start"}
-	return []rubric.Check{
+	return rubric.Prepared([]rubric.Check{
 		{
 			ID: "start", Points: 10, Stage: 1, Title: "starts within 5 seconds", Run: l.start,
 			Requirement: "W3: the port is free to choose; W1: accept a TCP connection",
@@ -111,14 +111,14 @@ func (l *lab) checks() []rubric.Check {
 			Hint: "Send \"GET /file HTTP/1.1\", a Host field and an empty line, then print what comes until the server closes.",
 			Try:  "nc -l 8080, and in another terminal the client: python3 client.py localhost 8080 HelloWorld.html",
 		},
-	}
+	}, l.Ensure, "client")
 }
 
 // start makes no connection to a program that was just seen to listen: what it does
 // with one that says nothing is for "survive".
 func (l *lab) start(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil || l.s.Addr == "" {
-		return f
+	if l.Addr == "" {
+		return nil
 	}
 	conn, f := l.dial(t, "")
 	if f == nil {
@@ -129,9 +129,6 @@ func (l *lab) start(t *rubric.T) *rubric.Failure {
 
 // page fetches a page for a check that looks at its head.
 func (l *lab) page(t *rubric.T, target, want string, opt rawhttp.Options) (*rawhttp.Message, *rubric.Failure) {
-	if f := l.ensure(t); f != nil {
-		return nil, f
-	}
 	m, f := l.get(t, target, opt)
 	if f == nil {
 		f = l.answered(m, want)
@@ -149,7 +146,7 @@ func (l *lab) helloWorld(t *rubric.T) *rubric.Failure {
 	if !m.HasHead && bytes.Contains(m.Raw, l.hello) {
 		return nil // the file is there; "status" tells what is wrong with the head
 	}
-	if l.s.Addr != "" && m.Code() == 200 && len(body) > 0 {
+	if l.Addr != "" && m.Code() == 200 && len(body) > 0 {
 		return nil // a server elsewhere has a page of its own
 	}
 	// What Content-Length cuts off is that check's matter, and so is the line end that
@@ -165,7 +162,7 @@ func (l *lab) helloWorld(t *rubric.T) *rubric.Failure {
 		if bytes.HasPrefix(m.Body, []byte("\r\n")) || bytes.HasPrefix(m.Body, []byte("\n")) {
 			hint = "There is one empty line too many between head and body: a line end was sent twice."
 		}
-		return rubric.Failf(want, "%s", d+l.state()).WithHint(hint)
+		return rubric.Failf(want, "%s", d+l.State()).WithHint(hint)
 	}
 	return nil
 }
@@ -196,7 +193,7 @@ func (l *lab) status(t *rubric.T) *rubric.Failure {
 func (l *lab) expectHead(m *rawhttp.Message) bool { return len(m.Faults) == 0 && m.HasHead }
 
 func (l *lab) length(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" {
+	if l.Addr != "" {
 		return l.lengthElsewhere(t)
 	}
 	want := fmt.Sprintf("Content-Length: %d, the bytes of utf8.html (it has %d characters)", len(l.utf8), len([]rune(string(l.utf8))))
@@ -242,7 +239,7 @@ func (l *lab) contentType(t *rubric.T) *rubric.Failure {
 		if c.want == "" {
 			want = "200 for " + c.target + ", whose extension says nothing"
 		}
-		if l.s.Addr != "" && c.target != "/HelloWorld.html" {
+		if l.Addr != "" && c.target != "/HelloWorld.html" {
 			break
 		}
 		m, f := l.page(t, c.target, want, rawhttp.Options{})
@@ -265,7 +262,7 @@ func (l *lab) contentType(t *rubric.T) *rubric.Failure {
 
 func (l *lab) missing(t *rubric.T) *rubric.Failure {
 	want := "HTTP/1.1 404 Not Found, fields, an empty line, and a page that says so"
-	m, f := l.page(t, "/no-such-file-"+l.s.Text(5)+".html", want, rawhttp.Options{})
+	m, f := l.page(t, "/no-such-file-"+l.Text(5)+".html", want, rawhttp.Options{})
 	if f != nil {
 		return f
 	}
@@ -292,7 +289,7 @@ func firstLine(raw []byte) string {
 }
 
 func (l *lab) binaryFile(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" {
+	if l.Addr != "" {
 		return rubric.Skipf("the files of a server elsewhere are not known")
 	}
 	want := fmt.Sprintf("the %d bytes of data.bin, SHA-256 %.8x…", len(l.binary), sha256.Sum256(l.binary))
@@ -311,7 +308,7 @@ func (l *lab) binaryFile(t *rubric.T) *rubric.Failure {
 	if m.Code() != 200 {
 		d = fmt.Sprintf("%q; %s", m.StartLine, d)
 	}
-	return rubric.Failf(want, "SHA-256 %.8x…: %s%s", sha256.Sum256(body), d, l.state())
+	return rubric.Failf(want, "SHA-256 %.8x…: %s%s", sha256.Sum256(body), d, l.State())
 }
 
 // alive asks for the page and fails, saying after what, if it is not served.
@@ -325,17 +322,14 @@ func (l *lab) alive(t *rubric.T, after string) *rubric.Failure {
 		f.Expected = want
 		return f
 	}
-	if l.s.Addr == "" && !served(m, l.hello) || l.s.Addr != "" && m.Code() != 200 {
-		return rubric.Failf(want, "%q, %d bytes%s", firstLine(m.Raw), len(m.Raw), l.state())
+	if l.Addr == "" && !served(m, l.hello) || l.Addr != "" && m.Code() != 200 {
+		return rubric.Failf(want, "%q, %d bytes%s", firstLine(m.Raw), len(m.Raw), l.State())
 	}
 	return nil
 }
 
 func (l *lab) split(t *rubric.T) *rubric.Failure {
 	want := "the page, though the request comes in three pieces"
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	conn, f := l.dial(t, "")
 	if f != nil {
 		return f
@@ -345,7 +339,7 @@ func (l *lab) split(t *rubric.T) *rubric.Failure {
 	cut := []int{len("GET /HelloW"), len("GET /HelloWorld.html HTTP/1.1\r\nHo"), len(request)}
 	for i, from := 0, 0; i < len(cut); i++ {
 		if _, err := conn.Write([]byte(request[from:cut[i]])); err != nil {
-			return rubric.Failf(want, "%s after %d of 3 pieces%s", submission.Reason(err), i, l.state())
+			return rubric.Failf(want, "%s after %d of 3 pieces%s", submission.Reason(err), i, l.State())
 		}
 		from = cut[i]
 		if i < len(cut)-1 {
@@ -355,15 +349,15 @@ func (l *lab) split(t *rubric.T) *rubric.Failure {
 			early := make([]byte, 512)
 			n, err := conn.Read(early)
 			if n > 0 || err != nil && !isTimeout(err) {
-				return rubric.Failf(want, "after %d of 3 pieces it had already answered or closed the connection%s", i+1, l.state())
+				return rubric.Failf(want, "after %d of 3 pieces it had already answered or closed the connection%s", i+1, l.State())
 			}
 		}
 	}
-	m := rawhttp.Read(conn, rawhttp.Options{Timeout: l.s.Timeout})
+	m := rawhttp.Read(conn, rawhttp.Options{Timeout: l.Timeout})
 	if f := l.answered(m, want); f != nil {
 		return f
 	}
-	if l.s.Addr == "" && !served(m, l.hello) || l.s.Addr != "" && m.Code() != 200 {
+	if l.Addr == "" && !served(m, l.hello) || l.Addr != "" && m.Code() != 200 {
 		return rubric.Failf(want, "%q, %d bytes", firstLine(m.Raw), len(m.Raw))
 	}
 	return nil
@@ -375,9 +369,6 @@ func isTimeout(err error) bool {
 }
 
 func (l *lab) five(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	for i := range 5 {
 		if f := l.alive(t, fmt.Sprintf("%d requests", i)); f != nil {
 			return f
@@ -387,9 +378,6 @@ func (l *lab) five(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) survive(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	garbage := "\x00\xff\xfe garbage \x80\r\n\r\n"
 	for _, c := range []struct {
 		name string
@@ -422,7 +410,7 @@ func (l *lab) survive(t *rubric.T) *rubric.Failure {
 				// connection raises SIGPIPE.
 				_ = tcp.CloseWrite()
 			}
-			_ = conn.SetReadDeadline(time.Now().Add(l.s.Timeout))
+			_ = conn.SetReadDeadline(time.Now().Add(l.Timeout))
 			_, _ = conn.Read(make([]byte, 1000))
 			if tcp != nil {
 				_ = tcp.SetLinger(0)
@@ -437,11 +425,8 @@ func (l *lab) survive(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) traversal(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" {
+	if l.Addr != "" {
 		return rubric.Skipf("a file outside the root of a server elsewhere is not known")
-	}
-	if f := l.ensure(t); f != nil {
-		return f
 	}
 	if f := l.alive(t, "nothing"); f != nil {
 		return f
@@ -464,7 +449,7 @@ func (l *lab) traversal(t *rubric.T) *rubric.Failure {
 	} {
 		// A server that an earlier target brought down is started again: that is
 		// for another check.
-		if f := l.ensure(t); f != nil {
+		if f := l.Ensure(t); f != nil {
 			return f
 		}
 		m, f := l.get(t, target, rawhttp.Options{})
@@ -484,9 +469,6 @@ func (l *lab) traversal(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) concurrent(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	for i, send := range []string{"", "GET /HelloWorld.html HTTP/1.1\r\nHo", ""} {
 		conn, f := l.dial(t, fmt.Sprintf("idle client %d", i+1))
 		if f != nil {
@@ -500,9 +482,6 @@ func (l *lab) concurrent(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) methods(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	want := "for HEAD: 200, the fields of the GET, and no body"
 	m, f := l.exchange(t, l.request("HEAD", "/HelloWorld.html", "Connection: close"), rawhttp.Options{Bodiless: true, ToEnd: 200 * time.Millisecond})
 	if f == nil {
@@ -516,7 +495,7 @@ func (l *lab) methods(t *rubric.T) *rubric.Failure {
 		return rubric.Failf(want, "%q", m.StartLine)
 	case len(m.Body) > 0:
 		return rubric.Failf(want, "%d bytes of body", len(m.Body))
-	case m.Count("Content-Length") > 0 && m.Length() != len(l.hello) && l.s.Addr == "":
+	case m.Count("Content-Length") > 0 && m.Length() != len(l.hello) && l.Addr == "":
 		return rubric.Failf(want, "Content-Length: %s instead of %d, that of the GET", m.Get("Content-Length"), len(l.hello))
 	}
 	want = "for DELETE: 405 Method Not Allowed with a field Allow"
@@ -534,9 +513,6 @@ func (l *lab) methods(t *rubric.T) *rubric.Failure {
 }
 
 func (l *lab) keepalive(t *rubric.T) *rubric.Failure {
-	if f := l.ensure(t); f != nil {
-		return f
-	}
 	conn, f := l.dial(t, "")
 	if f != nil {
 		return f
@@ -547,7 +523,7 @@ func (l *lab) keepalive(t *rubric.T) *rubric.Failure {
 		if _, err := conn.Write([]byte(l.request("GET", target))); err != nil {
 			return rubric.Failf(want, "%s", submission.Reason(err))
 		}
-		m := rawhttp.Read(conn, rawhttp.Options{Timeout: l.s.Timeout})
+		m := rawhttp.Read(conn, rawhttp.Options{Timeout: l.Timeout})
 		if f := l.answered(m, want); f != nil {
 			return f
 		}

@@ -26,7 +26,7 @@ var requestLine = regexp.MustCompile(`^GET /HelloWorld\.html HTTP/1\.[01]$`)
 
 // client runs the submission's own client against a server of the grader's.
 func (l *lab) client(t *rubric.T) *rubric.Failure {
-	command := l.s.Also["client"]
+	command := l.Also["client"]
 	if command == "" {
 		return rubric.Skipf("no client was named: --also client='python3 client.py {host} {port} {file}'")
 	}
@@ -36,9 +36,9 @@ func (l *lab) client(t *rubric.T) *rubric.Failure {
 	}
 	defer ln.Close()
 	port := ln.Addr().(*net.TCPAddr).Port
-	p, err := l.s.Start(command, map[string]string{
+	p, err := l.Start(command, map[string]string{
 		"host": "127.0.0.1", "port": strconv.Itoa(port), "file": "HelloWorld.html",
-		"url": fmt.Sprintf("http://127.0.0.1:%d/HelloWorld.html", port), "dir": l.s.Work,
+		"url": fmt.Sprintf("http://127.0.0.1:%d/HelloWorld.html", port), "dir": l.Work,
 	})
 	if err != nil {
 		return rubric.Failf("the client starts", "%v", err)
@@ -53,7 +53,7 @@ func (l *lab) client(t *rubric.T) *rubric.Failure {
 	}
 	defer raw.Close()
 	conn := t.Log.Wrap(raw, "")
-	m := readRequest(conn, l.s.Timeout)
+	m := readRequest(conn, l.Timeout)
 	switch {
 	case !requestLine.MatchString(m.StartLine):
 		return rubric.Failf(want, "the request line is %q", m.StartLine)
@@ -64,7 +64,7 @@ func (l *lab) client(t *rubric.T) *rubric.Failure {
 	case strings.HasSuffix(m.StartLine, "1.1") && m.Count("Host") != 1:
 		return rubric.Failf(want, "%d fields Host; HTTP/1.1 wants one", m.Count("Host"))
 	}
-	word := "the-word-is-" + l.s.Text(12)
+	word := "the-word-is-" + l.Text(12)
 	body := "<p>" + word + "</p>\n"
 	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", len(body))
 	_, _ = conn.Write([]byte(head))
@@ -72,8 +72,8 @@ func (l *lab) client(t *rubric.T) *rubric.Failure {
 	_, _ = conn.Write([]byte(body))
 	conn.Close()
 	want = "the client prints the status line and the page, and ends"
-	if !p.Wait(l.s.Timeout) {
-		return rubric.Failf(want, "it still runs %v after the server has closed the connection", l.s.Timeout)
+	if !p.Wait(l.Timeout) {
+		return rubric.Failf(want, "it still runs %v after the server has closed the connection", l.Timeout)
 	}
 	out := p.Output()
 	if !strings.Contains(out, word) || !strings.Contains(out, "200") {

@@ -14,16 +14,13 @@ import (
 
 	"topdown/scripts/grade/internal/rawhttp"
 	"topdown/scripts/grade/internal/rubric"
-	"topdown/scripts/grade/internal/sandbox"
 	"topdown/scripts/grade/internal/submission"
 )
 
 // lab is one submission under test.
 type lab struct {
-	s    *submission.Submission
-	host string
-	port int
-	proc *sandbox.Process
+	*submission.Server
+
 	root string // what {root} stands for
 
 	hello, utf8, binary, png []byte
@@ -34,7 +31,11 @@ type lab struct {
 // Rubric returns the lab's checks for a submission, and a function that ends it.
 // Without a submission the checks are for reading only.
 func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
-	l := &lab{s: s, host: "127.0.0.1"}
+	server, err := submission.NewServer(s, "tcp")
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &lab{Server: server}
 	r := &rubric.Rubric{
 		Lab:    "webserver",
 		Stages: []string{"listen and answer", "find the file", "the response message", "any file", "robust and safe", "several at a time"},
@@ -44,28 +45,23 @@ func Rubric(s *submission.Submission) (*rubric.Rubric, func(), error) {
 	if s == nil {
 		return r, nil, nil
 	}
-	return r, l.close, l.prepare()
+	return r, l.End, l.prepare()
 }
 
 func (l *lab) vars() map[string]string {
-	return map[string]string{"host": l.host, "port": strconv.Itoa(l.port)}
-}
-
-func (l *lab) close() {
-	if l.proc != nil {
-		l.proc.Stop()
-	}
+	return map[string]string{"host": l.Host, "port": strconv.Itoa(l.Port)}
 }
 
 // prepare writes the files that are asked for. Without {root} in the command the
 // program's own folder is the root, as in the handout.
 func (l *lab) prepare() error {
-	s := l.s
+	s := l.Submission
 	sub := ""
 	if s.Has("root") {
 		sub = "www"
 	}
 	l.root = filepath.Join(s.Work, sub)
+	l.Vars = map[string]string{"root": l.root}
 	word := s.Text(8)
 	l.hello = fmt.Appendf(nil, "<!DOCTYPE html>\n<html><head><title>Hello</title></head>\n<body><h1>Hello, World!</h1>\n<p>Today's word is %s.</p></body></html>\n", word)
 	l.utf8 = fmt.Appendf(nil, "<!DOCTYPE html>\n<meta charset=utf-8>\n<p>Grüße aus Köln, 你好世界, ¡hola! %s</p>\n", word)
@@ -75,13 +71,7 @@ func (l *lab) prepare() error {
 	l.png = append([]byte("\x89PNG\r\n\x1a\n"), s.Bytes(700)...)
 	l.canary = []byte("secret-" + s.Text(20) + "\n")
 	if s.Addr != "" {
-		host, port, err := net.SplitHostPort(s.Addr)
-		if err != nil {
-			return err
-		}
-		l.host = host
-		l.port, err = strconv.Atoi(port)
-		return err
+		return nil
 	}
 	for name, data := range map[string][]byte{
 		"HelloWorld.html": l.hello, "utf8.html": l.utf8, "data.bin": l.binary, "pixel.png": l.png,
@@ -106,38 +96,17 @@ func (l *lab) prepare() error {
 	return os.Symlink(l.secret, filepath.Join(l.root, "link.txt"))
 }
 
-// ensure starts the program if it does not run, and waits until it takes a
-// connection.
-func (l *lab) ensure(t *rubric.T) *rubric.Failure {
-	if l.s.Addr != "" || l.proc != nil && l.proc.Running() {
-		return nil
-	}
-	if l.proc != nil {
-		t.Log.Notef("the program had ended (%s) and is started again", l.proc.Ending())
-	}
-	l.port = l.s.FreePort()
-	vars := map[string]string{"host": l.host, "port": strconv.Itoa(l.port), "root": l.root, "dir": l.s.Work}
-	p, f := l.s.StartTCP(t, l.s.Command, l.port, vars)
-	l.proc = p
-	return f
-}
-
-func (l *lab) addr() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
-
-// state says that the program has ended, if it has.
-func (l *lab) state() string { return submission.State(l.proc) }
-
 func (l *lab) dial(t *rubric.T, who string) (net.Conn, *rubric.Failure) {
-	conn, err := net.DialTimeout("tcp", l.addr(), l.s.Timeout)
+	conn, err := net.DialTimeout("tcp", l.Address(), l.Timeout)
 	if err != nil {
-		return nil, rubric.Failf("a connection is accepted", "%s%s", submission.Reason(err), l.state())
+		return nil, rubric.Failf("a connection is accepted", "%s%s", submission.Reason(err), l.State())
 	}
 	return t.Log.Wrap(conn, who), nil
 }
 
 // request is what the grader sends.
 func (l *lab) request(method, target string, extra ...string) string {
-	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: " + l.addr(), "User-Agent: grade", "Accept: */*"}, extra...)
+	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: " + l.Address(), "User-Agent: grade", "Accept: */*"}, extra...)
 	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
 
@@ -153,11 +122,11 @@ func (l *lab) exchange(t *rubric.T, request string, opt rawhttp.Options) (*rawht
 	}
 	defer conn.Close()
 	if opt.Timeout == 0 {
-		opt.Timeout = l.s.Timeout
+		opt.Timeout = l.Timeout
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(opt.Timeout))
 	if _, err := conn.Write([]byte(request)); err != nil {
-		return nil, rubric.Failf("the request is taken", "%s while it was sent%s", submission.Reason(err), l.state())
+		return nil, rubric.Failf("the request is taken", "%s while it was sent%s", submission.Reason(err), l.State())
 	}
 	return rawhttp.Read(conn, opt), nil
 }
@@ -169,11 +138,11 @@ func (l *lab) answered(m *rawhttp.Message, want string) *rubric.Failure {
 	}
 	switch {
 	case m.TimedOut:
-		return rubric.Failf(want, "no byte came within %v", l.s.Timeout)
+		return rubric.Failf(want, "no byte came within %v", l.Timeout)
 	case m.Reset:
-		return rubric.Failf(want, "the connection was reset before a byte came%s", l.state())
+		return rubric.Failf(want, "the connection was reset before a byte came%s", l.State())
 	}
-	return rubric.Failf(want, "the connection was closed before a byte came%s", l.state())
+	return rubric.Failf(want, "the connection was closed before a byte came%s", l.State())
 }
 
 // served reports whether m is a 200 that holds the file. What else is wrong with

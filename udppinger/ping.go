@@ -17,11 +17,18 @@ import (
 
 // pingTargets pings what the command line names.
 func pingTargets(ctx context.Context, c *config, std stdio) error {
+	show := func(targets int) (*views, error) { return newViews(c, std, targets) }
+	return c.pingAll(ctx, std, show, func(jobs []*job, failed error) error { return finish(c, std, jobs, failed) })
+}
+
+// pingAll pings all targets with the views that show makes for so many, and has end
+// report on what is over.
+func (c *config) pingAll(ctx context.Context, std stdio, show func(targets int) (*views, error), end func([]*job, error) error) error {
 	targets, missing, err := c.resolve(ctx, std)
 	if err != nil {
 		return err
 	}
-	v, err := newViews(c, std, len(targets))
+	v, err := show(len(targets))
 	if err != nil {
 		return err
 	}
@@ -47,7 +54,7 @@ func pingTargets(ctx context.Context, c *config, std stdio) error {
 		}
 	})
 	defer stop()
-	err = finish(c, std, jobs, runAll(ctx, jobs))
+	err = end(jobs, runAll(ctx, jobs))
 	if missing && (err == nil || errors.Is(err, errNoReply)) {
 		return errReported
 	}
@@ -105,6 +112,9 @@ func (c *config) open(ctx context.Context, target named, labelled bool, v *views
 		about.Label = about.String() + " "
 	}
 	j.summary = report.NewSummary(about, time.Now(), c.window)
+	if c.command == "watch" {
+		j.summary.Endless()
+	}
 	j.pinger.Emit = func(e ping.Event) {
 		j.trace.Event(e)
 		v.mu.Lock()

@@ -59,12 +59,16 @@ func fetchFrom(t *testing.T, c *Cache) string {
 }
 
 // A thousand cold requests for one URL over three proxies are one request to
-// the origin.
+// the origin. Only of a proxy that stands still for a lease's life, 3 s, another
+// takes over: as all do now and then on a machine that is very busy.
 func TestThreeProxiesFetchOnce(t *testing.T) {
-	var asked atomic.Int32
+	var first, again atomic.Int64 // the times at which the origin was asked
 	want := strings.Repeat("content ", 50_000)
 	caches := threeCaches(t, originFunc(func() (int, httpmsg.Fields, string) {
-		asked.Add(1)
+		now := time.Now().UnixNano()
+		if !first.CompareAndSwap(0, now) {
+			again.CompareAndSwap(0, now)
+		}
 		time.Sleep(100 * time.Millisecond) // so that all come meanwhile
 		return 200, httpmsg.Fields{{Name: "Cache-Control", Value: "max-age=60"}}, want
 	}))
@@ -77,8 +81,12 @@ func TestThreeProxiesFetchOnce(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if n := asked.Load(); n != 1 {
-		t.Errorf("the origin was asked %d times, want once", n)
+	if again.Load() != 0 {
+		if after := time.Duration(again.Load() - first.Load()); after < 3*time.Second {
+			t.Errorf("the origin was asked again after %v", after)
+		} else {
+			t.Logf("too busy: the origin was asked again after %v", after)
+		}
 	}
 }
 

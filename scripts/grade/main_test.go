@@ -44,6 +44,20 @@ var best = sync.OnceValue(sandbox.Best)
 // bestGrader grades as the program does by default.
 func bestGrader() grader { return grader{isolation: best(), total: 3 * time.Minute} }
 
+// gradeAs grades until the report is as expected, three times at most: again only
+// where two programs and more wait for each processor, as what measures time may then
+// fail by the machine's fault.
+func gradeAs(t *testing.T, spec submission.Spec, expected func(*rubric.Report) bool) (r *rubric.Report) {
+	t.Helper()
+	for range 3 {
+		r = bestGrader().grade(t.Context(), spec, nil)
+		if expected(r) || submission.Patience() < 10*time.Second {
+			break
+		}
+	}
+	return r
+}
+
 // unixOnly skips where the programs under test cannot be run the way they are.
 func unixOnly(t *testing.T) {
 	t.Helper()
@@ -78,8 +92,8 @@ func TestOwnLabsScoreFullWithBonus(t *testing.T) {
 			t.Cleanup(func() { os.RemoveAll(dir) })
 			spec := plainSpec(name)
 			spec.Dir, spec.Command, spec.Also = dir, labs()[name].command, labs()[name].also
-			r := bestGrader().grade(t.Context(), spec, nil)
-			if r.Problem != "" || r.Score != 100 || r.Bonus != r.BonusMax {
+			full := func(r *rubric.Report) bool { return r.Problem == "" && r.Score == 100 && r.Bonus == r.BonusMax }
+			if r := gradeAs(t, spec, full); !full(r) {
 				failing(t, r)
 				t.Errorf("%d of %d points, bonus %d of %d; full is expected", r.Score, r.Max, r.Bonus, r.BonusMax)
 			}

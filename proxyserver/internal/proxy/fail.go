@@ -58,5 +58,8 @@ func quote(s string) string {
 		}
 		return r
 	}, s)
-	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(ascii) + `"`
+	return `"` + escapeQuoted.Replace(ascii) + `"`
 }
+
+// escapeQuoted is made once: it has tables of 6 KiB.
+var escapeQuoted = strings.NewReplacer(`"`, `\"`, `\`, `\\`)

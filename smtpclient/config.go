@@ -191,8 +191,11 @@ func (c *config) readable() error {
 		flag, path string
 		code       int
 	}{
-		{"--accounts-file ", c.accountsFile, exitConfig}, {"--password-file ", c.passwordFile, exitNoInput},
-		{"--ca ", c.ca, exitNoInput}, {"--client-cert ", c.clientCert, exitNoInput}, {"--client-key ", c.clientKey, exitNoInput},
+		{"--accounts-file ", c.accountsFile, exitConfig},
+		{"--password-file ", c.passwordFile, exitNoInput},
+		{"--ca ", c.ca, exitNoInput},
+		{"--client-cert ", c.clientCert, exitNoInput},
+		{"--client-key ", c.clientKey, exitNoInput},
 	} {
 		if f.path == "" {
 			continue

@@ -55,7 +55,7 @@ func TestWriter(t *testing.T) {
 func TestWriterCost(t *testing.T) {
 	done := make(chan error)
 	go func() {
-		_, err := NewWriter(io.Discard).Write(bytes.Repeat(cr, 8<<20))
+		_, err := NewWriter(io.Discard).Write(bytes.Repeat(cr, 2<<20))
 		done <- err
 	}()
 	select {

@@ -75,9 +75,12 @@ func TestUploadInBrowser(t *testing.T) {
 			t.Errorf("%s: the bar goes back: %v", name, bars)
 		}
 	}
-	// What the server refuses is said where the reader looks.
-	small := start(t, "--listing", "--uploads", t.TempDir(), "--upload-max", "1KiB", "--root", writeTree(t, map[string]string{"list/a.txt": "a"}))
+	// What the server refuses, or would refuse, is said where the reader looks.
+	small := start(t, "--listing", "--uploads", t.TempDir(), "--upload-max", "20KiB", "--upload-quota", "5KiB", "--root", writeTree(t, map[string]string{"list/a.txt": "a"}))
 	b.open(small.url("/list/"))
 	b.drop(file("large.bin", 10_000))
 	wait("a file that is too large", said, fmt.Sprintf("The server refused it: %d Content Too Large", 413))
+	b.drop(file("larger.bin", 30_000))
+	wait("a file that is too large for the form", said, "That is too much at a time: nothing was sent.")
+	b.screenshot("upload-too-large")
 }

@@ -17,24 +17,6 @@ import (
 // maxCredentials is the longest Authorization value that is looked at.
 const maxCredentials = 4096
 
-// Challenge returns the WWW-Authenticate value that asks for a user and a
-// password (RFC 7617, section 2). The realm is what a browser shows.
-func Challenge(realm string) string {
-	var b strings.Builder
-	b.WriteString(`Basic realm="`)
-	for _, c := range []byte(realm) {
-		switch {
-		case c < ' ' || c == 0x7f:
-			continue
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	b.WriteString(`", charset="UTF-8"`)
-	return b.String()
-}
-
 // parseBasic takes user and password out of an Authorization value.
 func parseBasic(authorization string) (user, password string, ok bool) {
 	credentials, ok := cutScheme(authorization, "Basic")

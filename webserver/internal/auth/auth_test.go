@@ -53,18 +53,6 @@ func TestToken(t *testing.T) {
 	}
 }
 
-func TestChallenge(t *testing.T) {
-	for realm, want := range map[string]string{
-		"Topdown":    `Basic realm="Topdown", charset="UTF-8"`,
-		"a \"b\" \\": `Basic realm="a \"b\" \\", charset="UTF-8"`,
-		"a\r\nB: c":  `Basic realm="aB: c", charset="UTF-8"`,
-	} {
-		if got := Challenge(realm); got != want {
-			t.Errorf("Challenge(%q) = %s, want %s", realm, got, want)
-		}
-	}
-}
-
 func FuzzParseBasic(f *testing.F) {
 	f.Add("Basic YTpi", "Basic")
 	f.Add("Basic ", "x")

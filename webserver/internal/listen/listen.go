@@ -58,7 +58,7 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	config.SetMultipathTCP(false)
 	ln, err := config.Listen(ctx, network, addr)
 	if err != nil {
-		return nil, explain(ctx, addr, err)
+		return nil, explain(addr, err)
 	}
 	return ln, nil
 }
@@ -88,7 +88,7 @@ func checkAddr(addr string) (network string, err error) {
 }
 
 // explain makes of what the system answered an error for the user.
-func explain(ctx context.Context, addr string, err error) error {
+func explain(addr string, err error) error {
 	host, portText, _ := net.SplitHostPort(addr)
 	port, _ := strconv.Atoi(portText)
 	e := &Error{Addr: addr, Err: err}
@@ -96,7 +96,7 @@ func explain(ctx context.Context, addr string, err error) error {
 	other := fmt.Sprintf("choose another, as in 'webserver %d'", otherPort(port))
 	switch {
 	case errors.Is(err, errInUse):
-		e.Reason, e.Hint = "the port is in use by "+holderOf(ctx, port), other
+		e.Reason, e.Hint = "the port is in use by "+holderOf(port), other
 	case errors.Is(err, os.ErrPermission) || errors.Is(err, errDenied):
 		e.Reason, e.Hint = "ports below 1024 are for root", other+privilegeHint
 	case errors.Is(err, errNotHere):

@@ -2,7 +2,6 @@ package listen
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -152,7 +151,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestExplainPermission(t *testing.T) {
-	err := explain(context.Background(), ":80", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", errDenied)})
+	err := explain(":80", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", errDenied)})
 	for _, want := range []string{"cannot listen on :80: ports below 1024 are for root", "webserver 8080"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q in it", err, want)

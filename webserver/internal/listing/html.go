@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,8 @@ type (
 		Crumbs      []crumb
 		Columns     []column
 		Rows        []row
-		Upload      bool
+		Upload      int64
+		UploadSize  string
 		ToForm      bool // the form is far below
 		Archive     bool
 		Note        string
@@ -67,7 +69,7 @@ func AppendHTML(dst []byte, p Page) []byte {
 func (p *Page) write(w io.Writer) {
 	segments := strings.FieldsFunc(p.Path, func(r rune) bool { return r == '/' })
 	v := view{
-		Title: "/", Note: p.Note, Upload: p.Upload, ToForm: p.Upload && len(p.Entries) > onScreen, Archive: p.Archive && len(p.Entries) > 0,
+		Title: "/", Note: p.Note, Upload: p.Upload, UploadSize: formatSize(p.Upload), ToForm: p.Upload > 0 && len(p.Entries) > onScreen, Archive: p.Archive && len(p.Entries) > 0,
 		Columns: []column{
 			p.column(ByName, column{Label: "Name"}),
 			p.column(BySize, column{Label: "Size", Number: true}),
@@ -125,21 +127,11 @@ func (p *Page) column(by string, c column) column {
 // needs no other escaping. It starts with "./": a first segment with a colon
 // would read as a scheme otherwise (RFC 3986 section 4.2).
 func href(e Entry) template.URL {
-	const hex = "0123456789ABCDEF"
-	dst := append(make([]byte, 0, len(e.Name)+3), "./"...)
-	for i := range len(e.Name) {
-		switch c := e.Name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == '_', c == '~': // unreserved, RFC 3986 section 2.3
-			dst = append(dst, c)
-		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		}
-	}
+	ref := "./" + strings.ReplaceAll(url.QueryEscape(e.Name), "+", "%20")
 	if e.IsDir {
-		dst = append(dst, '/')
+		ref += "/"
 	}
-	return template.URL(dst)
+	return template.URL(ref)
 }
 
 // formatSize writes a number of bytes in the largest binary unit that leaves at least

@@ -149,11 +149,11 @@ func TestAppendHTML(t *testing.T) {
 
 // TestUploadForm: a form that works without script, only where it is asked for.
 func TestUploadForm(t *testing.T) {
-	for _, upload := range []bool{true, false} {
+	for _, upload := range []int64{100 << 20, 0} {
 		page := string(AppendHTML(nil, Page{Path: "/", Upload: upload}))
-		for _, part := range []string{`<form method="post" enctype="multipart/form-data" action="./">`, `<label for="files">`, "<script>"} {
-			if strings.Contains(page, part) != upload {
-				t.Errorf("upload %v: %s is there: %v", upload, part, !upload)
+		for _, part := range []string{`<form method="post" enctype="multipart/form-data" action="./">`, `<label for="files">`, "at most 100 MiB", `data-max="104857600"`, "<script>"} {
+			if strings.Contains(page, part) != (upload > 0) {
+				t.Errorf("upload %d: %s is there: %v", upload, part, upload == 0)
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func TestUploadForm(t *testing.T) {
 // TestLongListing: below 300 files nobody finds the form, and nobody the archives.
 func TestLongListing(t *testing.T) {
 	for _, n := range []int{3, 300} {
-		page := string(AppendHTML(nil, Page{Path: "/", Upload: true, Archive: true, Entries: make([]Entry, n)}))
+		page := string(AppendHTML(nil, Page{Path: "/", Upload: 100 << 20, Archive: true, Entries: make([]Entry, n)}))
 		form, archive, table := strings.Index(page, `href="#files"`), strings.Index(page, "archive=zip"), strings.Index(page, "<table>")
 		if archive < 0 || archive > table || (form >= 0) != (n > onScreen) || form > table {
 			t.Errorf("%d files: the archive is at %d, the way to the form at %d, the table at %d", n, archive, form, table)

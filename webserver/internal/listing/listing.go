@@ -36,8 +36,9 @@ type Page struct {
 	Sort    string  // ByName, BySize or ByTime
 	Desc    bool    // largest, newest or last name first
 
-	// Upload shows a form that sends files to the directory's own address.
-	Upload bool
+	// Upload shows a form that sends files to the directory's own address, up to so
+	// many bytes at a time; 0: none.
+	Upload int64
 
 	// Archive shows links to the directory as one file (see package archive).
 	Archive bool

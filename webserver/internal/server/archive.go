@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 	"sync"
@@ -129,23 +130,9 @@ func attachment(name string) string {
 		}
 		return r
 	}, name)
-	return `attachment; filename="` + plain + `"; filename*=UTF-8''` + escapeValue(name)
-}
-
-// escapeValue percent-encodes what is no attr-char (RFC 8187, section 3.2.1).
-func escapeValue(s string) string {
-	const hexDigits = "0123456789ABCDEF"
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hexDigits[c>>4])
-			b.WriteByte(hexDigits[c&15])
-		}
-	}
-	return b.String()
+	// What this leaves as it is, RFC 8187 takes as it is; "+" is its space.
+	encoded := strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+	return `attachment; filename="` + plain + `"; filename*=UTF-8''` + encoded
 }
 
 // stream sends content whose length is not known yet, in pieces.

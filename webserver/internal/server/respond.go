@@ -238,8 +238,8 @@ func (c *conn) authenticated(x *exchange) bool {
 	return true
 }
 
-// challenge asks for a user name and a password.
-var challenge = auth.Challenge("webserver")
+// challenge asks for a user name and a password (RFC 7617, section 2).
+const challenge = `Basic realm="webserver", charset="UTF-8"`
 
 // redirectToTLS answers with the same address under https.
 func (c *conn) redirectToTLS(x *exchange, target httpmsg.Target) {
@@ -282,7 +282,10 @@ func (c *conn) list(x *exchange) {
 		c.sendErrorPage(x, 403, "This directory cannot be listed.")
 		return
 	}
-	page := listing.Page{Path: x.path, Entries: entries, Upload: c.s.Uploads != nil, Archive: c.s.MaxArchive > 0}
+	page := listing.Page{Path: x.path, Entries: entries, Archive: c.s.MaxArchive > 0}
+	if c.s.Uploads != nil {
+		page.Upload = c.s.MaxUpload
+	}
 	if len(entries) >= site.MaxEntries {
 		page.Note = "The directory holds more than is shown."
 	}

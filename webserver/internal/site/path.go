@@ -2,6 +2,7 @@ package site
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 )
@@ -62,65 +63,21 @@ func isClean(s string) bool {
 }
 
 func decode(s string) (string, error) {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' {
-			if i+2 >= len(s) {
-				return "", ErrBadPath
-			}
-			high, low := unhex(s[i+1]), unhex(s[i+2])
-			if high > 15 || low > 15 {
-				return "", ErrBadPath
-			}
-			c = high<<4 | low
-			i += 2
-			if c == '/' {
-				return "", ErrBadPath
-			}
-		}
-		if c < ' ' || c == 0x7f || c == '\\' {
-			return "", ErrBadPath
-		}
-		b = append(b, c)
-	}
-	if !utf8.Valid(b) {
+	decoded, err := url.PathUnescape(s)
+	if err != nil || strings.Count(decoded, "/") > strings.Count(s, "/") || !utf8.ValidString(decoded) {
 		return "", ErrBadPath
 	}
-	return string(b), nil
-}
-
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
+	bad := func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }
+	if strings.ContainsFunc(decoded, bad) {
+		return "", ErrBadPath
 	}
-	return 0xff
+	return decoded, nil
 }
 
 // EscapePath is the inverse of CleanPath for use in a Location field: bytes
 // that may not stand in a path are percent-encoded. A clean path has one
 // leading slash, so the result is never taken for "//host".
-func EscapePath(clean string) string {
-	const hexDigits = "0123456789ABCDEF"
-	const plain = "-._~!$&'()*+,;=:@/"
-	var b strings.Builder
-	for i := range len(clean) {
-		c := clean[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(plain, c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hexDigits[c>>4])
-			b.WriteByte(hexDigits[c&15])
-		}
-	}
-	return b.String()
-}
+func EscapePath(clean string) string { return (&url.URL{Path: clean}).EscapedPath() }
 
 // hidden reports whether a clean path has a segment that begins with a dot.
 // Only /.well-known may be seen (RFC 8615).

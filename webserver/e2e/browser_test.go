@@ -140,6 +140,10 @@ func (c *chromium) listen(from *os.File) {
 	}
 }
 
+// browserPatience is how long the browser may take for one thing. To look through a
+// page with axe, on a machine that is busy with the other tests, takes it half a minute.
+const browserPatience = 3 * time.Minute
+
 // call has the browser do something and returns the result.
 func (b *browser) call(method string, params map[string]any) json.RawMessage {
 	b.t.Helper()
@@ -175,8 +179,8 @@ func (b *browser) try(method string, params map[string]any) (json.RawMessage, er
 			return nil, errors.New(a.Error.Message)
 		}
 		return a.Result, nil
-	case <-time.After(patience):
-		b.t.Fatalf("%s: no answer in %v", method, patience)
+	case <-time.After(browserPatience):
+		b.t.Fatalf("%s: no answer in %v", method, browserPatience)
 	}
 	return nil, nil
 }

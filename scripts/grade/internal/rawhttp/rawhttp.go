@@ -209,20 +209,19 @@ func (m *Message) Content() []byte {
 	return m.Body
 }
 
+// maxMessage is the most that is read of a message, in bytes.
+const maxMessage = 8 << 20
+
 // Options of Read.
 type Options struct {
 	Timeout  time.Duration // most that reading may take
 	Bodiless bool          // the answer to HEAD
 	ToEnd    time.Duration // read on this long behind the message's own end
-	Max      int           // most bytes; 0: 8 MiB
 }
 
 // Read reads one response from conn, until it is whole, the peer closes, or time
 // is up.
 func Read(conn net.Conn, opt Options) *Message {
-	if opt.Max == 0 {
-		opt.Max = 8 << 20
-	}
 	deadline := time.Now().Add(opt.Timeout)
 	extended := false
 	var raw []byte
@@ -237,7 +236,7 @@ func Read(conn net.Conn, opt Options) *Message {
 		}
 		m = Parse(raw)
 	}
-	for len(raw) < opt.Max {
+	for len(raw) < maxMessage {
 		_ = conn.SetReadDeadline(deadline)
 		n, err := conn.Read(buf)
 		raw = append(raw, buf[:n]...)

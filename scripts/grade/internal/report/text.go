@@ -21,9 +21,8 @@ const (
 
 // Text writes results for people.
 type Text struct {
-	W       io.Writer
-	Colour  bool
-	Verbose bool // show transcripts of what passed, too
+	W      io.Writer
+	Colour bool
 }
 
 func (t Text) paint(colour, s string) string {

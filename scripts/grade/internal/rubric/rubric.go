@@ -62,7 +62,7 @@ type T struct {
 // A Failure says why a check failed.
 type Failure struct {
 	Expected, Seen string
-	Hint, Try, RFC string // instead of the check's own
+	Hint, Try      string // instead of the check's own
 	Skip           bool   // the check could not be made; Seen says why
 }
 
@@ -250,7 +250,6 @@ func runCheck(ctx context.Context, c Check, res *Result, keep bool) {
 		res.Transcript = t.Log.String()
 		res.Hint = first(f.Hint, c.Hint)
 		res.Try = first(f.Try, c.Try)
-		res.RFC = first(f.RFC, c.RFC)
 		return
 	}
 }

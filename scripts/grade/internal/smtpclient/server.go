@@ -68,7 +68,6 @@ type session struct {
 	quit          bool
 	users         []string
 	passwords     []string
-	tlsErr        error
 	ehlos         []bool // for each EHLO or HELO, whether it was inside TLS
 }
 
@@ -343,7 +342,6 @@ func (s *session) startTLS(p *peer) bool {
 	conn := tls.Server(&pumped{raw, p}, s.script.tls)
 	_ = raw.SetDeadline(time.Now().Add(limit))
 	if err := conn.Handshake(); err != nil {
-		s.tlsErr = err
 		s.log.Notef("TLS: %v", err)
 		return false
 	}

@@ -45,6 +45,7 @@ type Cache struct {
 
 	once    sync.Once
 	fetches fetches
+	marks   marks
 	tasks   tasks
 }
 

@@ -352,3 +352,42 @@ func TestGroupInvalidatedMeanwhile(t *testing.T) {
 		t.Errorf("after a restart: %q, origin asked %v", got, origin.asked.Load() != before)
 	}
 }
+
+// A group stays invalid when the store has evicted its mark, and when more groups
+// were made invalid since than are remembered.
+func TestGroupMarkEvicted(t *testing.T) {
+	config := rules.Config{Groups: true}
+	origin := &slowOrigin{serve: func(_ context.Context, n int, req *exchange.Request) (*exchange.Response, error) {
+		name := "Cache-Groups"
+		if req.Method == "POST" {
+			name = "Cache-Group-Invalidation"
+		}
+		body := fmt.Sprint(n)
+		return response("max-age=1000", io.NopCloser(strings.NewReader(body)), httpmsg.Framing(len(body)), httpmsg.Field{Name: name, Value: `"a"`}), nil
+	}}
+	c := &Cache{Next: origin, Store: store.NewMemory(0, 0), Rules: config}
+	defer c.Close()
+	post := get("/change")
+	post.Method = "POST"
+	if got := ask(t, c, get("/p")) + ask(t, c, get("/p")); got != "11" {
+		t.Fatalf("before: %s", got)
+	}
+	ask(t, c, post)
+	mark := rules.GroupKey("http://example.org/p", "a")
+	for _, e := range lookup(c.Store, mark) {
+		c.Store.Remove(t.Context(), e)
+	}
+	if got := ask(t, c, get("/p")); got != "3" {
+		t.Errorf("after its mark was evicted: %s", got)
+	}
+	ask(t, c, post)
+	for i := range maxMarks {
+		c.marks.set(fmt.Sprint(i), time.Now())
+	}
+	for _, e := range lookup(c.Store, mark) {
+		c.Store.Remove(t.Context(), e)
+	}
+	if got := ask(t, c, get("/p")); got != "5" {
+		t.Errorf("after many other groups: %s", got)
+	}
+}

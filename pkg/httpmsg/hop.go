@@ -30,14 +30,10 @@ func (f *Fields) RemoveHopByHop() {
 	f.DeleteFunc(func(field Field) bool { return IsHopByHop(field.Name) || named(field.Name) })
 }
 
-// few is how many names are compared one by one; more are looked up.
-const few = 16
-
 // AnyOf returns a function that tells whether a field name is among names, in any
-// case. A message may list thousands of names beside its many fields: the work is
-// no product of the two numbers.
+// case. A message may list thousands beside its many fields, so many are looked up.
 func AnyOf(names []string) func(name string) bool {
-	if len(names) <= few {
+	if len(names) <= 16 {
 		return func(name string) bool {
 			return slices.ContainsFunc(names, func(n string) bool { return equalFold(n, name) })
 		}

@@ -26,8 +26,8 @@ const (
 
 var errClosed = errors.New("the client has gone or is too slow")
 
-// lend sends what is left with sendfile(2): the kernel sends the very pages that hold
-// the file, and nothing is copied. It leaves it to copy where that cannot be done.
+// lend has the kernel send the very pages that hold what is left, so nothing is
+// copied. It leaves it to copy where that cannot be done.
 func (t *transfer) lend() error {
 	if t.c.wait == nil { // TLS
 		return nil
@@ -41,16 +41,23 @@ func (t *transfer) lend() error {
 // lendSealed lends all of a copy that cannot change any more. The last piece waits
 // until the connection has no more unsent than others may have.
 func (t *transfer) lendSealed() error {
-	if t.end-t.at >= lendMin+lastPiece && t.c.s.lending.take() {
-		defer t.c.s.lending.give()
+	lending := &t.c.s.lending
+	p := lending.pipe()
+	if p == nil {
+		return nil
+	}
+	defer lending.giveBack(p)
+	send := func(fd int, end int64) (int, error) { return p.send(fd, t.file, t.at, end) }
+	if t.end-t.at >= lendMin+lastPiece && lending.take() {
+		defer lending.give()
 		setUnsent(t.c.wait.raw, 0)
-		err := t.sendfile(t.end - lastPiece)
+		err := t.lendUntil(t.end-lastPiece, send)
 		setUnsent(t.c.wait.raw, maxUnsent)
 		if err != nil {
 			return err
 		}
 	}
-	return t.sendfile(t.end)
+	return t.lendUntil(t.end, send)
 }
 
 // lendFile lends the greater part of a file that others may write to. What another
@@ -78,16 +85,25 @@ func (t *transfer) lendFile() error {
 		defer setUnsent(raw, maxUnsent)
 	}
 	start, begun := t.at, time.Now()
-	if err := t.sendfile(t.end - lastPiece); err != nil || t.at == start {
+	file := int(t.file.Fd())
+	send := func(fd int, end int64) (int, error) {
+		// The offset is given, so the file's own does not matter, and the count is
+		// exact: without an end sendfile can stall at the end of the file.
+		offset := t.at
+		n, err := unix.Sendfile(fd, file, &offset, int(end-t.at))
+		return n, os.NewSyscallError("sendfile", err)
+	}
+	if err := t.lendUntil(t.end-lastPiece, send); err != nil || t.at == start {
 		return err
 	}
 	return t.delivered(raw, local, remote, t.at-start, begun)
 }
 
-// sendfile lends what comes before end. It leaves it undone where the file system
-// cannot lend.
-func (t *transfer) sendfile(end int64) error {
-	c, from, start := t.c, int(t.file.Fd()), t.at
+// lendUntil lends what comes before end with send, which is given the socket and where
+// a piece ends. It leaves it undone where the file system, or the socket, cannot do
+// that.
+func (t *transfer) lendUntil(end int64, send func(fd int, end int64) (int, error)) error {
+	c, start := t.c, t.at
 	if err := c.flushMore(); err != nil {
 		return err
 	}
@@ -99,15 +115,12 @@ func (t *transfer) sendfile(end int64) error {
 		var n int
 		c.enter(writing)
 		err := c.wait.untilTaken(func(fd int) (err error) {
-			// The offset is given, so the file's own does not matter, and the count is
-			// exact: without an end sendfile can stall at the end of the file.
-			offset := t.at
-			n, err = unix.Sendfile(fd, from, &offset, int(min(end-t.at, lendPiece)))
-			return os.NewSyscallError("sendfile", err)
+			n, err = send(fd, min(end, t.at+lendPiece))
+			return err
 		})
 		c.enter(responding)
 		switch {
-		case errors.Is(err, syscall.EINVAL) && t.at == start:
+		case t.at == start && (errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EPERM)):
 			return nil
 		case err != nil:
 			return err
@@ -126,8 +139,8 @@ func (t *transfer) sendfile(end int64) error {
 	return nil
 }
 
-// flushMore is flush for what is followed by more at once, with which it leaves: a
-// client that is woken for a head alone costs both sides a fifth of 100 KiB.
+// flushMore is flush for what is followed by more at once, with which it leaves: the
+// client is not woken for a head alone.
 func (c *conn) flushMore() error {
 	head := c.work.out
 	c.work.out = head[:0]

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 
 // serveSealed serves files whose copies are sealed by now, over TCP and on a Unix
 // socket, and returns a function that connects.
-func serveSealed(t *testing.T, files map[string]string) (root string, connect map[string]func() (net.Conn, *bufio.Reader)) {
+func serveSealed(t *testing.T, files map[string]string) (root string, server *Server, connect map[string]func() (net.Conn, *bufio.Reader)) {
 	t.Helper()
 	root = t.TempDir()
 	for name, text := range files {
@@ -64,7 +65,7 @@ func serveSealed(t *testing.T, files map[string]string) (root string, connect ma
 			return conn, bufio.NewReader(conn)
 		}
 	}
-	server := &Server{Site: s, Log: zap.NewNop()}
+	server = &Server{Site: s, Log: zap.NewNop()}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, listeners...) }()
 	t.Cleanup(func() {
@@ -74,15 +75,24 @@ func serveSealed(t *testing.T, files map[string]string) (root string, connect ma
 		}
 		s.Close()
 	})
-	return root, connect
+	return root, server, connect
+}
+
+// numbered returns n lines of 16 bytes, no two of which are equal.
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%015d\n", i)
+	}
+	return b.String()
 }
 
 // TestSealedCopies: what is lent of sealed copies is what was asked for, request after
 // request on one connection.
 func TestSealedCopies(t *testing.T) {
-	large := strings.Repeat("0123456789abcdef", 200_000)
+	large := numbered(200_000)
 	small := large[:100_000]
-	_, connect := serveSealed(t, map[string]string{"large.bin": large, "small.bin": small})
+	_, _, connect := serveSealed(t, map[string]string{"large.bin": large, "small.bin": small})
 	for network, dial := range connect {
 		conn, r := dial()
 		for _, tt := range []struct {
@@ -121,8 +131,8 @@ func TestSealedCopies(t *testing.T) {
 // TestSealedCopyOutlivesItsFile: a download goes on with the version that it began
 // with, whatever becomes of the file.
 func TestSealedCopyOutlivesItsFile(t *testing.T) {
-	old := strings.Repeat("0123456789abcdef", 600_000)
-	root, connect := serveSealed(t, map[string]string{"f.bin": old})
+	old := numbered(600_000)
+	root, _, connect := serveSealed(t, map[string]string{"f.bin": old})
 	path := filepath.Join(root, "f.bin")
 	conn, r := connect["tcp"]()
 	io.WriteString(conn, "GET /f.bin HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -144,4 +154,55 @@ func TestSealedCopyOutlivesItsFile(t *testing.T) {
 	if _, body := askOn(t, conn, r, "GET /f.bin HTTP/1.1\nHost: a\n\n"); len(body) != len(old)/2 || !strings.HasPrefix(body, "new new ") {
 		t.Errorf("afterwards %d bytes that begin with %.8q", len(body), body)
 	}
+}
+
+// TestSealedToMany: clients that do not read, more of them than there are pipes, hold
+// nobody up, and get what they asked for when they read at last; and what those that
+// leave have not taken is sent to nobody else.
+func TestSealedToMany(t *testing.T) {
+	text := numbered(200_000)
+	_, server, connect := serveSealed(t, map[string]string{"f.bin": text})
+	dial := connect["tcp"]
+	get := func(conn net.Conn, r *bufio.Reader) {
+		t.Helper()
+		if _, body := askOn(t, conn, r, "GET /f.bin HTTP/1.1\nHost: a\n\n"); body != text {
+			t.Errorf("%d bytes, want %d", len(body), len(text))
+		}
+	}
+	type reader struct {
+		net.Conn
+		body io.Reader
+	}
+	var slow []reader
+	for range mostPipes + 10 {
+		conn, r := dial()
+		io.WriteString(conn, "GET /f.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, reader{conn, resp.Body})
+	}
+	get(dial())
+	for i, client := range slow {
+		if i%40 == 0 || i == len(slow)-1 {
+			_ = client.SetDeadline(time.Now().Add(patience))
+			if body, err := io.ReadAll(client.body); err != nil || string(body) != text {
+				t.Errorf("slow client %d: %d bytes, %v", i, len(body), err)
+			}
+		}
+		client.Close()
+	}
+	pipes := &server.lending.pipes
+	inUse := func() int {
+		pipes.mu.Lock()
+		defer pipes.mu.Unlock()
+		return pipes.used
+	}
+	for deadline := time.Now().Add(patience); inUse() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d pipes are in use when all have gone", inUse())
+		}
+	}
+	get(dial())
 }

@@ -5,7 +5,7 @@
 // Reading order: accept.go (one connection after the other), serve.go (receive,
 // parse, open, respond, close), secure.go, respond.go (what to answer), origin.go,
 // forwarded.go (for whom), post.go, send.go (heads and pages), file.go,
-// lend_linux.go and unread_linux.go (large files), archive.go, live.go, precondition.go, ranges.go,
+// lend_linux.go, pipe_linux.go and unread_linux.go (large files), archive.go, live.go, precondition.go, ranges.go,
 // watch.go (who is late), and what all of these stand on: conn.go (a connection and
 // its socket), exchange.go, client.go (who it is), connections.go (how many), server.go (the settings),
 // reader.go, wait_unix.go (the poller), date.go, trace.go.

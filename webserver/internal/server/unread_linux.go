@@ -14,6 +14,7 @@ import (
 
 // lending is what all connections that lend have in common.
 type lending struct {
+	pipes
 	many atomic.Int32 // connections with as much unsent as they can
 
 	once sync.Once

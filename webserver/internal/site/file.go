@@ -26,7 +26,7 @@ var (
 type LargeFile struct {
 	*os.File
 	rep      *Representation
-	sealed   bool     // File is rep's sealed copy: nothing below matters
+	sealed   *sealed  // a copy to be sent instead, unless nil: nothing else matters then
 	id       identity // when it was last looked at
 	suspect  bool     // it has grown: what was sent must be compared at the end
 	verified int      // how often the content has decided
@@ -45,7 +45,7 @@ const maxVerified = 3
 // find it again.
 func (s *Site) Open(rep *Representation) (*LargeFile, error) {
 	if rep.sealed != nil {
-		return &LargeFile{File: rep.sealed, rep: rep, sealed: true}, nil
+		return &LargeFile{rep: rep, sealed: rep.sealed}, nil
 	}
 	opened, err := s.root().open(rep.name)
 	if err != nil {
@@ -70,11 +70,19 @@ func (s *Site) Open(rep *Representation) (*LargeFile, error) {
 }
 
 // Sealed reports whether it is a copy that cannot change.
-func (f *LargeFile) Sealed() bool { return f.sealed }
+func (f *LargeFile) Sealed() bool { return f.sealed != nil }
 
-// Close closes the file, unless it is a copy for others, too.
+// ReadAt implements io.ReaderAt.
+func (f *LargeFile) ReadAt(p []byte, at int64) (int, error) {
+	if f.sealed != nil {
+		return f.sealed.ReadAt(p, at)
+	}
+	return f.File.ReadAt(p, at)
+}
+
+// Close closes the file.
 func (f *LargeFile) Close() {
-	if !f.sealed {
+	if f.sealed == nil {
 		_ = f.File.Close() // it was only read from
 	}
 }
@@ -112,7 +120,7 @@ func (f *LargeFile) Lendable(now time.Time) bool {
 // It returns ErrChanged or ErrShrunk if no version that was sent so far can be
 // gone on with. last is for the piece that makes the transfer complete.
 func (f *LargeFile) Check(last bool) error {
-	if f.sealed {
+	if f.sealed != nil {
 		return nil
 	}
 	info, err := f.Stat()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strconv"
 	"sync"
@@ -53,7 +52,7 @@ type Representation struct {
 	// Body is the whole content of a small file; a large one, and one that is
 	// sealed, is nil here and must be opened.
 	Body   []byte
-	sealed *os.File // the whole content, unless nil
+	sealed *sealed // the whole content, unless nil
 
 	// Fields are the field lines that 200 and 206 share, without
 	// Content-Length and, so that a part can have its own, Content-Type.
@@ -204,7 +203,7 @@ func (s *Site) read(t tree, f fs.File, name string, seal bool) (rep *Representat
 	}
 	switch {
 	case rep.sealed != nil:
-		if rep.ETag, err = hash(fromStart(rep.sealed, id.size), id.size); err != nil {
+		if rep.ETag, err = hash(io.NewSectionReader(rep.sealed, 0, id.size), id.size); err != nil {
 			return nil, false, err
 		}
 	case id.size <= hotMax:

@@ -32,7 +32,7 @@ type Options struct {
 	PageEnd      string // HTML to send behind each page of at most 1 MiB, as if it stood in its file
 	CacheControl string // Cache-Control for every file; default: see cacheControl
 	HotTotal     int64  // bytes of file contents kept in memory; default 64 MiB
-	Seal         bool   // lend hot copies of more than 64 KiB to the kernel, where it can: of use for connections without TLS
+	Seal         bool   // keep hot copies of more than 64 KiB in memory that can be lent to the kernel, where there is such: of use without TLS
 }
 
 const (
@@ -79,7 +79,7 @@ type Site struct {
 	builtin tree
 	hot     hot
 	hashes  hashes
-	sealed  sealedCopies
+	sealed  sealedMemory
 }
 
 // New opens the root. It fails when the root is not a directory that can be

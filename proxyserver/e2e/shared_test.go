@@ -171,9 +171,12 @@ func TestThreeProxies(t *testing.T) {
 	}
 	s.get(2, "/page")
 	s.proxies[2].cmd.Process.Signal(syscall.SIGSTOP)
+	stopped := time.Now()
 	if out := command("cache", "purge", s.origin.URL+"/page"); !strings.HasPrefix(out, "removed 1 ") {
 		t.Errorf("cache purge: %s", out)
 	}
+	// One that stood still for less may not have read yet what it was told.
+	time.Sleep(time.Until(stopped.Add(500 * time.Millisecond)))
 	s.proxies[2].cmd.Process.Signal(syscall.SIGCONT)
 	second, _ := s.get(2, "/page")
 	if second == first {

@@ -9,12 +9,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"topdown/proxyserver/internal/freeport"
 	"topdown/proxyserver/internal/redistest"
 
 	"go.uber.org/zap"
@@ -154,15 +156,18 @@ func TestRedisDamage(t *testing.T) {
 
 // Three engines in a cluster are one store.
 func TestRedisCluster(t *testing.T) {
-	var hosts []string
+	var hosts, nodes []string
 	var engines []*redistest.Engine
 	for range 3 {
-		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+		// Else their own port is 10000 above, where the system gives it to anybody.
+		among := strconv.Itoa(freeport.Take(t))
+		n := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", among, "--cluster-node-timeout", "1000")
 		engines = append(engines, n)
 		hosts = append(hosts, n.Addr())
+		nodes = append(nodes, n.Addr()+"@"+among)
 	}
 	first := engines[0]
-	first.CLI(append([]string{"--cluster", "create", "--cluster-yes"}, hosts...)...)
+	first.CLI(append([]string{"--cluster", "create", "--cluster-yes"}, nodes...)...)
 	whole := func() bool {
 		for _, n := range engines {
 			if !strings.Contains(n.CLI("CLUSTER", "INFO"), "cluster_state:ok") {

@@ -60,7 +60,7 @@ func TestSlowClients(t *testing.T) {
 			// A busy machine is late now and then, a server that is held up each time.
 			late := 0
 			for range 3 {
-				if late = beside(t, path, large, limit, mode.args); late <= 0 || raceEnabled {
+				if late = beside(t, path, large, limit, mode.args); late <= 0 {
 					return
 				}
 			}
@@ -109,12 +109,16 @@ func beside(t *testing.T, path, large string, limit time.Duration, args []string
 		}
 	}
 	if most < 900 {
-		t.Errorf("slowhttptest held %d connections at most, want 1,000:\n%s", most, report)
+		t.Logf("slowhttptest held %d connections at most, want 1,000:\n%s", most, report)
+		return len(took) // nothing is shown by that
 	}
 	slices.Sort(took)
 	n := len(took)
 	t.Logf("%d requests beside %d slow connections: median %v, 99 %% %v, slowest %v; %d over %v, %d of the control over %v",
 		n, most, took[n/2], took[n*99/100], took[n-1], late, limit, noise, limit/2)
+	if raceEnabled {
+		return 0
+	}
 	return late - noise - n/50
 }
 

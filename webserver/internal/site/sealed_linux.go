@@ -1,44 +1,40 @@
 package site
 
 import (
-	"io"
 	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// hugePage is the size of what the kernel counts as one page where it can, which makes
-// lending it cheaper.
-const hugePage = 2 << 20
-
-// newSealed returns a copy of the first size bytes of r, nil if that fails.
-func newSealed(r io.Reader, size int64) *sealed {
+// newMemory returns memory for size bytes, in whole pages; nil if there is none.
+func newMemory(size int64) []byte {
 	page := int64(unix.Getpagesize())
 	if size >= hugePage {
 		page = hugePage // or the kernel might not begin where one begins
 	}
-	mapped, err := unix.Mmap(-1, 0, int((size+page-1)/page*page), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	memory, err := unix.Mmap(-1, 0, int((size+page-1)/page*page), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil
 	}
 	if whole := size / hugePage * hugePage; whole > 0 {
 		// Where the kernel does not do so, lending is slower or takes some memory more.
-		_ = unix.Madvise(mapped[:whole], unix.MADV_HUGEPAGE)
-		_ = unix.Madvise(mapped[whole:], unix.MADV_NOHUGEPAGE)
+		_ = unix.Madvise(memory[:whole], unix.MADV_HUGEPAGE)
+		_ = unix.Madvise(memory[whole:], unix.MADV_NOHUGEPAGE)
 	}
-	m := &sealed{mapped[:size], mapped}
-	if _, err = io.ReadFull(r, m.text); err == nil {
-		err = unix.Mprotect(mapped, unix.PROT_READ)
-	}
-	if err != nil {
-		unmap(mapped)
-		return nil
-	}
-	return m
+	return memory
 }
 
-func unmap(mapped []byte) { _ = unix.Munmap(mapped) }
+// protect forbids, or allows, to write to memory. It is done for all of a block: where
+// a huge page is half of one kind and half of the other, it is many small ones.
+func protect(memory []byte, readOnly bool) error {
+	if readOnly {
+		return unix.Mprotect(memory, unix.PROT_READ)
+	}
+	return unix.Mprotect(memory, unix.PROT_READ|unix.PROT_WRITE)
+}
+
+func unmap(memory []byte) { _ = unix.Munmap(memory) }
 
 // Lend puts what comes from at, and before end, of a sealed copy into a pipe (vmsplice(2)),
 // as far as that takes it at once, and returns how much that was.

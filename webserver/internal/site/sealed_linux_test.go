@@ -122,3 +122,41 @@ func TestSealedStayWithinTheirBudget(t *testing.T) {
 		t.Error("one more than there may be")
 	}
 }
+
+// TestSealedShareBlocks: small copies lie side by side, each whole, until the last
+// of a block has gone.
+func TestSealedShareBlocks(t *testing.T) {
+	const size = 100<<10 + 1
+	content := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, size) }
+	s := &sealedMemory{budget: 3 * hugePage}
+	var copies []*sealed
+	for i := 0; ; i++ {
+		m := s.seal(bytes.NewReader(content(i)), size)
+		if m == nil {
+			break
+		}
+		copies = append(copies, m)
+	}
+	if want := 3 * (hugePage / (26 * 4096)); os.Getpagesize() == 4096 && len(copies) < want {
+		t.Errorf("%d copies found room, want %d or more", len(copies), want)
+	}
+	if copies[0].in != copies[1].in {
+		t.Error("the first two are not in one block")
+	}
+	for i, m := range copies {
+		if got, err := io.ReadAll(io.NewSectionReader(m, 0, 1<<30)); err != nil || !bytes.Equal(got, content(i)) {
+			t.Errorf("copy %d: %d bytes, %v", i, len(got), err)
+		}
+	}
+	last := copies[len(copies)-1]
+	clear(copies)
+	for deadline := time.Now().Add(20 * time.Second); s.size.Load() > hugePage; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are still there", s.size.Load())
+		}
+		runtime.GC()
+	}
+	if n, err := last.ReadAt(make([]byte, size), 0); n != size || err != nil {
+		t.Errorf("the copy that is left: %d bytes, %v", n, err)
+	}
+}

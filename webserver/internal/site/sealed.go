@@ -24,7 +24,7 @@ const (
 // be lent to connections without a thought, where pages of a served file would reach
 // the client with whatever is written to them in the meantime, and pages of the heap
 // with what comes to lie there next. Of nginx's CPU time 10 MiB, lent from the file, took
-// 1.4, and so FIG10; 100 KiB, copied for each client, 1.25, and so FIG100. A client on this
+// 1.4, and so 1.0; 100 KiB, copied for each client, 1.04, and so 0.9. A client on this
 // machine finds 100 KiB in its cache when they come again, which saves it a quarter.
 type sealed struct {
 	text []byte // the content; it must not leave the methods, see block

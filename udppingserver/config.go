@@ -82,7 +82,7 @@ func share(to *float64) func(string) error {
 	return func(value string) (err error) {
 		if *to, err = impair.ParseShare(value); err != nil {
 			expected := "a share is expected, as in 0.3, 30%, 3/10 or lab"
-			if n, failed := strconv.ParseFloat(value, 64); failed == nil && n > 1 {
+			if n, failed := strconv.ParseFloat(value, 64); failed == nil && n > 1 && n <= 100 {
 				expected += "; for " + value + " percent write " + value + "%"
 			}
 			return errors.New(expected)
